@@ -1,0 +1,112 @@
+"""The assignment step: the nearest centre of every row, in blocks, ties to the lowest index.
+
+Numbers
+-------
+A block of rows is converted to float32 (data of at most 32-bit floats) or float64 (wider floats,
+integers, booleans), and the coordinatewise median of the centres is subtracted from rows and
+centres before any product, so data far from the origin lose nothing. The product ranks the
+centres; the cost of the winner is then computed from the difference x - µ itself, in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kmgpu.arrays import (
+    Array,
+    Place,
+    block_bytes,
+    compute_dtype,
+    namespace,
+    place_of,
+    row_blocks,
+    rows,
+)
+from kmgpu.losses import Loss
+
+
+def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = None) -> Array:
+    """Index of the nearest centre of every row.
+
+    Parameters
+    ----------
+    x : array of shape (n_samples, n_features)
+        Any real dtype; it is not written to.
+    centers : array of shape (n_clusters, n_features), float64
+        Beside `x`, of the same namespace.
+    loss : Loss
+    memory_budget : int, optional
+        Bytes for the temporary arrays of one block.
+
+    Returns
+    -------
+    array of shape (n_samples,), int32
+        Ties go to the lowest index.
+    """
+    xp, _ = place = place_of(centers)
+    dtype = compute_dtype(x)
+    reference = _reference_point(centers, dtype)
+    score = loss.scorer(xp.astype(centers - reference, dtype))
+    shift = xp.astype(reference, dtype)
+    found = []
+    for start, stop in _blocks(x, centers, loss, place, memory_budget):
+        scores = score(rows(x, start, stop, dtype) - shift)
+        found.append(xp.astype(xp.argmin(scores, axis=1), xp.int32))
+    return found[0] if len(found) == 1 else xp.concat(found)
+
+
+def costs_at(
+    x: Array, centers: Array, labels: Array, loss: Loss, memory_budget: int | None = None
+) -> Array:
+    """Cost of every row at the centre its label names, (n_samples,), float64.
+
+    Squared units of the data for L2, plain ones for L1.
+    """
+    xp, _ = place = place_of(centers)
+    found = []
+    row_bytes = 8 * 3 * x.shape[1]
+    for start, stop in row_blocks(x.shape[0], row_bytes, block_bytes(place, memory_budget)):
+        attained = xp.take(centers, labels[start:stop], axis=0)
+        differences = rows(x, start, stop, xp.float64) - attained
+        found.append(loss.cost(differences))
+    return found[0] if len(found) == 1 else xp.concat(found)
+
+
+def distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None = None) -> Array:
+    """Distance of every row to every centre, (n_samples, n_clusters), in x's floating dtype.
+
+    Euclidean for L2, Manhattan for L1; computed in float64.
+    """
+    xp, _ = place = place_of(centers)
+    reference = _reference_point(centers, xp.float64)
+    shifted = centers - reference
+    out_dtype = compute_dtype(x)
+    found = []
+    for start, stop in _blocks(x, centers, loss, place, memory_budget):
+        block = rows(x, start, stop, xp.float64) - reference
+        found.append(xp.astype(loss.distance(loss.pairwise(block, shifted)), out_dtype))
+    return found[0] if len(found) == 1 else xp.concat(found)
+
+
+def weighted_sum(values: Array, sample_weight: Array | None) -> Array:
+    """Σ wᵢ vᵢ in float64, a 0-d array."""
+    xp = namespace(values)
+    return xp.sum(values if sample_weight is None else values * sample_weight, dtype=xp.float64)
+
+
+def _blocks(
+    x: Array, centers: Array, loss: Loss, place: Place, memory_budget: int | None
+) -> Iterator[tuple[int, int]]:
+    row_bytes = loss.block_columns(*centers.shape) * (place.xp.finfo(compute_dtype(x)).bits // 8)
+    return row_blocks(x.shape[0], row_bytes, block_bytes(place, memory_budget))
+
+
+def _reference_point(centers: Array, dtype: object) -> Array:
+    """The coordinatewise lower median of the centres, rounded to `dtype`, as float64.
+
+    Among the centres, so near the data wherever they are; a median, so one far centre does not
+    draw it away; rounded, so that subtracting it from rows of `dtype` adds no error of its own.
+    """
+    xp = namespace(centers)
+    middle = xp.sort(centers, axis=0)[(centers.shape[0] - 1) // 2, :]
+    return xp.astype(xp.astype(middle, dtype), xp.float64)

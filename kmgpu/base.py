@@ -1,0 +1,273 @@
+"""The loop as a scikit-learn estimator, whatever the loss; the choice of a device."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from kmgpu.arrays import Array, Place, asarray, place_of, resolve
+from kmgpu.assignment import costs_at, distances, nearest, weighted_sum
+from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
+from kmgpu.losses import Loss
+from kmgpu.runs import Plan, best_run
+from kmgpu.seeding import METHODS
+from kmgpu.validation import (
+    check_choice,
+    check_data,
+    check_finite,
+    check_init_centers,
+    check_integer,
+    check_memory_budget,
+    check_n_clusters,
+    check_sample_weight,
+    check_tol,
+    is_host_data,
+)
+
+ALGORITHMS = ("lloyd", "elkan", "auto")
+RESTARTS_OF_RANDOM_INIT = 10
+
+
+class AlternatingMinimizer(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
+):
+    """Everything of an estimator but its loss; parameters and attributes are those of `KMeans`."""
+
+    _loss: ClassVar[Loss]
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: Any = "k-means++",
+        n_init: int | str = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        verbose: int = 0,
+        random_state: Any = None,
+        copy_x: bool = True,
+        algorithm: str = "lloyd",
+        empty_cluster: str = "farthest",
+        device: str | None = None,
+        memory_budget: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.verbose = verbose
+        self.random_state = random_state
+        self.copy_x = copy_x
+        self.algorithm = algorithm
+        self.empty_cluster = empty_cluster
+        self.device = device
+        self.memory_budget = memory_budget
+        self.progress = progress
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Cluster the rows of `X`.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            NumPy, CuPy, PyTorch or another Array API array, a list, a frame, or a SciPy sparse
+            matrix (whose blocks are made dense). Finite; float16 to float64, integer or boolean.
+            Never written to, and not copied where its device is the one to compute on.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative. A row of zero weight gets a label and has no other effect.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad input; the message names the argument, the value and the remedy.
+        RuntimeError
+            When the device asked for cannot be used.
+        """
+        del y
+        self._check_params()
+        X = self._check_x(X, reset=True)
+        check_n_clusters(self.n_clusters, X.shape[0])
+        home, place = place_of(X), resolve(self.device, X)
+        x = X if place == home else asarray(X, place)
+        weight = check_sample_weight(sample_weight, X.shape[0], place)
+        best = best_run(x, weight, self._plan(x, place))
+        self.cluster_centers_ = asarray(best.last.centers, home)
+        self.labels_ = asarray(best.last.labels, home)
+        self.inertia_ = best.loss
+        self.n_iter_ = best.last.iteration
+        self.converged_ = best.last.stop != "max_iter"
+        self.history_ = best.history
+        self.n_relocated_ = sum(entry.n_relocated for entry in best.history)
+        self._n_features_out = self.n_clusters
+        self._warn_of_duplicates(best.n_found)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Index of the nearest centre of every row of `X`, (n_samples,) int32.
+
+        Ties go to the lowest index. The result is where `X` is.
+        """
+        X, x, centers = self._at_work(X)
+        return asarray(nearest(x, centers, self._loss, self.memory_budget), place_of(X))
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
+        """``fit(X, sample_weight=sample_weight).labels_``."""
+        return self.fit(X, y, sample_weight=sample_weight).labels_
+
+    def transform(self, X: Any) -> Array:
+        """Distance of every row of `X` to every centre, (n_samples, n_clusters).
+
+        Euclidean for k-means, Manhattan for k-medians, in the units of the data; computed in
+        float64, returned in the floating dtype of `X`, where `X` is.
+        """
+        X, x, centers = self._at_work(X)
+        return asarray(distances(x, centers, self._loss, self.memory_budget), place_of(X))
+
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
+        """``fit(X, sample_weight=sample_weight).transform(X)``."""
+        return self.fit(X, y, sample_weight=sample_weight).transform(X)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Minus the loss of `X` at the fitted centres (greater is better)."""
+        del y
+        _, x, centers = self._at_work(X)
+        weight = check_sample_weight(sample_weight, x.shape[0], place_of(x))
+        labels = nearest(x, centers, self._loss, self.memory_budget)
+        costs = costs_at(x, centers, labels, self._loss, self.memory_budget)
+        return -float(weighted_sum(costs, weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _check_params(self) -> None:
+        check_integer("n_clusters", self.n_clusters, 1)
+        if self.n_init != "auto":
+            check_integer("n_init", self.n_init, 1)
+        check_integer("max_iter", self.max_iter, 1)
+        check_tol(self.tol)
+        check_choice("algorithm", self.algorithm, ALGORITHMS)
+        check_choice("empty_cluster", self.empty_cluster, EMPTY_CLUSTER)
+        check_memory_budget(self.memory_budget)
+        if isinstance(self.init, str):
+            check_choice("init", self.init, METHODS)
+        if self.algorithm == "elkan" and self.n_clusters == 1:
+            warnings.warn(
+                "algorithm='elkan' doesn't make sense for a single cluster; using 'lloyd'.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def _check_x(self, X: Any, *, reset: bool) -> Array:
+        if not is_host_data(X):
+            X = check_data(X)
+            validate_data(self, X, skip_check_array=True, reset=reset)
+            return X
+        X = validate_data(
+            self, X, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, reset=reset
+        )
+        check_finite(X, "X")
+        return X
+
+    def _at_work(self, X: Any) -> tuple[Array, Array, Array]:
+        """`X` as checked, `X` and the float64 centres where they are computed on."""
+        check_is_fitted(self)
+        check_memory_budget(self.memory_budget)
+        X = self._check_x(X, reset=False)
+        place = resolve(self.device, X)
+        x = X if place == place_of(X) else asarray(X, place)
+        return X, x, asarray(self.cluster_centers_, place, place.xp.float64)
+
+    def _plan(self, x: Array, place: Place) -> Plan:
+        init = self.init
+        if not isinstance(init, str) and not callable(init):
+            init = check_init_centers(init, self.n_clusters, x, place)
+        self._n_init = self._restarts()
+        return Plan(
+            loss=self._loss,
+            n_clusters=self.n_clusters,
+            init=init,
+            n_init=self._n_init,
+            max_iter=self.max_iter,
+            tol=float(self.tol),
+            empty_cluster=self.empty_cluster,
+            memory_budget=self.memory_budget,
+            rng=_generator(self.random_state),
+            watch=self._watched,
+            say=self._say,
+        )
+
+    def _restarts(self) -> int:
+        given = not isinstance(self.init, str) and not callable(self.init)
+        if self.n_init == "auto":
+            return 1 if given or self.init == "k-means++" else RESTARTS_OF_RANDOM_INIT
+        if given and self.n_init != 1:
+            warnings.warn(
+                f"Explicit initial center position passed: performing only one init in "
+                f"{type(self).__name__} instead of n_init={self.n_init}.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+            return 1
+        return int(self.n_init)
+
+    def _watched(self, loop: Iterator[HalfStep]) -> Iterator[HalfStep]:
+        """The same half-steps, shown on a progress bar if one is wanted."""
+        if not self.progress:
+            yield from loop
+            return
+        from tqdm.auto import tqdm
+
+        with tqdm(total=self.max_iter, desc=type(self).__name__, unit="iteration") as bar:
+            for step in loop:
+                if step.kind == "refit":
+                    bar.update()
+                    bar.set_postfix(loss=f"{step.loss:.6g}", changed=step.n_changed)
+                yield step
+
+    def _say(self, message: str) -> None:
+        if self.verbose:
+            print(message)
+
+    def _warn_of_duplicates(self, n_found: int) -> None:
+        if n_found < self.n_clusters:
+            warnings.warn(
+                f"Number of distinct clusters ({n_found}) found smaller than n_clusters "
+                f"({self.n_clusters}). Possibly due to duplicate points in X.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+
+def _generator(random_state: Any) -> np.random.Generator:
+    """The one Generator all random numbers come from."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**32, dtype=np.uint64))
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"random_state={random_state!r} cannot be used to seed: {error}; use None, an integer "
+            f">= 0, a numpy.random.Generator or a RandomState."
+        )
+        raise ValueError(msg) from error

@@ -1,0 +1,158 @@
+"""KMeans and KMedians: one estimator, two losses."""
+
+from __future__ import annotations
+
+from kmgpu.base import AlternatingMinimizer
+from kmgpu.losses import L1, L2
+
+
+class KMeans(AlternatingMinimizer):
+    """k-means: a cluster's centre is the mean of its points, the loss is squared distance.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+    init : {"k-means++", "random"}, array of shape (n_clusters, n_features), or callable, \
+            default="k-means++"
+        Greedy k-means++ with 2 + ⌊ln k⌋ trials, drawing by weight × distance²; distinct rows
+        drawn by weight; given centres; or ``init(X, n_clusters, random_state=…)``.
+    n_init : "auto" or int, default="auto"
+        Restarts, of which the one of lowest loss is kept. "auto": 10 for "random" and a
+        callable, 1 otherwise.
+    max_iter : int, default=300
+        Iterations (an assignment and a refitting step) of one restart.
+    tol : float, default=1e-4
+        Stop when Σⱼ‖Δµⱼ‖₂² is at most `tol` × the mean variance of the features; 0
+        iterates until no label changes.
+    verbose : int, default=0
+        Print the loss of every iteration.
+    random_state : None, int, numpy.random.Generator or RandomState, default=None
+        The same seed draws the same rows on every backend.
+    copy_x : bool, default=True
+        Accepted for scikit-learn's sake: `X` is neither copied nor written to.
+    algorithm : {"lloyd", "elkan", "auto"}, default="lloyd"
+        Accepted for scikit-learn's sake: all give the answer of Lloyd's algorithm.
+    empty_cluster : {"farthest", "keep", "error"}, default="farthest"
+        An empty cluster takes the row of largest weight × cost, keeps its centre, or raises.
+    device : {None, "cpu", "cuda", "cuda:N", "auto"}, default=None
+        Where to compute: where `X` is; on the CPU; on a GPU; on a GPU if one is usable. Results
+        come back to where `X` is.
+    memory_budget : int, optional
+        Bytes for the temporary arrays of one block of rows. By default what a CPU's cache holds
+        or a share of a GPU's free memory.
+    progress : bool, default=False
+        Show a progress bar.
+
+    Attributes
+    ----------
+    cluster_centers_ : array of shape (n_clusters, n_features)
+        Of the floating dtype of `X` (float32 for float16, float64 for integers).
+    labels_ : array of shape (n_samples,), int32
+        Nearest centre of every row; ties go to the lowest index.
+    inertia_ : float
+        The loss, Σ weight × ‖x - µ‖₂², in squared units of the data; accumulated in float64.
+    n_iter_ : int
+    converged_ : bool
+        Whether the loop stopped before `max_iter`.
+    history_ : tuple of HistoryEntry
+        ``(kind, iteration, loss, shift, n_changed, n_relocated)`` of every half-step.
+    n_relocated_ : int
+        How often an empty cluster was given a row.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+        Only where `X` was a frame with string column names.
+
+    References
+    ----------
+    S. P. Lloyd, "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28(2), 1982.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kmgpu import KMeans
+    >>> X = np.array([[1.0, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> KMeans(n_clusters=2, init=X[[0, 3]]).fit(X).cluster_centers_
+    array([[ 1.,  2.],
+           [10.,  2.]])
+    """
+
+    _loss = L2
+
+
+class KMedians(AlternatingMinimizer):
+    """k-medians: a cluster's centre is its coordinatewise median, the loss is L1 distance.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+    init : {"k-means++", "random"}, array of shape (n_clusters, n_features), or callable, \
+            default="k-means++"
+        Greedy k-means++ with 2 + ⌊ln k⌋ trials, drawing by weight × distance; distinct rows
+        drawn by weight; given centres; or ``init(X, n_clusters, random_state=…)``.
+    n_init : "auto" or int, default="auto"
+        Restarts, of which the one of lowest loss is kept. "auto": 10 for "random" and a
+        callable, 1 otherwise.
+    max_iter : int, default=300
+        Iterations (an assignment and a refitting step) of one restart.
+    tol : float, default=1e-4
+        Stop when Σⱼ‖Δµⱼ‖₁ is at most `tol` × the mean, over features, of the mean
+        absolute deviation from the mean; 0 iterates until no label changes.
+    verbose : int, default=0
+        Print the loss of every iteration.
+    random_state : None, int, numpy.random.Generator or RandomState, default=None
+        The same seed draws the same rows on every backend.
+    copy_x : bool, default=True
+        Accepted for scikit-learn's sake: `X` is neither copied nor written to.
+    algorithm : {"lloyd", "elkan", "auto"}, default="lloyd"
+        Accepted for scikit-learn's sake: all give the answer of Lloyd's algorithm.
+    empty_cluster : {"farthest", "keep", "error"}, default="farthest"
+        An empty cluster takes the row of largest weight × cost, keeps its centre, or raises.
+    device : {None, "cpu", "cuda", "cuda:N", "auto"}, default=None
+        Where to compute: where `X` is; on the CPU; on a GPU; on a GPU if one is usable. Results
+        come back to where `X` is.
+    memory_budget : int, optional
+        Bytes for the temporary arrays of one block of rows. By default what a CPU's cache holds
+        or a share of a GPU's free memory.
+    progress : bool, default=False
+        Show a progress bar.
+
+    Attributes
+    ----------
+    cluster_centers_ : array of shape (n_clusters, n_features)
+        Of the floating dtype of `X` (float32 for float16, float64 for integers).
+    labels_ : array of shape (n_samples,), int32
+        Nearest centre of every row; ties go to the lowest index.
+    inertia_ : float
+        The loss, Σ weight × ‖x - µ‖₁, in units of the data; accumulated in float64.
+    n_iter_ : int
+    converged_ : bool
+        Whether the loop stopped before `max_iter`.
+    history_ : tuple of HistoryEntry
+        ``(kind, iteration, loss, shift, n_changed, n_relocated)`` of every half-step.
+    n_relocated_ : int
+        How often an empty cluster was given a row.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+        Only where `X` was a frame with string column names.
+
+    Notes
+    -----
+    The median of an even count, and wherever half the weight lies on either side, is the
+    midpoint of the minimising interval.
+
+    References
+    ----------
+    P. S. Bradley, O. L. Mangasarian, W. N. Street, "Clustering via concave minimization",
+    NIPS 9, 1996.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kmgpu import KMedians
+    >>> X = np.array([[1.0], [2], [3], [50], [51], [1000]])
+    >>> KMedians(n_clusters=2, init=X[[0, 3]]).fit(X).cluster_centers_
+    array([[ 2.],
+           [51.]])
+    """
+
+    _loss = L1

@@ -1,0 +1,247 @@
+"""The loop: alternating minimisation as a generator of half-steps.
+
+Estimators, pictures, progress bars and tests all consume this one generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from kmgpu.arrays import (
+    Array,
+    block_bytes,
+    compute_dtype,
+    namespace,
+    place_of,
+    row_blocks,
+    rows,
+    to_host,
+)
+from kmgpu.losses import Loss, get_loss
+from kmgpu.steps import ReferenceSteps, Steps
+from kmgpu.validation import check_choice, check_data, check_init_centers, check_sample_weight
+
+EMPTY_CLUSTER = ("farthest", "keep", "error")
+
+
+@dataclass(frozen=True)
+class HalfStep:
+    """What one half-step left behind.
+
+    Attributes
+    ----------
+    kind : str
+        "init" (the initial centres, nothing assigned yet), "assign" or "refit".
+    iteration : int
+        0 for "init", then 1, 2, …; the last assignment belongs to the iteration before it.
+    centers : array of shape (n_clusters, n_features)
+        The centres after this half-step: float64, but of the data's own floating dtype in the
+        last record, which is the result.
+    labels : array of shape (n_samples,), int32, or None at "init"
+        The labels after this half-step. A "refit" has those it was made from.
+    loss : float or None at "init"
+        Σ wᵢ cost(xᵢ, µ of its label), squared units of the data for L2, plain for L1.
+    shift : float
+        Σⱼ of the cost between old and new centres; 0 unless "refit".
+    n_changed : int
+        Rows of positive weight whose label changed; 0 unless "assign".
+    n_relocated : int
+        Empty clusters that were given a row before this "refit".
+    stop : str or None
+        Why the loop ends here: "labels" (nothing moved), "shift" (at most `tol`) or "max_iter".
+    """
+
+    kind: str
+    iteration: int
+    centers: Array
+    labels: Array | None = None
+    loss: float | None = None
+    shift: float = 0.0
+    n_changed: int = 0
+    n_relocated: int = 0
+    stop: str | None = None
+
+
+def lloyd(
+    x: Array,
+    init: Array,
+    loss: str | Loss = "l2",
+    *,
+    sample_weight: Array | None = None,
+    max_iter: int = 300,
+    tol: float = 0.0,
+    empty_cluster: str = "farthest",
+    memory_budget: int | None = None,
+) -> Iterator[HalfStep]:
+    """Alternate assignment and refitting from the given centres until nothing moves.
+
+    Parameters
+    ----------
+    x : array of shape (n_samples, n_features)
+        NumPy, CuPy, PyTorch or any Array API array; float, integer or boolean.
+    init : array of shape (n_clusters, n_features)
+        The initial centres.
+    loss : {"l2", "l1"} or Loss, default="l2"
+        k-means or k-medians.
+    sample_weight : array of shape (n_samples,), optional
+        Non-negative. A row of zero weight has a label and no other effect.
+    max_iter : int, default=300
+    tol : float, default=0
+        Stop when the centres' total shift is at most this: Σⱼ‖Δµⱼ‖₂² for L2, Σⱼ‖Δµⱼ‖₁ for L1.
+        An absolute value; estimators scale theirs by the spread of the data.
+    empty_cluster : {"farthest", "keep", "error"}, default="farthest"
+        An empty cluster takes the row that costs most (weight × cost) where it is; keeps its
+        centre; or raises.
+    memory_budget : int, optional
+        Bytes for the temporary arrays of one block.
+
+    Yields
+    ------
+    HalfStep
+        "init", then "assign" and "refit" in turn; the last one is an "assign", so its labels,
+        loss and centres agree.
+
+    Raises
+    ------
+    ValueError
+        For bad input, for costs that overflow, and for an empty cluster if so chosen.
+
+    References
+    ----------
+    S. P. Lloyd, "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28(2), 1982;
+    for L1: P. S. Bradley, O. L. Mangasarian, W. N. Street, "Clustering via concave
+    minimization", NIPS 9, 1996.
+    """
+    loss = get_loss(loss)
+    check_choice("empty_cluster", empty_cluster, EMPTY_CLUSTER)
+    x = check_data(x)
+    place = place_of(x)
+    weight = check_sample_weight(sample_weight, x.shape[0], place)
+    centers = check_init_centers(init, None, x, place)
+    steps = ReferenceSteps(x, weight, centers.shape[0], loss, memory_budget)
+    return half_steps(
+        steps, x, weight, centers, max_iter=max_iter, tol=tol, empty_cluster=empty_cluster
+    )
+
+
+def half_steps(
+    steps: Steps,
+    x: Array,
+    sample_weight: Array | None,
+    centers: Array,
+    *,
+    max_iter: int,
+    tol: float,
+    empty_cluster: str,
+) -> Iterator[HalfStep]:
+    """The loop itself, on any engine; see `lloyd`. The input is taken as checked."""
+    yield HalfStep("init", 0, centers)
+    iteration, stop = 0, None
+    while stop is None:
+        iteration += 1
+        value, changed = _assign(steps, centers)
+        if changed == 0 and iteration > 1:
+            stop = "labels"
+            break
+        yield HalfStep("assign", iteration, centers, steps.labels, value, n_changed=changed)
+        relocated = _fill_empty(steps, sample_weight, empty_cluster)
+        moved, value = steps.refit()
+        shift = float(namespace(centers).sum(steps.loss.cost(moved - centers)))
+        centers = moved
+        stop = "shift" if shift <= tol else "max_iter" if iteration >= max_iter else None
+        yield HalfStep(
+            "refit", iteration, centers, steps.labels, value, shift=shift, n_relocated=relocated
+        )
+    # the centres that users get have the data's precision: labels and loss must be theirs
+    xp = namespace(centers)
+    rounded = xp.astype(centers, compute_dtype(x))
+    exact = xp.astype(rounded, xp.float64)
+    if stop != "labels" or not bool(xp.all(exact == centers)):
+        value, changed = _assign(steps, exact)
+    yield HalfStep("assign", iteration, rounded, steps.labels, value, n_changed=changed, stop=stop)
+
+
+def _assign(steps: Steps, centers: Array) -> tuple[float, int]:
+    value, changed = steps.assign(centers)
+    if not isfinite(value):
+        msg = (
+            f"the loss is {value}: X has values too large for their costs to be represented; "
+            f"scale X down, or pass it as float64."
+        )
+        raise ValueError(msg)
+    return value, changed
+
+
+def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -> int:
+    """Deal with empty clusters as told; the number of rows that were moved into them."""
+    empty = np.flatnonzero(steps.sizes == 0)
+    if empty.size == 0 or empty_cluster == "keep":
+        return 0
+    if empty_cluster == "error":
+        msg = (
+            f"empty_cluster='error': cluster(s) {empty.tolist()} have no row of positive weight; "
+            f"use fewer clusters, other initial centres, or empty_cluster='farthest'."
+        )
+        raise ValueError(msg)
+    rows = _costliest_rows(steps, sample_weight, int(empty.size))
+    if rows:
+        steps.move(rows, empty[: len(rows)].tolist())
+    return len(rows)
+
+
+def _costliest_rows(steps: Steps, sample_weight: Array | None, n_wanted: int) -> list[int]:
+    """Rows of largest weighted cost, lowest index first among equals, that no cluster dies of.
+
+    A refused row is the last of its cluster, so at most n_clusters are refused.
+    """
+    costs = steps.costs()
+    xp = namespace(costs)
+    if sample_weight is not None:
+        costs = costs * sample_weight
+    sizes = steps.sizes.copy()
+    order = xp.argsort(-costs, stable=True)[: n_wanted + sizes.shape[0]]
+    candidates = to_host(order)
+    worth = to_host(xp.take(costs, order))
+    labels = to_host(xp.take(steps.labels, order))
+    chosen: list[int] = []
+    for row, cost, label in zip(candidates, worth, labels, strict=True):
+        if len(chosen) == n_wanted or not cost > 0:
+            break
+        if sizes[label] > 1:
+            sizes[label] -= 1
+            chosen.append(int(row))
+    return chosen
+
+
+def scaled_tolerance(
+    x: Array, sample_weight: Array | None, loss: Loss, tol: float, memory_budget: int | None
+) -> float:
+    """`tol` × the mean spread of the features: Σ wᵢ cost(xᵢ - x̄) / (Σ wᵢ · n_features).
+
+    For L2 the mean variance, as in scikit-learn; for L1 the mean absolute deviation from the mean.
+    """
+    if tol == 0:
+        return 0.0
+    xp, device = place = place_of(x)
+    origin = rows(x, 0, 1, xp.float64)
+    n, d = x.shape
+    total = float(n if sample_weight is None else xp.sum(sample_weight))
+    blocks = list(row_blocks(n, 8 * 3 * d, block_bytes(place, memory_budget)))
+
+    def weighted(values: Array, start: int, stop: int) -> Array:
+        return values if sample_weight is None else values * sample_weight[start:stop, None]
+
+    offset = xp.zeros(d, dtype=xp.float64, device=device)
+    for start, stop in blocks:
+        block = rows(x, start, stop, xp.float64) - origin
+        offset = offset + xp.sum(weighted(block, start, stop), axis=0)
+    center = origin + offset / total
+    deviation = xp.zeros((), dtype=xp.float64, device=device)
+    for start, stop in blocks:
+        costs = loss.cost(rows(x, start, stop, xp.float64) - center)[:, None]
+        deviation = deviation + xp.sum(weighted(costs, start, stop))
+    return tol * float(deviation) / (total * d)

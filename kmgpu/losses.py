@@ -1,0 +1,130 @@
+"""The two losses: what a point costs at a centre, and where a cluster's centre belongs.
+
+A loss is a frozen record, so the loop, the seeding and the estimators never ask which one it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kmgpu.arrays import Array, namespace
+from kmgpu.refit import means, medians
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss of the family: a cost between points and the centre that minimises its sum.
+
+    Attributes
+    ----------
+    name : str
+        "l2" or "l1".
+    scorer : callable
+        ``scorer(centers)(x)`` is (n, k): the cost of every row of `x` at every centre, up to a
+        constant of each row; (n, d) float32 or float64 in, the same dtype out.
+    pairwise : callable
+        ``pairwise(x, centers)`` is (n, k): the costs themselves.
+    cost : callable
+        ``cost(differences)`` is (n,): the cost of each row of differences x - µ.
+    distance : callable
+        The distance that `transform` reports, from a cost.
+    refit : callable
+        The refitting step, `kmgpu.refit.means` or `kmgpu.refit.medians`.
+    block_columns : callable
+        ``block_columns(k, d)``: numbers that one row takes while it is scored.
+    units : str
+        Of the loss: squared units of the data, or plain ones.
+    """
+
+    name: str
+    scorer: Callable[[Array], Callable[[Array], Array]]
+    pairwise: Callable[[Array, Array], Array]
+    cost: Callable[[Array], Array]
+    distance: Callable[[Array], Array]
+    refit: Callable[..., Array]
+    block_columns: Callable[[int, int], int]
+    units: str
+
+
+def _squared_scorer(centers: Array) -> Callable[[Array], Array]:
+    """‖x - µ‖² less ‖x‖², as one matrix product: -2 x·µ + ‖µ‖²."""
+    xp = namespace(centers)
+    doubled = -2 * centers.T
+    norms = xp.sum(centers * centers, axis=1)
+
+    def score(x: Array) -> Array:
+        scores = xp.matmul(x, doubled)
+        scores += norms
+        return scores
+
+    return score
+
+
+def _squared_pairwise(x: Array, centers: Array) -> Array:
+    """‖x - µ‖², exactly 0 where the rounding of the product cannot tell it from 0."""
+    xp = namespace(x)
+    x_norms = xp.sum(x * x, axis=1)[:, None]
+    costs = _squared_scorer(centers)(x) + x_norms
+    rounding = 8 * xp.finfo(x.dtype).eps * (x_norms + xp.sum(centers * centers, axis=1))
+    return xp.where(costs > rounding, costs, xp.zeros_like(costs))
+
+
+def _squared_cost(differences: Array) -> Array:
+    return namespace(differences).vecdot(differences, differences)
+
+
+def _absolute_scorer(centers: Array) -> Callable[[Array], Array]:
+    """‖x - µ‖₁, feature by feature: the (n, k, d) array never exists."""
+    xp = namespace(centers)
+    features = centers.T
+
+    def score(x: Array) -> Array:
+        scores = xp.abs(x[:, :1] - features[0, :])
+        for feature in range(1, x.shape[1]):
+            scores += xp.abs(x[:, feature : feature + 1] - features[feature, :])
+        return scores
+
+    return score
+
+
+def _absolute_pairwise(x: Array, centers: Array) -> Array:
+    return _absolute_scorer(centers)(x)
+
+
+def _absolute_cost(differences: Array) -> Array:
+    xp = namespace(differences)
+    return xp.sum(xp.abs(differences), axis=1)
+
+
+L2 = Loss(
+    name="l2",
+    scorer=_squared_scorer,
+    pairwise=_squared_pairwise,
+    cost=_squared_cost,
+    distance=lambda costs: namespace(costs).sqrt(costs),
+    refit=means,
+    block_columns=lambda k, d: k + d,
+    units="squared units of the data",
+)
+L1 = Loss(
+    name="l1",
+    scorer=_absolute_scorer,
+    pairwise=_absolute_pairwise,
+    cost=_absolute_cost,
+    distance=lambda costs: costs,
+    refit=medians,
+    block_columns=lambda k, d: 2 * k + d,
+    units="units of the data",
+)
+LOSSES = {loss.name: loss for loss in (L2, L1)}
+
+
+def get_loss(loss: str | Loss) -> Loss:
+    """The loss of that name, "l2" or "l1"; a `Loss` is returned as it is."""
+    if isinstance(loss, Loss):
+        return loss
+    if loss not in LOSSES:
+        msg = f"loss={loss!r} is not known; use 'l2' (k-means) or 'l1' (k-medians)."
+        raise ValueError(msg)
+    return LOSSES[loss]

@@ -1,0 +1,188 @@
+"""The refitting step: weighted means and weighted coordinatewise medians of clusters.
+
+Both start from rows grouped by label (`group_rows`), need only the Array API standard, and accept
+any float, integer or boolean data, which they convert block by block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from kmgpu.arrays import Array, asarray, column, place_of, take_rows, to_host
+
+MAX_CLUSTERS_A_RUN = 64
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows ordered by cluster; rows of zero weight are left out.
+
+    Attributes
+    ----------
+    order : array of shape (n_samples,), int64
+        Row indices, ascending within each cluster.
+    keys : array of shape (n_samples,), int16 or int32
+        Cluster of every row, in the order of the data; n_clusters for a row of zero weight.
+    bounds : numpy.ndarray of shape (n_clusters + 1,), int64
+        Cluster j's rows are ``order[bounds[j]:bounds[j + 1]]``. On the host.
+    """
+
+    order: Array
+    keys: Array
+    bounds: np.ndarray
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of rows of positive weight in each cluster."""
+        return np.diff(self.bounds)
+
+    def runs(self, max_rows: int) -> Iterator[tuple[int, int, int, int]]:
+        """``(first, last, start, stop)``: clusters first:last hold the ordered rows start:stop.
+
+        A run holds several whole clusters, or part of one that alone exceeds `max_rows`.
+        """
+        bounds, n_clusters = self.bounds, len(self.bounds) - 1
+        first = 0
+        while first < n_clusters:
+            reach = int(np.searchsorted(bounds, bounds[first] + max_rows, side="right")) - 1
+            last = max(first + 1, min(reach, first + MAX_CLUSTERS_A_RUN, n_clusters))
+            start, stop = int(bounds[first]), int(bounds[last])
+            for begin in range(start, max(stop, start + 1), max_rows):
+                yield first, last, begin, min(stop, begin + max_rows)
+            first = last
+
+
+def group_rows(labels: Array, n_clusters: int, sample_weight: Array | None = None) -> Groups:
+    """Group rows by label with one stable sort and one small copy to the host.
+
+    Parameters
+    ----------
+    labels : array of shape (n_samples,), integer, in [0, n_clusters)
+    n_clusters : int
+    sample_weight : array of shape (n_samples,), optional
+        Rows of zero weight belong to no group.
+
+    Returns
+    -------
+    Groups
+    """
+    xp, device = place_of(labels)
+    # NumPy and CUDA sort 16-bit integers by radix
+    keys = xp.astype(labels, xp.int16 if n_clusters < 32767 else xp.int32)
+    if sample_weight is not None:
+        nowhere = xp.asarray(n_clusters, dtype=keys.dtype, device=device)
+        keys = xp.where(sample_weight > 0, keys, nowhere)
+    order = xp.argsort(keys, stable=True)
+    edges = xp.arange(n_clusters + 1, dtype=keys.dtype, device=device)
+    bounds = to_host(xp.searchsorted(xp.take(keys, order), edges))
+    return Groups(order, keys, bounds.astype(np.int64))
+
+
+def means(
+    x: Array, groups: Groups, sample_weight: Array | None, previous: Array, budget: int
+) -> Array:
+    """Weighted mean of every cluster, accumulated in float64.
+
+    Each cluster is summed relative to its own first row, so that an offset common to the data
+    costs no digits and identical rows have exactly themselves as their mean.
+
+    Parameters
+    ----------
+    x : array of shape (n_samples, n_features)
+    groups : Groups
+    sample_weight : array of shape (n_samples,), float64, or None
+    previous : array of shape (n_clusters, n_features), float64
+        Centres kept by clusters that have no row.
+    budget : int
+        Bytes for the temporary arrays of one block.
+
+    Returns
+    -------
+    array of shape (n_clusters, n_features), float64
+    """
+    xp, device = place_of(previous)
+    n_features = previous.shape[1]
+    max_rows = max(1, budget // (8 * (2 * n_features + 2)))
+    anchors = _first_rows(x, groups)
+    empty = asarray(groups.sizes == 0, place_of(previous))[:, None]
+    sums: list[Array] = []
+    totals: list[Array] = []
+    done = 0
+    for first, last, start, stop in groups.runs(max_rows):
+        picked = groups.order[start:stop]
+        member = xp.astype(xp.take(groups.keys, picked), xp.int32)
+        clusters = xp.arange(first, last, dtype=member.dtype, device=device)
+        share = xp.astype(clusters[:, None] == member[None, :], xp.float64)
+        if sample_weight is not None:
+            share = share * xp.take(sample_weight, picked)[None, :]
+        offsets = take_rows(x, picked, xp.float64) - xp.take(anchors, member, axis=0)
+        run_sum, run_total = xp.matmul(share, offsets), xp.sum(share, axis=1)
+        if first < done:
+            sums[-1], totals[-1] = sums[-1] + run_sum, totals[-1] + run_total
+        else:
+            sums, totals = [*sums, run_sum], [*totals, run_total]
+        done = last
+    total = xp.concat(totals)[:, None]
+    total = xp.where(empty, xp.ones_like(total), total)
+    return xp.where(empty, previous, anchors + xp.concat(sums, axis=0) / total)
+
+
+def _first_rows(x: Array, groups: Groups) -> Array:
+    xp, _ = place = place_of(groups.order)
+    at = np.minimum(groups.bounds[:-1], groups.order.shape[0] - 1)
+    return take_rows(x, xp.take(groups.order, asarray(at, place)), xp.float64)
+
+
+def medians(
+    x: Array, groups: Groups, sample_weight: Array | None, previous: Array, budget: int
+) -> Array:
+    """Weighted coordinatewise median of every cluster.
+
+    The median is the midpoint of the interval that minimises the weighted sum of absolute
+    differences: between the two middle values of an even count, and wherever half the weight lies
+    on either side (up to the rounding of the cumulative sum; exactly for integer weights).
+
+    Parameters and return value are those of `means`; `budget` is not needed, as one feature is
+    sorted at a time.
+    """
+    xp, device = place = place_of(previous)
+    del budget
+    sizes, starts = groups.sizes, np.minimum(groups.bounds[:-1], groups.order.shape[0] - 1)
+    lower = asarray(starts + np.maximum(sizes - 1, 0) // 2, place)
+    upper = asarray(starts + np.minimum(sizes // 2, np.maximum(sizes - 1, 0)), place)
+    columns = []
+    for feature in range(previous.shape[1]):
+        values = column(x, feature, previous.dtype)
+        by_value = xp.argsort(values)
+        by_cluster = xp.argsort(xp.take(groups.keys, by_value), stable=True)
+        order = xp.take(by_value, by_cluster)
+        if sample_weight is not None:
+            lower, upper = _weighted_middle(xp.take(sample_weight, order), groups, device)
+        ordered = xp.take(values, order)
+        columns.append(0.5 * xp.take(ordered, lower) + 0.5 * xp.take(ordered, upper))
+    empty = asarray(sizes == 0, place)[:, None]
+    return xp.where(empty, previous, xp.stack(columns, axis=1))
+
+
+def _weighted_middle(weights: Array, groups: Groups, device: object) -> tuple[Array, Array]:
+    """Positions of the lower and the upper weighted median of each cluster, in sorted order."""
+    xp, _ = place = place_of(weights)
+    n = weights.shape[0]
+    reached = xp.cumulative_sum(weights, dtype=xp.float64)
+    ends = xp.take(reached, asarray(np.maximum(groups.bounds - 1, 0), place))
+    ends = xp.where(asarray(groups.bounds == 0, place), xp.zeros_like(ends), ends)
+    half = 0.5 * (ends[:-1] + ends[1:])
+    # the sum of n weights errs by about sqrt(n) roundings; under 2**52 / n integers stay exact
+    slack = 2.0**-52 * sqrt(n) * reached[-1]
+    first = asarray(np.minimum(groups.bounds[:-1], n - 1), place)
+    last = asarray(np.maximum(groups.bounds[1:] - 1, 0), place)
+    lower = xp.searchsorted(reached, half - slack, side="left")
+    upper = xp.searchsorted(reached, half + slack, side="right")
+    return (
+        xp.minimum(xp.maximum(lower, first), last),
+        xp.minimum(xp.maximum(upper, first), last),
+    )

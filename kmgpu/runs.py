@@ -1,0 +1,119 @@
+"""Restarts of the loop from several initialisations, and the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kmgpu.arrays import Array
+from kmgpu.lloyd import HalfStep, half_steps, scaled_tolerance
+from kmgpu.losses import Loss
+from kmgpu.seeding import initial_centers
+from kmgpu.steps import ReferenceSteps, Steps
+
+# a restart that is better by rounding alone is the same clustering
+LEAST_GAIN = 1e-12
+
+
+class HistoryEntry(NamedTuple):
+    """One half-step of a fit: what a `HalfStep` says, without the arrays."""
+
+    kind: str
+    iteration: int
+    loss: float
+    shift: float
+    n_changed: int
+    n_relocated: int
+
+
+class Run(NamedTuple):
+    """The outcome of one restart.
+
+    Attributes
+    ----------
+    last : HalfStep
+        The result: centres, and the labels and loss that belong to them.
+    history : tuple of HistoryEntry
+        Every half-step after the initialisation.
+    loss : float
+    n_found : int
+        Clusters that hold a row of positive weight.
+    """
+
+    last: HalfStep
+    history: tuple[HistoryEntry, ...]
+    loss: float
+    n_found: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: the parameters of an estimator, checked and resolved.
+
+    `watch` passes the half-steps through (a progress bar), `say` takes messages on the way.
+    """
+
+    loss: Loss
+    n_clusters: int
+    init: Any
+    n_init: int
+    max_iter: int
+    tol: float
+    empty_cluster: str
+    memory_budget: int | None
+    rng: np.random.Generator
+    watch: Callable[[Iterator[HalfStep]], Iterator[HalfStep]]
+    say: Callable[[str], None]
+
+
+def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
+    """Run the loop `plan.n_init` times and return the run of lowest loss, the first of equals."""
+    tol = scaled_tolerance(x, sample_weight, plan.loss, plan.tol, plan.memory_budget)
+    steps = ReferenceSteps(x, sample_weight, plan.n_clusters, plan.loss, plan.memory_budget)
+    best: Run | None = None
+    for _ in range(plan.n_init):
+        centers = initial_centers(
+            x, plan.init, plan.n_clusters, plan.loss, sample_weight, plan.rng, plan.memory_budget
+        )
+        plan.say("Initialization complete")
+        run = _run(steps, x, sample_weight, centers, tol, plan)
+        if best is None or run.loss < best.loss * (1 - LEAST_GAIN):
+            best = run
+    assert best is not None
+    return best
+
+
+def _run(
+    steps: Steps, x: Array, sample_weight: Array | None, centers: Array, tol: float, plan: Plan
+) -> Run:
+    loop = half_steps(
+        steps,
+        x,
+        sample_weight,
+        centers,
+        max_iter=plan.max_iter,
+        tol=tol,
+        empty_cluster=plan.empty_cluster,
+    )
+    history: list[HistoryEntry] = []
+    for step in plan.watch(loop):
+        if step.loss is None:
+            continue
+        history.append(
+            HistoryEntry(
+                step.kind, step.iteration, step.loss, step.shift, step.n_changed, step.n_relocated
+            )
+        )
+        if step.kind == "refit":
+            plan.say(f"Iteration {step.iteration}, inertia {step.loss}.")
+    if step.stop == "labels":
+        plan.say(f"Converged at iteration {step.iteration}: strict convergence.")
+    elif step.stop == "shift":
+        shift = history[-2].shift
+        plan.say(
+            f"Converged at iteration {step.iteration}: center shift {shift} within tolerance {tol}."
+        )
+    return Run(step, tuple(history), history[-1].loss, int(np.count_nonzero(steps.sizes)))

@@ -1,0 +1,192 @@
+"""What users may pass, and what they are told when they may not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.validation import check_array
+
+from kmgpu.arrays import (
+    Array,
+    Place,
+    asarray,
+    block_bytes,
+    is_array,
+    is_floating,
+    namespace,
+    place_of,
+    row_blocks,
+    to_host,
+)
+
+MIN_MEMORY_BUDGET = 1 << 16
+
+
+def is_host_data(x: Any) -> bool:
+    """Whether `x` is what scikit-learn takes: NumPy, SciPy sparse, lists, frames."""
+    return not is_array(x) or issparse(x) or compat.is_numpy_array(x)
+
+
+def check_data(x: Any, name: str = "X") -> Array:
+    """`x` as a two-dimensional real array of its own library, all finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what was received (for NaN and infinity the row), and the remedy.
+    """
+    if is_host_data(x):
+        x = check_array(
+            x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, input_name=name
+        )
+    else:
+        _check_device_array(x, name)
+    check_finite(x, name)
+    return x
+
+
+def _check_device_array(x: Array, name: str) -> None:
+    xp = namespace(x)
+    if x.ndim != 2:
+        msg = (
+            f"Expected {name} to be a 2D array, got {x.ndim}D of shape {tuple(x.shape)} instead. "
+            f"Reshape your data: (n_samples, n_features)."
+        )
+        raise ValueError(msg)
+    if not xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
+        msg = f"{name} has dtype {x.dtype}; Complex data not supported: pass real numbers."
+        raise ValueError(msg)
+    if 0 in x.shape:
+        n, d = x.shape
+        msg = (
+            f"{name}: found array with {n} sample(s) and {d} feature(s) (shape=({n}, {d})) while "
+            f"a minimum of 1 is required of each."
+        )
+        raise ValueError(msg)
+
+
+def check_finite(x: Array, name: str) -> None:
+    """Raise ValueError naming the first row and column of `x` that holds NaN or infinity."""
+    if issparse(x):
+        bad = np.flatnonzero(~np.isfinite(x.data))
+        if bad.size:
+            row = int(np.searchsorted(x.indptr, bad[0], side="right")) - 1
+            _raise_not_finite(name, row, int(x.indices[bad[0]]), float(x.data[bad[0]]))
+        return
+    xp, _ = place = place_of(x)
+    if x.dtype == object or not is_floating(x):
+        return
+    for start, stop in row_blocks(x.shape[0], 8 * x.shape[1], block_bytes(place, None)):
+        block = x[start:stop, ...]
+        if not bool(xp.all(xp.isfinite(block))):
+            host = to_host(block)
+            row, column = np.argwhere(~np.isfinite(host))[0]
+            _raise_not_finite(name, start + int(row), int(column), float(host[row, column]))
+
+
+def _raise_not_finite(name: str, row: int, column: int, value: float) -> None:
+    what = "NaN" if np.isnan(value) else "infinity"
+    msg = (
+        f"Input {name} contains {what}: first at row {row}, column {column}. "
+        f"Drop such rows or fill them in (for example with sklearn.impute.SimpleImputer)."
+    )
+    raise ValueError(msg)
+
+
+def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Array | None:
+    """Weights as float64 at `place`, or None if there are none.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, a weight that is negative, NaN or infinite (naming the row), or
+        weights that are all zero.
+    """
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, float(sample_weight))
+    weight = to_host(sample_weight)
+    if weight.shape != (n_samples,):
+        msg = f"sample_weight.shape == {weight.shape}, expected {(n_samples,)}: one weight a row."
+        raise ValueError(msg)
+    weight = weight.astype(np.float64)
+    bad = ~np.isfinite(weight) | (weight < 0)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        msg = (
+            f"sample_weight[{row}] is {weight[row]}; weights must be finite and non-negative "
+            f"(0 leaves the row out)."
+        )
+        raise ValueError(msg)
+    if not weight.any():
+        msg = "sample_weight is zero for every row; at least one weight must be positive."
+        raise ValueError(msg)
+    return asarray(weight, place)
+
+
+def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place) -> Array:
+    """Initial centres as a new float64 array at `place`, of the shape that `x` needs."""
+    if issparse(init):
+        init = init.toarray()
+    centers = to_host(init).astype(np.float64)
+    if centers.ndim != 2 or (n_clusters is not None and centers.shape[0] != n_clusters):
+        msg = (
+            f"The shape of the initial centers {centers.shape} does not match the number of "
+            f"clusters {'(2D: n_clusters, n_features)' if n_clusters is None else n_clusters}."
+        )
+        raise ValueError(msg)
+    if centers.shape[1] != x.shape[1]:
+        msg = (
+            f"The shape of the initial centers {centers.shape} does not match the number of "
+            f"features of the data {x.shape[1]}."
+        )
+        raise ValueError(msg)
+    check_n_clusters(centers.shape[0], x.shape[0])
+    check_finite(centers, "init")
+    return asarray(centers, place)
+
+
+def check_n_clusters(n_clusters: int, n_samples: int) -> None:
+    """Raise ValueError when there are more clusters than rows."""
+    if n_samples < n_clusters:
+        msg = f"n_samples={n_samples} should be >= n_clusters={n_clusters}."
+        raise ValueError(msg)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise ValueError when `value` is not one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        msg = f"{name}={value!r} is not known; use one of {', '.join(map(repr, choices))}."
+        raise ValueError(msg)
+
+
+def check_integer(name: str, value: Any, least: int) -> None:
+    """Raise TypeError or ValueError when `value` is not an integer of at least `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool | np.bool_):
+        msg = f"{name} must be an integer, got {value!r} ({type(value).__name__})."
+        raise TypeError(msg)
+    if value < least:
+        msg = f"{name}={value} must be at least {least}."
+        raise ValueError(msg)
+
+
+def check_tol(tol: Any) -> None:
+    """Raise TypeError or ValueError when `tol` is not a number of at least 0."""
+    if not isinstance(tol, Real) or isinstance(tol, bool | np.bool_):
+        msg = f"tol must be a number, got {tol!r} ({type(tol).__name__})."
+        raise TypeError(msg)
+    if not float(tol) >= 0:
+        msg = f"tol={tol} must be at least 0 (0: iterate until no label changes)."
+        raise ValueError(msg)
+
+
+def check_memory_budget(memory_budget: Any) -> None:
+    """Raise when `memory_budget` is neither None nor bytes enough for a block."""
+    if memory_budget is not None:
+        check_integer("memory_budget (bytes)", memory_budget, MIN_MEMORY_BUDGET)
