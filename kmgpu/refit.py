@@ -12,7 +12,7 @@ from math import sqrt
 
 import numpy as np
 
-from kmgpu.arrays import Array, asarray, column, place_of, take_rows, to_host
+from kmgpu.arrays import Array, asarray, column, compute_dtype, place_of, take_rows, to_host
 
 MAX_CLUSTERS_A_RUN = 64
 
@@ -149,26 +149,26 @@ def medians(
     Parameters and return value are those of `means`; `budget` is not needed, as one feature is
     sorted at a time.
     """
-    xp, device = place = place_of(previous)
+    xp, _ = place = place_of(previous)
     del budget
     sizes, starts = groups.sizes, np.minimum(groups.bounds[:-1], groups.order.shape[0] - 1)
     lower = asarray(starts + np.maximum(sizes - 1, 0) // 2, place)
     upper = asarray(starts + np.minimum(sizes // 2, np.maximum(sizes - 1, 0)), place)
     columns = []
     for feature in range(previous.shape[1]):
-        values = column(x, feature, previous.dtype)
-        by_value = xp.argsort(values)
-        by_cluster = xp.argsort(xp.take(groups.keys, by_value), stable=True)
-        order = xp.take(by_value, by_cluster)
+        values = column(x, feature, compute_dtype(x))
+        order = xp.argsort(values)
+        order = xp.take(order, xp.argsort(xp.take(groups.keys, order), stable=True))
         if sample_weight is not None:
-            lower, upper = _weighted_middle(xp.take(sample_weight, order), groups, device)
-        ordered = xp.take(values, order)
-        columns.append(0.5 * xp.take(ordered, lower) + 0.5 * xp.take(ordered, upper))
+            lower, upper = _weighted_middle(xp.take(sample_weight, order), groups)
+        values = xp.take(values, order)
+        ends = xp.astype(xp.stack([xp.take(values, lower), xp.take(values, upper)]), xp.float64)
+        columns.append(0.5 * ends[0, :] + 0.5 * ends[1, :])
     empty = asarray(sizes == 0, place)[:, None]
     return xp.where(empty, previous, xp.stack(columns, axis=1))
 
 
-def _weighted_middle(weights: Array, groups: Groups, device: object) -> tuple[Array, Array]:
+def _weighted_middle(weights: Array, groups: Groups) -> tuple[Array, Array]:
     """Positions of the lower and the upper weighted median of each cluster, in sorted order."""
     xp, _ = place = place_of(weights)
     n = weights.shape[0]
