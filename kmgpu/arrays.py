@@ -50,12 +50,14 @@ def is_array(x: Any) -> bool:
 
 def namespace(x: Array) -> Namespace:
     """The array namespace of `x`; NumPy's for SciPy sparse matrices, whose blocks are dense."""
-    return numpy_namespace if issparse(x) else compat.array_namespace(x)
+    if isinstance(x, np.ndarray) or issparse(x):
+        return numpy_namespace
+    return compat.array_namespace(x)
 
 
 def place_of(x: Array) -> Place:
     """Where `x` lives."""
-    if issparse(x) or compat.is_numpy_array(x):
+    if isinstance(x, np.ndarray) or issparse(x):
         return HOST
     return Place(namespace(x), compat.device(x))
 
