@@ -7,6 +7,18 @@ from kmgpu.lloyd import lloyd as lloyd
 from kmgpu.losses import L1 as L1
 from kmgpu.losses import L2 as L2
 from kmgpu.losses import Loss as Loss
+from kmgpu.model_io import load_model as load_model
+from kmgpu.model_io import save_model as save_model
 
 __version__ = "0.1.0"
-__all__ = ["L1", "L2", "HalfStep", "KMeans", "KMedians", "Loss", "lloyd"]
+__all__ = [
+    "L1",
+    "L2",
+    "HalfStep",
+    "KMeans",
+    "KMedians",
+    "Loss",
+    "lloyd",
+    "load_model",
+    "save_model",
+]
