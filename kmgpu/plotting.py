@@ -1,0 +1,131 @@
+"""Pictures. Matplotlib is optional and imported only when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kmgpu.arrays import to_host
+from kmgpu.base import AlternatingMinimizer
+from kmgpu.files import PathLike, replacing
+from kmgpu.runs import HistoryEntry
+from kmgpu.summary import NAMES
+
+Axes = Any
+Figure = Any
+
+INSTALL_PLOT = "pip install 'kmgpu[plot]'"
+ASSIGN_COLOUR = "#0072b2"
+REFIT_COLOUR = "#d55e00"
+
+
+def require_matplotlib() -> None:
+    """Raise ImportError, naming what to install, when there is no matplotlib."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        msg = f"drawing a picture needs matplotlib ({error}); {INSTALL_PLOT}"
+        raise ImportError(msg) from error
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, of that size in inches, that belongs to no window and no global state."""
+    require_matplotlib()
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    return Figure(figsize=(width, height), layout=layout)
+
+
+def save_figure(figure: Figure, path: PathLike) -> None:
+    """Write `figure` to `path` as a PNG, whole or not at all."""
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=120)
+
+
+def quantised(estimator: AlternatingMinimizer, shape: tuple[int, ...]) -> np.ndarray:
+    """The picture in its clusters' colours.
+
+    Parameters
+    ----------
+    estimator : KMeans or KMedians
+        Fitted on pixels, (height × width, 3), of values 0 to 255.
+    shape : tuple of int
+        (height, width, 3).
+
+    Returns
+    -------
+    numpy.ndarray of `shape`, uint8
+    """
+    return _colours(estimator)[to_host(estimator.labels_)].reshape(shape)
+
+
+def draw_palette(axes: Axes, estimator: AlternatingMinimizer) -> None:
+    """One square for the colour of every cluster, the largest cluster first."""
+    sizes = np.bincount(to_host(estimator.labels_), minlength=estimator.n_clusters)
+    by_size = np.argsort(-sizes, kind="stable")
+    axes.imshow(_colours(estimator)[by_size][None])
+    axes.set_anchor("N")
+    axes.set_axis_off()
+
+
+def draw_history(axes: Axes, history: Sequence[HistoryEntry], units: str) -> None:
+    """The loss after every half-step: a line, with a marker for each kind of half-step."""
+    at = np.arange(1, len(history) + 1)
+    losses = np.array([entry.loss for entry in history])
+    axes.plot(at, losses, color="0.6", linewidth=1, zorder=1)
+    for kind, marker, colour, name in (
+        ("assign", "o", ASSIGN_COLOUR, "assignment"),
+        ("refit", "s", REFIT_COLOUR, "refitting"),
+    ):
+        of_kind = np.array([entry.kind == kind for entry in history])
+        axes.scatter(at[of_kind], losses[of_kind], 14, colour, marker, label=name, zorder=2)
+    axes.set_xlabel("half-step")
+    axes.set_ylabel(f"loss ({units})")
+    axes.grid(alpha=0.3)
+    axes.legend(title="after", frameon=False)
+
+
+def demo_figure(photo: np.ndarray, fits: Sequence[AlternatingMinimizer]) -> Figure:
+    """A photograph, the same in the colours of each fit with its palette, and the losses.
+
+    Parameters
+    ----------
+    photo : numpy.ndarray of shape (height, width, 3), uint8
+    fits : sequence of KMeans or KMedians
+        Fitted on the pixels of `photo`.
+    """
+    figure = new_figure(13.5, 8)
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.05))
+    strip = photo.shape[1] / photo.shape[0] / max(fit.n_clusters for fit in fits)
+    grid = above.subplots(2, 1 + len(fits), height_ratios=(1, strip), squeeze=False)
+    _draw_photo(grid[0, 0], photo, "the photograph")
+    grid[1, 0].set_axis_off()
+    n_pixels = photo.shape[0] * photo.shape[1]
+    caption = f"{n_pixels:,} pixels. Palettes: the largest cluster first."
+    grid[1, 0].text(0.5, 0.5, caption, ha="center", va="center")
+    losses = below.subplots(1, len(fits), squeeze=False)[0]
+    for column, (fit, axes) in enumerate(zip(fits, losses, strict=True), start=1):
+        name = NAMES[fit._loss.name]
+        _draw_photo(
+            grid[0, column], quantised(fit, photo.shape), f"{fit.n_clusters} {name} colours"
+        )
+        draw_palette(grid[1, column], fit)
+        draw_history(axes, fit.history_, fit._loss.units)
+        axes.set_title(f"{name}: {len(fit.history_)} half-steps")
+    return figure
+
+
+def _draw_photo(axes: Axes, photo: np.ndarray, title: str) -> None:
+    axes.imshow(photo)
+    axes.set_title(title)
+    axes.set_anchor("S")
+    axes.set_axis_off()
+
+
+def _colours(estimator: AlternatingMinimizer) -> np.ndarray:
+    """The centres as uint8, (n_clusters, 3)."""
+    return np.rint(to_host(estimator.cluster_centers_)).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,62 @@
+"""A table of what a fit did, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kmgpu.arrays import Array, Place
+from kmgpu.base import AlternatingMinimizer
+
+NAMES = {"l2": "k-means", "l1": "k-medians"}
+
+
+def fit_summary(estimator: AlternatingMinimizer, place: Place, seconds: float) -> dict[str, str]:
+    """What a fit that ran at `place` for `seconds` started from and where it ended."""
+    loss = estimator._loss
+    return {
+        "": NAMES[loss.name],
+        "rows": f"{len(estimator.labels_):,}",
+        "features": f"{estimator.n_features_in_:,}",
+        "k": f"{estimator.n_clusters:,}",
+        "loss": f"{loss.name}, {loss.units}",
+        "loss before": f"{estimator.history_[0].loss:.6g}",
+        "loss after": f"{estimator.inertia_:.6g}",
+        "iterations": f"{estimator.n_iter_:,}",
+        "converged": "yes" if estimator.converged_ else f"no, max_iter={estimator.max_iter}",
+        "seconds": f"{seconds:.2f}",
+        "device": device_name(place),
+    }
+
+
+def predict_summary(
+    model: AlternatingMinimizer, data: Array, place: Place, seconds: float
+) -> dict[str, str]:
+    """What a prediction at `place` for `seconds` was about."""
+    return {
+        "": NAMES[model._loss.name],
+        "rows": f"{data.shape[0]:,}",
+        "features": f"{data.shape[1]:,}",
+        "k": f"{model.n_clusters:,}",
+        "seconds": f"{seconds:.2f}",
+        "device": device_name(place),
+    }
+
+
+def device_name(place: Place) -> str:
+    """The name that ``device=`` takes for `place`."""
+    if not place.on_gpu:
+        return "cpu"
+    index = getattr(place.device, "id", getattr(place.device, "index", 0))
+    return f"cuda:{index}"
+
+
+def table(columns: Sequence[Mapping[str, str]]) -> str:
+    """Lines of a label and one value of each column; all columns have the labels of the first."""
+    labels = list(columns[0])
+    cells = [labels, *([column[label] for label in labels] for column in columns)]
+    widths = [max(map(len, column)) for column in cells]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in zip(*cells, strict=True)
+    )
+    return "\n".join(lines)
