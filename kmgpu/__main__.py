@@ -1,0 +1,5 @@
+"""``python -m kmgpu``."""
+
+from kmgpu.cli import main
+
+raise SystemExit(main())

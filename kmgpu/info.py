@@ -1,0 +1,46 @@
+"""What is installed here and what can compute: the text of ``kmgpu info``."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from kmgpu import __version__
+from kmgpu.arrays import backends
+from kmgpu.data_io import INSTALL_PARQUET
+from kmgpu.plotting import INSTALL_PLOT
+
+REQUIRED = ("numpy", "array-api-compat", "scikit-learn", "numba", "tqdm")
+OPTIONAL = {
+    "matplotlib": f"for pictures; {INSTALL_PLOT}",
+    "pillow": f"for the demo's photograph; {INSTALL_PLOT}",
+    "pyarrow": f"for .parquet; {INSTALL_PARQUET}",
+}
+
+
+def info() -> str:
+    """Versions, backends (for those that cannot be used, why and what to install), kernels."""
+    lines = [
+        f"{'kmgpu':<16}  {__version__}",
+        f"{'Python':<16}  {platform.python_version()}, {platform.platform()}",
+    ]
+    for name in REQUIRED:
+        lines.append(f"{name:<16}  {_version(name) or 'not installed'}")
+    for name, purpose in OPTIONAL.items():
+        lines.append(f"{name:<16}  {_version(name) or f'not installed ({purpose})'}")
+    lines += ["", "Backends"]
+    for name, usable in backends().items():
+        lines.append(f"{name:<16}  {'usable' if usable.yes else 'not usable'}: {usable.why}")
+    lines += ["", f"Fused kernels: {_kernels()}"]
+    return "\n".join(lines)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _kernels() -> str:
+    return "none; the reference (Array API calls alone) is in use on every backend"
