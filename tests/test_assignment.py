@@ -90,10 +90,9 @@ def test_weighted_sum_is_exact_in_float64(backend):
     weight = backend.asarray(np.array([1.0, 2.0, 1.0]))
     assert float(weighted_sum(values, None)) in (0.0, 1.0)
     assert float(weighted_sum(values, weight)) == 2.0
-    many = backend.asarray(np.full(4097, 0.1, dtype=np.float32))
-    assert float(weighted_sum(many, None)) == pytest.approx(
-        4097 * float(np.float32(0.1)), rel=1e-12
-    )
+    tenth = np.float32(0.1)
+    many = backend.asarray(np.full(4097, tenth))
+    assert float(weighted_sum(many, None)) == pytest.approx(4097 * float(tenth), rel=1e-12)
 
 
 def test_more_than_2_to_31_row_centre_pairs():
