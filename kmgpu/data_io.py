@@ -130,7 +130,7 @@ def _read_csv(path: Path, array: str | None) -> np.ndarray:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return _numbers(file, _to_first_row(file, path), path)
     except UnicodeDecodeError as error:
-        msg = f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); convert it."
+        msg = f"{path} is not UTF-8 text ({error.reason}); convert it."
         raise ValueError(msg) from error
 
 
