@@ -82,7 +82,9 @@ def draw_history(axes: Axes, history: Sequence[HistoryEntry], units: str) -> Non
         ("refit", "s", REFIT_COLOUR, "refitting"),
     ):
         of_kind = np.array([entry.kind == kind for entry in history])
-        axes.scatter(at[of_kind], losses[of_kind], 14, colour, marker, label=name, zorder=2)
+        axes.scatter(
+            at[of_kind], losses[of_kind], s=14, c=colour, marker=marker, label=name, zorder=2
+        )
     axes.set_xlabel("half-step")
     axes.set_ylabel(f"loss ({units})")
     axes.grid(alpha=0.3)
