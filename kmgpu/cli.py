@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             args.run(args)
     except KeyboardInterrupt:
-        print("\nkmgpu: interrupted; unfinished output was discarded", file=sys.stderr)
+        print("kmgpu: interrupted; unfinished output was discarded", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
         print(f"kmgpu: error: {_one_line(error)}", file=sys.stderr)
