@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -51,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.simplefilter("always", RuntimeWarning)
             warnings.showwarning = _show_warning
             args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever read the labels has seen enough; the flush at exit must not fail either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("kmgpu: interrupted; unfinished output was discarded", file=sys.stderr)
         return INTERRUPTED

@@ -296,6 +296,25 @@ def test_exit_codes_of_the_process(folder):
     assert run("--help").returncode == 0
 
 
+UNREAD = """
+import os, sys
+reading, writing = os.pipe()
+os.close(reading)
+os.dup2(writing, 1)
+from kmgpu.cli import main
+sys.exit(main("predict m.npz {data}".split()))
+"""
+
+
+@pytest.mark.parametrize("repeats", [1, 1000])
+def test_a_reader_that_stops_reading_is_no_error(folder, repeats):
+    x = np.load("x.npy")
+    np.save("long.npy", np.tile(x, (repeats, 1)))
+    kmgpu.save_model(KMeans(2, random_state=0).fit(x), "m.npz")
+    done = run(code=UNREAD.format(data="long.npy"), cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 INTERRUPTED = """
 import os, signal, sys, time
 from kmgpu import {where}
