@@ -113,7 +113,10 @@ def rows(x: Array, start: int, stop: int, dtype: Any) -> Array:
 
 def take_rows(x: Array, indices: Array, dtype: Any) -> Array:
     """The rows at `indices` (an integer array beside `x`) as a dense array of `dtype`."""
-    part = x[indices] if issparse(x) else namespace(x).take(x, indices, axis=0)
+    if issparse(x) or (isinstance(x, np.ndarray) and not x.flags.c_contiguous):
+        part = x[indices]  # np.take would copy all of x first
+    else:
+        part = namespace(x).take(x, indices, axis=0)
     return _dense(part, dtype)
 
 

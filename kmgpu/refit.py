@@ -40,16 +40,19 @@ class Groups:
         """Number of rows of positive weight in each cluster."""
         return np.diff(self.bounds)
 
-    def runs(self, max_rows: int) -> Iterator[tuple[int, int, int, int]]:
+    def runs(self, numbers: int, row_numbers: int) -> Iterator[tuple[int, int, int, int]]:
         """``(first, last, start, stop)``: clusters first:last hold the ordered rows start:stop.
 
-        A run holds several whole clusters, or part of one that alone exceeds `max_rows`.
+        A run holds several whole clusters, or part of one: as many as take at most `numbers`
+        numbers, where each row takes `row_numbers` and two for every cluster of the run.
         """
         bounds, n_clusters = self.bounds, len(self.bounds) - 1
+        max_rows = max(1, numbers // (row_numbers + 2))
         first = 0
         while first < n_clusters:
-            reach = int(np.searchsorted(bounds, bounds[first] + max_rows, side="right")) - 1
-            last = max(first + 1, min(reach, first + MAX_CLUSTERS_A_RUN, n_clusters))
+            spans = bounds[first + 1 : first + 1 + MAX_CLUSTERS_A_RUN] - bounds[first]
+            taken = spans * (row_numbers + 2 * np.arange(1, len(spans) + 1))
+            last = first + max(1, int(np.searchsorted(taken, numbers, side="right")))
             start, stop = int(bounds[first]), int(bounds[last])
             for begin in range(start, max(stop, start + 1), max_rows):
                 yield first, last, begin, min(stop, begin + max_rows)
@@ -106,13 +109,12 @@ def means(
     """
     xp, device = place_of(previous)
     n_features = previous.shape[1]
-    max_rows = max(1, budget // (8 * (2 * n_features + 2)))
     anchors = _first_rows(x, groups)
     empty = asarray(groups.sizes == 0, place_of(previous))[:, None]
     sums: list[Array] = []
     totals: list[Array] = []
     done = 0
-    for first, last, start, stop in groups.runs(max_rows):
+    for first, last, start, stop in groups.runs(budget // 8, 2 * n_features + 2):
         picked = groups.order[start:stop]
         member = xp.astype(xp.take(groups.keys, picked), xp.int32)
         clusters = xp.arange(first, last, dtype=member.dtype, device=device)

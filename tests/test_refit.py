@@ -144,13 +144,13 @@ def test_more_clusters_than_16_bits_count(n_clusters):
     assert (sizes[0], sizes[-1], sizes.sum()) == (1, 1, 2)
 
 
-@pytest.mark.parametrize("max_rows", [1, 3, 1000])
-def test_runs_cover_every_group_in_order(max_rows):
+@pytest.mark.parametrize("numbers", [1, 50, 10_000])
+def test_runs_cover_every_group_in_order_within_their_numbers(numbers):
     labels = np.sort(np.random.default_rng(0).integers(0, 90, size=50)).astype(np.int32)
     groups = group_rows(labels, 100)
-    runs = list(groups.runs(max_rows))
+    runs = list(groups.runs(numbers, 3))
     assert [i for *_, start, stop in runs for i in range(start, stop)] == list(range(50))
     assert {j for first, last, *_ in runs for j in range(first, last)} == set(range(100))
     for first, last, start, stop in runs:
-        assert stop - start <= max_rows
+        assert (stop - start) * (3 + 2 * (last - first)) <= numbers or stop - start == 1
         assert ((labels[start:stop] >= first) & (labels[start:stop] < last)).all()
