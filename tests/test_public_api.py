@@ -1,0 +1,61 @@
+"""The names users may rely on."""
+
+import doctest
+import inspect
+import re
+
+import pytest
+
+import kmgpu
+from kmgpu import estimators
+
+NAMES = ["L1", "L2", "HalfStep", "KMeans", "KMedians", "Loss", "lloyd"]
+PARAMETERS = ["n_clusters", "init", "n_init", "max_iter", "tol", "verbose", "random_state"]
+PARAMETERS += ["copy_x", "algorithm", "empty_cluster", "device", "memory_budget", "progress"]
+METHODS = ["fit", "predict", "fit_predict", "transform", "fit_transform", "score"]
+
+
+def test_all_names_what_is_there():
+    assert set(NAMES) <= set(kmgpu.__all__)
+    public = {name for name in vars(kmgpu) if not name.startswith("_")}
+    modules = {name for name in public if inspect.ismodule(getattr(kmgpu, name))}
+    assert public - modules == set(kmgpu.__all__)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", kmgpu.__version__)
+
+
+@pytest.mark.parametrize("name", kmgpu.__all__)
+def test_every_public_name_is_documented(name):
+    thing = getattr(kmgpu, name)
+    doc = inspect.getdoc(thing if callable(thing) else type(thing))
+    assert doc
+    assert not doc.startswith(f"{name}("), "that is the docstring dataclasses makes up"
+
+
+@pytest.mark.parametrize("estimator", [kmgpu.KMeans, kmgpu.KMedians])
+def test_estimators_document_parameters_attributes_and_methods(estimator):
+    assert list(inspect.signature(estimator).parameters) == PARAMETERS
+    doc = inspect.getdoc(estimator)
+    model = estimator(2, random_state=0).fit([[0.0], [1.0], [5.0]])
+    fitted = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
+    for name in [*PARAMETERS, *fitted]:
+        assert re.search(rf"^{name} : ", doc, flags=re.M), f"{name} is not documented"
+    for name in METHODS:
+        assert inspect.getdoc(getattr(estimator, name))
+
+
+@pytest.mark.parametrize("function", [kmgpu.lloyd])
+def test_functions_document_their_parameters(function):
+    doc = inspect.getdoc(function)
+    for name in inspect.signature(function).parameters:
+        assert re.search(rf"^{name} : ", doc, flags=re.M), f"{name} is not documented"
+
+
+def test_half_steps_and_losses_document_their_fields():
+    for record in (kmgpu.HalfStep, kmgpu.Loss):
+        for name in inspect.signature(record).parameters:
+            assert re.search(rf"^{name} : ", inspect.getdoc(record), flags=re.M), name
+
+
+def test_the_examples_of_the_docstrings_run():
+    assert doctest.testmod(estimators).attempted >= 8
+    assert doctest.testmod(estimators).failed == 0
