@@ -1,0 +1,1 @@
+"""kmgpu and its peers side by side; see README.md beside this file."""
