@@ -6,11 +6,15 @@ A block of rows is converted to float32 (data of at most 32-bit floats) or float
 integers, booleans), and the coordinatewise median of the centres is subtracted from rows and
 centres before any product, so data far from the origin lose nothing. The product ranks the
 centres; the cost of the winner is then computed from the difference x - µ itself, in float64.
+
+No one reference point suits groups of rows that lie far apart: the product then rounds by more than
+the costs that it ranks. A block whose costs are that small beside its extent is ranked in float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from kmgpu.arrays import (
     Array,
@@ -23,6 +27,9 @@ from kmgpu.arrays import (
     rows,
 )
 from kmgpu.losses import Loss
+
+# float32 ranks rows to about 2**-13 of their cost where they cost this much more at the reference
+FINEST_FLOAT32 = 1024
 
 
 def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = None) -> Array:
@@ -44,15 +51,48 @@ def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = No
         Ties go to the lowest index.
     """
     xp, _ = place = place_of(centers)
-    dtype = compute_dtype(x)
-    reference = _reference_point(centers, dtype)
-    score = loss.scorer(xp.astype(centers - reference, dtype))
-    shift = xp.astype(reference, dtype)
+    rank = _Ranking(centers, loss, compute_dtype(x))
+    exact: _Ranking | None = None
     found = []
     for start, stop in _blocks(x, centers, loss, place, memory_budget):
-        scores = score(rows(x, start, stop, dtype) - shift)
-        found.append(xp.astype(xp.argmin(scores, axis=1), xp.int32))
+        block = rank.shifted(x, start, stop)
+        labels = rank.labels(block)
+        if rank.resolves(block, labels):
+            found.append(labels)
+            continue
+        exact = exact or _Ranking(centers, loss, xp.float64)
+        middle = (start + stop) // 2  # twice the bytes a row
+        for begin, end in ((start, middle), (middle, stop)):
+            found.append(exact.labels(exact.shifted(x, begin, end)))
     return found[0] if len(found) == 1 else xp.concat(found)
+
+
+class _Ranking:
+    """Nearest centres of blocks of rows, ranked in one floating dtype."""
+
+    def __init__(self, centers: Array, loss: Loss, dtype: Any) -> None:
+        self._xp = namespace(centers)
+        reference = _reference_point(centers, dtype)
+        self._loss, self._dtype = loss, dtype
+        self._reference = self._xp.astype(reference, dtype)
+        self._centers = self._xp.astype(centers - reference, dtype)
+        self._score = loss.scorer(self._centers)
+
+    def shifted(self, x: Array, start: int, stop: int) -> Array:
+        """Rows start:stop relative to the reference point."""
+        return rows(x, start, stop, self._dtype) - self._reference
+
+    def labels(self, block: Array) -> Array:
+        return self._xp.astype(self._xp.argmin(self._score(block), axis=1), self._xp.int32)
+
+    def resolves(self, block: Array, labels: Array) -> bool:
+        """Whether rounding is small beside the costs of a block; False where they overflow."""
+        xp = self._xp
+        if self._dtype == xp.float64 or self._centers.shape[0] == 1:
+            return True
+        extent = xp.sum(self._loss.cost(block))
+        attained = xp.sum(self._loss.cost(block - xp.take(self._centers, labels, axis=0)))
+        return bool(extent < FINEST_FLOAT32 * attained)
 
 
 def costs_at(

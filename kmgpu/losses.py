@@ -104,7 +104,7 @@ L2 = Loss(
     cost=_squared_cost,
     distance=lambda costs: namespace(costs).sqrt(costs),
     refit=means,
-    block_columns=lambda k, d: k + d,
+    block_columns=lambda k, d: max(k, 2 * d) + d,
     units="squared units of the data",
 )
 L1 = Loss(
@@ -114,7 +114,7 @@ L1 = Loss(
     cost=_absolute_cost,
     distance=lambda costs: costs,
     refit=medians,
-    block_columns=lambda k, d: 2 * k + d,
+    block_columns=lambda k, d: 2 * max(k, d) + d,
     units="units of the data",
 )
 LOSSES = {loss.name: loss for loss in (L2, L1)}

@@ -49,6 +49,27 @@ def test_one_far_centre_costs_the_others_nothing(backend, loss):
 
 
 @BOTH
+@pytest.mark.parametrize("gap", [1e2, 1e4])
+@pytest.mark.parametrize("budget", [None, 4096])
+def test_float32_groups_far_apart(backend, loss, gap, budget):
+    """No reference point is near both groups, each of several close centres."""
+    x = oracles.blobs(120, 3, 1, seed=5)
+    x[60:] += gap
+    x = x.astype(np.float32)
+    centers = np.concatenate([x[:4], x[-4:]])
+    labels = found_labels(backend, x, centers, loss, budget)
+    oracles.assert_nearest(labels, x, centers, loss.name, 1e-5)
+
+
+@BOTH
+def test_float32_costs_beyond_float32(backend, loss):
+    x = (1e25 * oracles.blobs(50, 3)).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        labels = found_labels(backend, x, x[:4], loss)
+    oracles.assert_nearest(labels, x, x[:4], loss.name, 1e-5)
+
+
+@BOTH
 @pytest.mark.parametrize("budget", [None, SMALLEST])
 def test_ties_go_to_the_lowest_index(backend, loss, budget):
     centers = [[4.0, 0], [0, 0], [4, 0], [0, 0], [2, 2]]
