@@ -48,7 +48,7 @@ def mean(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def median(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Midpoint of the points of least weighted absolute deviation, feature by feature.
 
-    By trying every row as the centre; meant for weights whose sums are exact.
+    By trying every row as the centre; halves of the weight are equal up to rounding.
     """
     x = np.asarray(x, np.float64)[weight > 0]
     weight = weight[weight > 0]
@@ -56,7 +56,8 @@ def median(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     for values in x.T:
         left = (weight * (values[None, :] < values[:, None])).sum(axis=1)
         right = (weight * (values[None, :] > values[:, None])).sum(axis=1)
-        best = values[(2 * left <= weight.sum()) & (2 * right <= weight.sum())]
+        half = 0.5 * weight.sum() * (1 + 1e-12)
+        best = values[(left <= half) & (right <= half)]
         middle.append(0.5 * best.min() + 0.5 * best.max())
     return np.array(middle)
 

@@ -10,13 +10,15 @@ from tests import oracles
 
 LOSSES = pytest.mark.parametrize("loss", [L2, L1], ids=["means", "medians"])
 N_CLUSTERS = 5
+KEPT = -7.25
 
 
 def refit(backend, loss, x, labels, weight=None, n_clusters=N_CLUSTERS, budget=1 << 20):
+    """The centres found, and those of brute force."""
     to = backend.asarray
     on_device = None if weight is None else to(np.asarray(weight, np.float64))
     groups = group_rows(to(labels.astype(np.int32)), n_clusters, on_device)
-    previous = np.full((n_clusters, x.shape[1]), -7.25)
+    previous = np.full((n_clusters, x.shape[1]), KEPT)
     found = loss.refit(to(x), groups, on_device, to(previous), budget)
     assert found.dtype == backend.xp.float64
     return backend.to_numpy(found), oracles.centers(x, labels, previous, loss.name, weight)
@@ -71,7 +73,7 @@ def test_a_cluster_without_weight_keeps_its_centre(backend, loss, empty):
     weight = np.where(np.isin(labels, empty[1:]), 0, 2)  # some empty of rows, some of weight
     labels = np.where(labels == empty[0], 2 if empty[0] != 2 else 3, labels)
     found, expected = refit(backend, loss, x, labels, weight)
-    np.testing.assert_array_equal(found[empty], -7.25)
+    np.testing.assert_array_equal(found[empty], KEPT)
     np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-13)
 
 
@@ -115,13 +117,14 @@ def test_medians_by_hand(backend, values, weight, median, scale):
     assert found.item() == median
 
 
-def test_split_weights_are_found_despite_rounding(backend):
-    """0.1 sums inexactly; the even split after 400 of 800 rows must still be seen as one."""
-    n = 800
-    x = np.random.default_rng(0).permutation(n).astype(np.float64)[:, None]
-    labels = np.zeros(n, int)
-    found, _ = refit(backend, L1, x, labels, np.full(n, 0.1), n_clusters=1)
-    assert found.item() == (n - 1) / 2
+@pytest.mark.parametrize("weight", [0.1, 0.7, 1 / 3])
+def test_split_weights_are_found_despite_rounding(backend, weight):
+    """Such weights sum inexactly, up or down; half of an even count must still be seen as half."""
+    sizes = 2 * np.arange(1, 41)
+    labels = np.repeat(np.arange(40), sizes)
+    x = np.concatenate([np.random.default_rng(n).permutation(n) for n in sizes])[:, None]
+    found, _ = refit(backend, L1, x, labels, np.full(len(x), weight), n_clusters=40)
+    np.testing.assert_array_equal(found[:, 0], (sizes - 1) / 2)
 
 
 def test_groups(backend):
