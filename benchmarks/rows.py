@@ -31,8 +31,13 @@ class Row:
 
 
 def initial_centers(x: np.ndarray, n_clusters: int) -> np.ndarray:
-    """Distinct rows drawn by a fixed seed: where every engine starts."""
-    return x[np.random.default_rng(INIT_SEED).permutation(len(x))[:n_clusters]]
+    """Rows drawn by a fixed seed, no two alike: where every engine starts.
+
+    Equal ones would leave clusters empty, which every engine deals with in its own way.
+    """
+    drawn = x[np.random.default_rng(INIT_SEED).permutation(len(x))[: 8 * n_clusters]]
+    _, first = np.unique(drawn, axis=0, return_index=True)
+    return drawn[np.sort(first)[:n_clusters]]
 
 
 def plane(n_samples: int = 2_000_000) -> np.ndarray:

@@ -43,6 +43,7 @@ def test_rows_are_float32_and_the_same_every_time(name: str) -> None:
     assert np.isfinite(x).all()
     start = rows.initial_centers(x, row.n_clusters)
     assert start.shape == (row.n_clusters, x.shape[1])
+    assert len(np.unique(start, axis=0)) == row.n_clusters
     if x.nbytes < 2**24:
         np.testing.assert_array_equal(x, row.make())
 
@@ -143,11 +144,11 @@ def test_absent_and_failing_engines_are_listed(tmp_path: Path) -> None:
     absent = peers.Engine("gone", "l2", peers.engines("l2")[0].fit, ("no_such_module",))
     one = peers.engines("l2", ["sklearn-lloyd"])[0]
     limits = Limits(rounds=1, memory=False)
-    more_than_rows = rows.Row("toy", 5, lambda: np.zeros((5, 0), np.float32))
-    task = Task(more_than_rows, "fit", 1)
+    unfit = rows.Row("toy", 5, lambda: np.full((9, 2), np.nan, np.float32))
+    task = Task(unfit, "fit", 1)
     first, second = Measurement(task, "l2", limits, tmp_path).run([absent, one])
     assert first.why_not == "no_such_module is not installed"
-    assert "0 feature(s)" in (second.why_not or "")
+    assert "NaN" in (second.why_not or "")
     assert not second.seconds
 
 
