@@ -1,5 +1,7 @@
 """The nearest centre of every row."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,22 @@ def test_float32_groups_far_apart(backend, loss, gap, budget):
     centers = np.concatenate([x[:4], x[-4:]])
     labels = found_labels(backend, x, centers, loss, budget)
     oracles.assert_nearest(labels, x, centers, loss.name, 1e-5)
+
+
+@BOTH
+@pytest.mark.parametrize("shift", [0.0, 1e4])
+def test_float32_is_ranked_in_float32_wherever_the_data_lie(backend, loss, shift):
+    """One reference point among the centres is enough for an offset: no need of float64."""
+    dtypes = []
+
+    def scorer(centers):
+        dtypes.append(centers.dtype)
+        return loss.scorer(centers)
+
+    spied = dataclasses.replace(loss, scorer=scorer)
+    x = (oracles.blobs(60, 3) + shift).astype(np.float32)
+    found_labels(backend, x, x[:4], spied)
+    assert dtypes == [backend.xp.float32]
 
 
 @BOTH
