@@ -15,6 +15,7 @@ def draw(results: list[Result], machine: dict[str, str], path: Path) -> None:
     """A bar a row (the best exact peer) and a mark for every peer, on a logarithmic axis."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     shown = [result for result in results if result.ratio]
     figure = Figure(figsize=(8.5, 2.2 + 0.5 * len(shown)), layout="constrained")
@@ -27,7 +28,8 @@ def draw(results: list[Result], machine: dict[str, str], path: Path) -> None:
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}×")
-    axes.xaxis.set_minor_formatter("")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yticks(range(len(shown)), [f"{r.name} ({r.loss})" for r in shown])
     axes.invert_yaxis()
     axes.set_xlabel("the peer's time / ours; right of 1 we are faster")
