@@ -17,11 +17,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kmgpu.arrays import Array, Place, asarray, place_of, resolve
-from kmgpu.assignment import costs_at, distances, nearest, weighted_sum
+from kmgpu.assignment import distances
 from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.losses import Loss
 from kmgpu.runs import Plan, best_run
 from kmgpu.seeding import METHODS
+from kmgpu.steps import engine
 from kmgpu.validation import (
     check_choice,
     check_data,
@@ -126,7 +127,9 @@ class AlternatingMinimizer(
         Ties go to the lowest index. The result is where `X` is.
         """
         X, x, centers = self._at_work(X)
-        return asarray(nearest(x, centers, self._loss, self.memory_budget), place_of(X))
+        steps = engine(x, None, centers.shape[0], self._loss, self.memory_budget)
+        steps.assign(centers)
+        return asarray(steps.labels, place_of(X))
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).labels_``."""
@@ -150,9 +153,10 @@ class AlternatingMinimizer(
         del y
         _, x, centers = self._at_work(X)
         weight = check_sample_weight(sample_weight, x.shape[0], place_of(x))
-        labels = nearest(x, centers, self._loss, self.memory_budget)
-        costs = costs_at(x, centers, labels, self._loss, self.memory_budget)
-        return -float(weighted_sum(costs, weight))
+        loss, _ = engine(x, weight, centers.shape[0], self._loss, self.memory_budget).assign(
+            centers
+        )
+        return -loss
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

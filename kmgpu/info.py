@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from kmgpu import __version__
 from kmgpu.arrays import backends
 from kmgpu.data_io import INSTALL_PARQUET
+from kmgpu.kernels import describe
 from kmgpu.plotting import INSTALL_PLOT
 
 REQUIRED = ("numpy", "array-api-compat", "scikit-learn", "numba", "tqdm")
@@ -31,7 +32,7 @@ def info() -> str:
     lines += ["", "Backends"]
     for name, usable in backends().items():
         lines.append(f"{name:<16}  {'usable' if usable.yes else 'not usable'}: {usable.why}")
-    lines += ["", f"Fused kernels: {_kernels()}"]
+    lines += ["", f"Fused kernels: {describe()}"]
     return "\n".join(lines)
 
 
@@ -40,7 +41,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _kernels() -> str:
-    return "none; the reference (Array API calls alone) is in use on every backend"

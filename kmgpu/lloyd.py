@@ -6,7 +6,7 @@ Estimators, pictures, progress bars and tests all consume this one generator.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 import numpy as np
@@ -22,7 +22,7 @@ from kmgpu.arrays import (
     to_host,
 )
 from kmgpu.losses import Loss, get_loss
-from kmgpu.steps import ReferenceSteps, Steps
+from kmgpu.steps import Steps, engine
 from kmgpu.validation import check_choice, check_data, check_init_centers, check_sample_weight
 
 EMPTY_CLUSTER = ("farthest", "keep", "error")
@@ -122,14 +122,20 @@ def lloyd(
     place = place_of(x)
     weight = check_sample_weight(sample_weight, x.shape[0], place)
     centers = check_init_centers(init, None, x, place)
-    steps = ReferenceSteps(x, weight, centers.shape[0], loss, memory_budget)
-    return half_steps(
-        steps, x, weight, centers, max_iter=max_iter, tol=tol, empty_cluster=empty_cluster
+    steps = engine(x, weight, centers.shape[0], loss, memory_budget)
+    loop = half_steps(
+        steps, loss, x, weight, centers, max_iter=max_iter, tol=tol, empty_cluster=empty_cluster
     )
+    return (replace(step, labels=_copied(step.labels)) for step in loop)
+
+
+def _copied(labels: Array | None) -> Array | None:
+    return None if labels is None else namespace(labels).asarray(labels, copy=True)
 
 
 def half_steps(
     steps: Steps,
+    loss: Loss,
     x: Array,
     sample_weight: Array | None,
     centers: Array,
@@ -138,7 +144,10 @@ def half_steps(
     tol: float,
     empty_cluster: str,
 ) -> Iterator[HalfStep]:
-    """The loop itself, on any engine; see `lloyd`. The input is taken as checked."""
+    """The loop itself, on any engine; see `lloyd`. The input is taken as checked.
+
+    The labels of a record are the engine's own: they hold until the next half-step.
+    """
     yield HalfStep("init", 0, centers)
     iteration, stop = 0, None
     while stop is None:
@@ -150,7 +159,7 @@ def half_steps(
         yield HalfStep("assign", iteration, centers, steps.labels, value, n_changed=changed)
         relocated = _fill_empty(steps, sample_weight, empty_cluster)
         moved, value = steps.refit()
-        shift = float(namespace(centers).sum(steps.loss.cost(moved - centers)))
+        shift = float(namespace(centers).sum(loss.cost(moved - centers)))
         centers = moved
         stop = "shift" if shift <= tol else "max_iter" if iteration >= max_iter else None
         yield HalfStep(

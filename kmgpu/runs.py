@@ -12,7 +12,7 @@ from kmgpu.arrays import Array
 from kmgpu.lloyd import HalfStep, half_steps, scaled_tolerance
 from kmgpu.losses import Loss
 from kmgpu.seeding import initial_centers
-from kmgpu.steps import ReferenceSteps, Steps
+from kmgpu.steps import Steps, engine
 
 # a restart that is better by rounding alone is the same clustering
 LEAST_GAIN = 1e-12
@@ -72,7 +72,7 @@ class Plan:
 def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
     """Run the loop `plan.n_init` times and return the run of lowest loss, the first of equals."""
     tol = scaled_tolerance(x, sample_weight, plan.loss, plan.tol, plan.memory_budget)
-    steps = ReferenceSteps(x, sample_weight, plan.n_clusters, plan.loss, plan.memory_budget)
+    steps = engine(x, sample_weight, plan.n_clusters, plan.loss, plan.memory_budget)
     best: Run | None = None
     for _ in range(plan.n_init):
         centers = initial_centers(
@@ -91,6 +91,7 @@ def _run(
 ) -> Run:
     loop = half_steps(
         steps,
+        plan.loss,
         x,
         sample_weight,
         centers,

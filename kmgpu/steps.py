@@ -9,11 +9,16 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+from scipy.sparse import issparse
 
 from kmgpu.arrays import Array, asarray, block_bytes, namespace, place_of, to_host
 from kmgpu.assignment import costs_at, nearest, weighted_sum
+from kmgpu.kernels import lookup
 from kmgpu.losses import Loss
 from kmgpu.refit import Groups, group_rows
+
+# below it a call of a compiled function costs as much as the work
+LEAST_WORK = 1 << 12
 
 
 class Steps(Protocol):
@@ -28,7 +33,6 @@ class Steps(Protocol):
     """
 
     labels: Array
-    loss: Loss
 
     @property
     def sizes(self) -> np.ndarray: ...
@@ -54,6 +58,25 @@ class Steps(Protocol):
         ...
 
 
+def engine(
+    x: Array,
+    sample_weight: Array | None,
+    n_clusters: int,
+    loss: Loss,
+    memory_budget: int | None = None,
+) -> Steps:
+    """The engine for this data: a kernel's where there is one that pays, else the reference.
+
+    Parameters are those of `ReferenceSteps`.
+    """
+    if not issparse(x) and x.shape[0] * x.shape[1] * n_clusters >= LEAST_WORK:
+        make = lookup("steps", loss.name, namespace(x), x.dtype)
+        found = make(x, sample_weight, n_clusters, memory_budget) if make else None
+        if found is not None:
+            return found
+    return ReferenceSteps(x, sample_weight, n_clusters, loss, memory_budget)
+
+
 class ReferenceSteps:
     """The half-steps in Array API calls alone: right on every backend, fast on none.
 
@@ -77,7 +100,7 @@ class ReferenceSteps:
         loss: Loss,
         memory_budget: int | None = None,
     ) -> None:
-        self.loss = loss
+        self._loss = loss
         self._x = x
         self._weight = sample_weight
         self._n_clusters = n_clusters
@@ -91,16 +114,16 @@ class ReferenceSteps:
         return self._grouped().sizes
 
     def assign(self, centers: Array) -> tuple[float, int]:
-        labels = nearest(self._x, centers, self.loss, self._memory_budget)
+        labels = nearest(self._x, centers, self._loss, self._memory_budget)
         changed = self._n_changed(labels)
         self.labels, self._centers, self._groups = labels, centers, None
-        self._costs = costs_at(self._x, centers, labels, self.loss, self._memory_budget)
+        self._costs = costs_at(self._x, centers, labels, self._loss, self._memory_budget)
         return float(weighted_sum(self._costs, self._weight)), changed
 
     def refit(self) -> tuple[Array, float]:
         budget = block_bytes(place_of(self._centers), self._memory_budget)
-        centers = self.loss.refit(self._x, self._grouped(), self._weight, self._centers, budget)
-        costs = costs_at(self._x, centers, self.labels, self.loss, self._memory_budget)
+        centers = self._loss.refit(self._x, self._grouped(), self._weight, self._centers, budget)
+        costs = costs_at(self._x, centers, self.labels, self._loss, self._memory_budget)
         return centers, float(weighted_sum(costs, self._weight))
 
     def costs(self) -> Array:

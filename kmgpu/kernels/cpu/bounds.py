@@ -1,0 +1,94 @@
+"""Assignment that skips the rows whose nearest centre cannot have changed (low dimension)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kmgpu.kernels.cpu.nearest import nearest_rows, padded
+from kmgpu.kernels.cpu.rows import Rows, Workers, frozen, groups, steps
+
+
+class RowBounds:
+    """Labels of rows for a sequence of centres, with one bound a row.
+
+    When a row was last visited, ``gap`` = (distance to the second nearest centre) - (distance to
+    the nearest). Later its own centre j has moved by at most U, every other one by at most D, so
+    the row keeps its label while ``gap > U + D`` (Hamerly, "Making k-means even faster", SDM 2010).
+    With ``drift[j]``, the sum of U + D over all iterations, ``slack = gap + drift[j]`` at the visit
+    is compared with the present ``drift[j]``: settled rows are only read, never rewritten.
+
+    Rounding. A computed distance is ``(1 + e)`` times that of the rounded row and centre with
+    ``|e| <= gamma = (d + 4) eps`` (d + 2 roundings of non-negative terms in any order, halved and
+    one more by the square root). A label is certain to be the one a full search computes if
+    ``second (1 - gamma) > best (1 + gamma)`` for the true distances; each is known within
+    another factor ``1 ± gamma``, hence ``1 ± 3 gamma`` in the gap, and ``1 + gamma`` on drifts.
+    Squares that underflow lose at most ``sqrt(d * smallest normal)``, called ``tiny``.
+
+    Parameters
+    ----------
+    data : Rows
+    n_clusters : int
+    squared : bool
+        Squared Euclidean costs, or else Manhattan costs.
+    workers : Workers
+    """
+
+    def __init__(self, data: Rows, n_clusters: int, squared: bool, workers: Workers) -> None:
+        self.data = data
+        self.labels = np.full(data.n, -1, np.int32)
+        self._squared = squared
+        self._workers = workers
+        info: Any = np.finfo(data.dtype)
+        self._gamma = data.dtype.type((data.d + 4) * info.eps)
+        self._tiny = data.dtype.type(4 * np.sqrt(data.d * float(info.tiny)))
+        self._slack = np.full(data.n, -np.inf, np.float32)
+        self._drift = np.zeros(n_clusters)
+        self._centers: np.ndarray | None = None
+
+    def assign(self, centers: np.ndarray, visit: Callable) -> None:
+        """Set ``labels`` to the nearest centres.
+
+        Parameters
+        ----------
+        centers : ndarray of shape (n_clusters, n_features), float64
+        visit : callable
+            ``visit(group, lo, block, rows, old)`` for every range of rows, in any order but each
+            group in its own order: ``lo + rows`` changed label, from ``old`` (-1: none yet).
+        """
+        c = self._shifted(centers)
+        data = self.data
+        drift = np.append(np.inf, self._drift)
+
+        def work(item: tuple[int, int, int]) -> None:
+            group, begin, end = item
+            active, rows, old = self._workers.scratch()
+            for lo, hi in steps(begin, end):
+                block = data.block(lo, hi)
+                changed = nearest_rows(
+                    block, data.reference, c, len(centers), self._squared, self._gamma, self._tiny,
+                    drift, self.labels[lo:hi], self._slack[lo:hi], active, rows, old,
+                )  # fmt: skip
+                if changed:
+                    visit(group, lo, block, rows[:changed], old[:changed])
+
+        self._workers.map(work, groups(data.n))
+
+    def forget(self, rows: np.ndarray) -> None:
+        """Visit these rows at the next assignment, whatever their bounds say."""
+        self._slack[rows] = -np.inf
+
+    def _shifted(self, centers: np.ndarray) -> np.ndarray:
+        """Padded centres minus the reference; adds their movement to the drifts."""
+        data, (k, d) = self.data, centers.shape
+        c = np.zeros((-(-k // 4) * 4, padded(d)), data.dtype)
+        c[:k, :d] = centers - data.reference
+        if self._centers is not None:
+            step = c[:k].astype(np.float64) - self._centers[:k]
+            moved = np.sqrt((step**2).sum(1)) if self._squared else np.abs(step).sum(1)
+            order = np.argsort(moved)
+            others = np.full(k, moved[order[-1]])
+            others[order[-1]] = moved[order[-2]] if k > 1 else 0.0
+            self._drift += (moved + others) * (1 + 2 * float(self._gamma))
+        self._centers = c
+        return frozen(c)

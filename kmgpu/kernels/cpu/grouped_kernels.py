@@ -1,0 +1,232 @@
+"""Compiled kernels of ``grouped.GroupBounds``: a dense search and one that follows the bounds."""
+
+import numpy as np
+from numba import njit
+
+from kmgpu.kernels.cpu.nearest import LANES, four_costs, load
+
+_L = np.uint64(LANES)
+CHUNK = np.uint64(64)
+LESS = 1 - 2.0**-21
+MORE = 1 + 2.0**-21
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def search_rows(
+    x, reference, c, k, squared, edges, gamma, group_drift, own_drift, pair_drift,
+    labels, lower, upper, slack, rows, old,
+):  # fmt: skip
+    """Compute every distance, in blocks; set all labels and bounds.
+
+    Parameters
+    ----------
+    x : ndarray of shape (m, n_features), read-only
+    reference : ndarray of shape (n_features,), dtype of x, read-only
+    c : ndarray of shape (4 * ceil(k / 4), padded(n_features)), dtype of x, read-only
+    k : int
+    squared : bool
+        False; an argument only so that ``four_costs`` compiles once.
+    edges : ndarray of shape (n_groups + 1,), int64, read-only
+        First centre of every group.
+    gamma : float
+    group_drift, own_drift, pair_drift : float64 ndarrays, read-only
+        Of shapes (n_groups,), (k,) and (k,).
+    labels : ndarray of shape (m,), int32, updated
+    lower : ndarray of shape (m, n_groups), float32, updated
+    upper, slack : ndarrays of shape (m,), float32, updated
+    rows, old : ndarrays of shape (m,), int32, written
+
+    Returns
+    -------
+    changed : int
+        How many of ``rows`` and ``old`` (the label before) are set.
+    """
+    a = c.shape[1] * LANES
+    w = np.zeros(a + 4 * LANES, x.dtype)
+    costs = np.empty((c.shape[0], LANES), x.dtype)
+    block = np.empty(LANES, np.int32)
+    arg = np.empty(LANES, np.int32)
+    best = np.empty(LANES, x.dtype)
+    nearest = np.empty(LANES, x.dtype)
+    other = np.empty(LANES, x.dtype)
+    changed = 0
+    for lo in range(0, x.shape[0], LANES):
+        m = min(LANES, x.shape[0] - lo)
+        for i in range(m):
+            block[i] = lo + i
+        load(x, reference, block, m, w)
+        for j in range(0, k, 4):
+            four_costs(w, a, c, j, squared)
+            for p in range(4):
+                _copy(w, np.uint64(a + p * LANES), costs[j + p])
+        for i in range(LANES):
+            best[i], other[i], arg[i] = np.inf, np.inf, 0
+        for j in range(k):
+            _lower_min(costs[j], best, arg, np.int32(j))
+        for g in range(edges.shape[0] - 1):
+            for i in range(LANES):
+                nearest[i] = np.inf
+            for j in range(edges[g], edges[g + 1]):
+                _least_but_own(costs[j], nearest, arg, np.int32(j))
+            for i in range(m):
+                v = nearest[i]
+                other[i] = min(other[i], v)
+                lower[lo + i, g] = (np.float64(v) * (1 - 3 * gamma) + group_drift[g]) * LESS
+        for i in range(m):
+            r, j = lo + i, arg[i]
+            u = np.float64(best[i]) * (1 + 3 * gamma)
+            _settle(
+                r, j, u, np.float64(other[i]) * (1 - 3 * gamma), own_drift, pair_drift, upper, slack
+            )
+            rows[changed] = r
+            old[changed] = labels[r]
+            changed += j != labels[r]
+            labels[r] = j
+    return changed
+
+
+@njit(inline="always")
+def _copy(w, a, out):
+    """One centre's costs of a block, out of the buffer."""
+    for i in range(_L):
+        out[i] = w[a + i]
+
+
+@njit(inline="always")
+def _lower_min(v, best, arg, j):
+    """Running minimum over centres for every row of a block; the lowest index wins."""
+    for i in range(_L):
+        less = v[i] < best[i]
+        arg[i] = j if less else arg[i]
+        best[i] = v[i] if less else best[i]
+
+
+@njit(inline="always")
+def _least_but_own(v, least, arg, j):
+    """Running minimum over a group of centres, the one a row belongs to left out."""
+    for i in range(_L):
+        better = (v[i] < least[i]) & (arg[i] != j)
+        least[i] = v[i] if better else least[i]
+
+
+@njit(inline="always")
+def _settle(r, j, u, bound, own_drift, pair_drift, upper, slack):
+    """Store the upper bound u of row r with label j, and its slack to the bound of all others."""
+    v = u - own_drift[j]
+    upper[r] = v + abs(v) * 2.0**-21
+    v = bound - u + pair_drift[j]
+    slack[r] = v * LESS if v > 0 else v * MORE
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def _piece(x, y, a, length):
+    """Manhattan distance over ``length`` features from a on (unsigned, so that it vectorises)."""
+    s = x.dtype.type(0)
+    for q in range(length):
+        s += abs(x[a + q] - y[a + q])
+    return s
+
+
+@njit(nogil=True, cache=True)
+def _distance(x, y):
+    """Manhattan distance, summed in two levels so that few roundings fall on any term."""
+    s = x.dtype.type(0)
+    a, d = np.uint64(0), np.uint64(x.shape[0])
+    while a + CHUNK <= d:
+        s += _piece(x, y, a, CHUNK)
+        a += CHUNK
+    return s + _piece(x, y, a, d - a)
+
+
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
+def _least(lower, drift):
+    """Smallest present bound of a row."""
+    s = np.float32(np.inf)
+    for g in range(drift.shape[0]):
+        v = lower[g] - drift[g]
+        s = v if v < s else s
+    return s
+
+
+@njit(inline="always")
+def _open(lower, drift, u, found):
+    """Groups that may hold a centre within u."""
+    m = 0
+    for g in range(drift.shape[0]):
+        found[m] = g
+        m += lower[g] - drift[g] <= u
+    return m
+
+
+@njit(inline="always")
+def _visit_groups(x, c, edges, gamma, drift, found, m, z, own, lower, drift32):
+    """Nearest centre of one row among its own and those of the open groups; renews their bounds."""
+    best, j = own, z
+    winner = -1
+    second = best
+    up, down = 1 + 3 * gamma, 1 - 3 * gamma
+    for p in range(m):
+        g = found[p]
+        if lower[g] - drift32[g] > best * up:
+            continue
+        first, next_ = x.dtype.type(np.inf), x.dtype.type(np.inf)
+        for t in range(edges[g], edges[g + 1]):
+            if t == z:
+                continue
+            v = _distance(x, c[t])
+            if v < first:
+                first, next_ = v, first
+            elif v < next_:
+                next_ = v
+            if v < best or (v == best and t < j):
+                best, j, winner = v, t, g
+        lower[g] = (first * down + drift[g]) * LESS
+        if winner == g:
+            second = next_
+    if winner >= 0:
+        lower[winner] = (second * down + drift[winner]) * LESS
+        g = 0
+        while edges[g + 1] <= z:
+            g += 1
+        lower[g] = min(lower[g], np.float32((own * down + drift[g]) * LESS))
+    return best, j
+
+
+@njit(nogil=True, cache=True)
+def prune_rows(
+    x, reference, c, k, squared, edges, gamma, group_drift, own_drift, pair_drift,
+    labels, lower, upper, slack, rows, old,
+):  # fmt: skip
+    """Compute only the distances that the bounds leave open. Parameters: see ``search_rows``."""
+    d = x.shape[1]
+    drift32 = (group_drift * MORE).astype(np.float32)
+    found = np.empty(edges.shape[0], np.int64)
+    y = np.zeros(c.shape[1], x.dtype)
+    changed = 0
+    for i in range(x.shape[0]):
+        z = labels[i]
+        if slack[i] > pair_drift[z]:
+            continue
+        u = (np.float64(upper[i]) + own_drift[z]) * MORE
+        least = np.float64(_least(lower[i], drift32))
+        if least > u:
+            v = least - u + pair_drift[z]
+            slack[i] = v * LESS
+            continue
+        for q in range(d):
+            y[q] = x[i, q] - reference[q]
+        own = _distance(y, c[z])
+        u = np.float64(own) * (1 + 3 * gamma)
+        m = _open(lower[i], drift32, u, found)
+        best, j = _visit_groups(
+            y, c, edges, gamma, group_drift, found, m, z, own, lower[i], drift32
+        )
+        _settle(
+            i, j, np.float64(best) * (1 + 3 * gamma), -np.inf, own_drift, pair_drift, upper, slack
+        )
+        if j != z:
+            rows[changed] = i
+            old[changed] = z
+            changed += 1
+            labels[i] = j
+    return changed

@@ -1,0 +1,220 @@
+"""k-means engine for low dimension: bounds on rows, sums kept by difference."""
+
+import numpy as np
+from numba import njit
+
+from kmgpu.kernels.cpu.bounds import RowBounds
+from kmgpu.kernels.cpu.rows import Rows, Workers, frozen, groups, own_costs, steps, weight_of
+
+
+@njit(nogil=True, cache=True)
+def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
+    """Move rows between clusters in the sums of ``weight * (x - reference)``.
+
+    Parameters
+    ----------
+    x : ndarray of shape (m, n_features), float32 or float64, read-only
+    reference : ndarray of shape (n_features,), dtype of x, read-only
+    weight : ndarray of shape (m,) or (0,), float64, read-only
+        Empty: all one.
+    rows, old : ndarrays of shape (p,), int32
+        Rows of x, and the cluster each leaves, -1 for none.
+    labels : ndarray of shape (m,), int32
+    sums : ndarray of shape (k, n_features), float64, updated
+    mass : ndarray of shape (k, 3), float64, updated
+        Weight of each cluster; weight that left it; squares of what entered from nowhere.
+    counts : ndarray of shape (k,), int64, updated
+
+    Returns
+    -------
+    changed : int
+        Rows of positive weight among them.
+    """
+    changed = 0
+    for p in range(rows.shape[0]):
+        i, o = rows[p], old[p]
+        j = labels[i]
+        u = weight[i] if weight.size else 1.0
+        if u > 0:
+            changed += 1
+            counts[j] += 1
+            mass[j, 0] += u
+            if o >= 0:
+                counts[o] -= 1
+                mass[o, 0] -= u
+                mass[o, 1] += u
+                for q in range(x.shape[1]):
+                    v = u * (np.float64(x[i, q]) - np.float64(reference[q]))
+                    sums[j, q] += v
+                    sums[o, q] -= v
+            else:
+                for q in range(x.shape[1]):
+                    v = np.float64(x[i, q]) - np.float64(reference[q])
+                    sums[j, q] += u * v
+                    mass[j, 2] += u * v * v
+    return changed
+
+
+class LowDimMeans:
+    """Half-steps of k-means on NumPy arrays of few features.
+
+    The sums of every cluster are kept in float64 and changed only by the rows that change cluster;
+    they are counted anew after three changes a row, or when nearly all of a cluster
+    has left it. The loss follows from them (Huygens): ``sum w |x|^2 - sum W_j |m_j|^2 +
+    sum W_j |c_j - m_j|^2``, and is summed over the rows only where this cancels.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Any real dtype; float32 and float64 are used in place, others converted block by block.
+    sample_weight : ndarray of shape (n_samples,) or None
+    n_clusters : int
+    memory_budget : int or None
+        Unused beyond 12 bytes a row; there for the common interface.
+    n_threads : int or None
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples,), int32
+    sizes : ndarray of shape (n_clusters,), int64
+    """
+
+    def __init__(
+        self,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
+        n_clusters: int,
+        *,
+        memory_budget: int | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self._data = Rows(X)
+        self._weight = weight_of(sample_weight)
+        self._workers = Workers(n_threads)
+        self._bounds = RowBounds(self._data, n_clusters, True, self._workers)
+        self._k = n_clusters
+        self._clear()
+        self._before: dict[int, tuple[int, int]] = {}
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self._bounds.labels
+
+    def assign(self, centers: np.ndarray) -> tuple[float, int]:
+        """Label every row with its nearest centre; returns (loss, number of changed labels)."""
+        self._centers = np.array(centers, dtype=np.float64)
+        delta = self._statistics()
+
+        def visit(
+            group: int, lo: int, block: np.ndarray, rows: np.ndarray, old: np.ndarray
+        ) -> None:
+            self._transfer(delta, group, lo, block, rows, old)
+
+        self._bounds.assign(self._centers, visit)
+        changed = self._add(delta)
+        for row, label in self._before.items():
+            if not self._weight.size or self._weight[row] > 0:
+                at = self.labels[row]
+                changed += int(at != label[0]) - int(at != label[1])
+        self._before.clear()
+        return self._loss(self._centers), changed
+
+    def refit(self) -> tuple[np.ndarray, float]:
+        """Weighted means of the clusters; returns (centers, loss)."""
+        stale = self._mass[:, 1] > 1e3 * self._mass[:, 0]
+        if self._moves > 3 * self._data.n or (stale & (self.sizes > 0)).any():
+            self._recount()
+        centers = self._centers.copy()
+        full = self.sizes > 0
+        centers[full] = self._data.reference + self._sums[full] / self._mass[full, :1]
+        return centers, self._loss(centers)
+
+    def costs(self) -> np.ndarray:
+        """Squared distance of every row to its centre, shape (n_samples,), float64."""
+        return self._costs(self._centers)
+
+    def move(self, rows: np.ndarray, clusters: np.ndarray) -> None:
+        """Relabel a few rows."""
+        rows = np.asarray(rows, dtype=np.int64)
+        delta = self._statistics()
+        for row, cluster in zip(rows, clusters, strict=True):
+            r, old = int(row), np.full(1, self.labels[row])
+            self.labels[r] = cluster
+            block = self._data.block(r, r + 1)
+            self._transfer(delta, 0, r, block, np.zeros(1, np.int32), old)
+            first = self._before.get(r, (int(old[0]),))[0]
+            self._before[r] = (first, int(cluster))
+        self._add(delta)
+        self._bounds.forget(rows)
+
+    def _clear(self) -> None:
+        self._sums = np.zeros((self._k, self._data.d))
+        self._mass = np.zeros((self._k, 3))
+        self.sizes = np.zeros(self._k, np.int64)
+        self._moves = 0
+
+    def _statistics(self) -> tuple[np.ndarray, ...]:
+        g, k, d = len(groups(self._data.n)), self._k, self._data.d
+        return (
+            np.zeros((g, k, d)),
+            np.zeros((g, k, 3)),
+            np.zeros((g, k), np.int64),
+            np.zeros(g, int),
+        )
+
+    def _transfer(self, delta, group, lo, block, rows, old) -> None:
+        sums, mass, counts, changed = delta
+        hi = lo + len(block)
+        changed[group] += transfer(
+            block, self._data.reference, self._weight[lo:hi], rows, old, self.labels[lo:hi],
+            sums[group], mass[group], counts[group],
+        )  # fmt: skip
+
+    def _add(self, delta: tuple[np.ndarray, ...]) -> int:
+        sums, mass, counts, changed = (part.sum(0) for part in delta)
+        self._sums += sums
+        self._mass += mass
+        self.sizes += counts
+        self._sums[self.sizes == 0] = 0.0
+        self._mass[self.sizes == 0, 0] = 0.0
+        self._moves += int(changed)
+        return int(changed)
+
+    def _recount(self) -> None:
+        self._clear()
+        delta = self._statistics()
+
+        def work(item: tuple[int, int, int]) -> None:
+            group, begin, end = item
+            for lo, hi in steps(begin, end):
+                rows = np.arange(hi - lo, dtype=np.int32)
+                self._transfer(
+                    delta, group, lo, self._data.block(lo, hi), rows, np.full_like(rows, -1)
+                )
+
+        self._workers.map(work, groups(self._data.n))
+        self._add(delta)
+        self._moves = 0
+
+    def _loss(self, centers: np.ndarray) -> float:
+        weight = self._mass[:, 0]
+        means = self._sums / np.where(self.sizes > 0, weight, 1.0)[:, None]
+        total = float(self._mass[:, 2].sum())
+        away = (centers - self._data.reference - means) ** 2
+        loss = total - float(weight @ (means**2).sum(1)) + float(weight @ away.sum(1))
+        # Below this share of the total the difference may have lost six digits in the worst case.
+        if loss > 1e-5 * total:
+            return loss
+        costs = self._costs(centers)
+        return float(costs @ self._weight if self._weight.size else costs.sum())
+
+    def _costs(self, centers: np.ndarray) -> np.ndarray:
+        out = np.empty(self._data.n)
+        centers = frozen(np.ascontiguousarray(centers))
+
+        def work(item: tuple[int, int, int]) -> None:
+            for lo, hi in steps(item[1], item[2]):
+                own_costs(self._data.block(lo, hi), centers, self.labels[lo:hi], True, out[lo:hi])
+
+        self._workers.map(work, groups(self._data.n))
+        return out

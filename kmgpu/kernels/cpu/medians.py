@@ -1,0 +1,258 @@
+"""k-medians engine: exact Manhattan assignment by bounds, exact medians by selection."""
+
+from itertools import pairwise
+
+import numpy as np
+from numba import njit
+
+from kmgpu.kernels.cpu.bounds import RowBounds
+from kmgpu.kernels.cpu.grouped import GroupBounds
+from kmgpu.kernels.cpu.rows import Rows, Workers, frozen, groups, own_costs, steps, weight_of
+from kmgpu.kernels.cpu.selection import count_rows, order_rows, solve_medians, sort_out
+
+LOW_DIM = 32
+UNITS = 32
+BLOCK = 1 << 16
+
+
+@njit(nogil=True, cache=True)
+def count_moves(weight, rows, old, labels, counts, touched):
+    """Cluster sizes and touched clusters after some rows changed label.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (m,) or (0,), float64, read-only
+    rows, old : ndarrays of shape (p,), int32
+    labels : ndarray of shape (m,), int32
+    counts : ndarray of shape (k,), int64, updated
+        Differences of the numbers of rows of positive weight.
+    touched : ndarray of shape (k,), bool, updated
+
+    Returns
+    -------
+    changed : int
+        Rows of positive weight among them.
+    """
+    changed = 0
+    for p in range(rows.shape[0]):
+        i, o = rows[p], old[p]
+        if weight.shape[0] and weight[i] <= 0:
+            continue
+        changed += 1
+        counts[labels[i]] += 1
+        touched[labels[i]] = True
+        if o >= 0:
+            counts[o] -= 1
+            touched[o] = True
+    return changed
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def gain(x, weight, centers, rows, old, labels):
+    """Change of the Manhattan loss when rows go from cluster ``old`` to their label, float64."""
+    s = 0.0
+    for p in range(rows.shape[0]):
+        i, o = rows[p], old[p]
+        j = labels[i]
+        t = 0.0
+        for q in range(x.shape[1]):
+            v = np.float64(x[i, q])
+            t += abs(v - centers[j, q]) - abs(v - centers[o, q])
+        s += t * weight[i] if weight.shape[0] else t
+    return s
+
+
+def offsets(counts: np.ndarray) -> np.ndarray:
+    """Where each of some consecutive ranges begins, int64, one more than ranges."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+class Medians:
+    """Half-steps of k-medians on NumPy arrays.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Any real dtype; float32 and float64 are used in place, others converted block by block.
+    sample_weight : ndarray of shape (n_samples,) or None
+    n_clusters : int
+    memory_budget : int or None
+        Bytes for bounds; None means the size of the data or 256 MB, whichever is larger.
+    n_threads : int or None
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples,), int32
+    sizes : ndarray of shape (n_clusters,), int64
+    """
+
+    def __init__(
+        self,
+        X: np.ndarray,
+        sample_weight: np.ndarray | None,
+        n_clusters: int,
+        *,
+        memory_budget: int | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self._data = data = Rows(X)
+        self._weight = weight_of(sample_weight)
+        self._workers = Workers(n_threads)
+        budget = max(X.nbytes, 256 << 20) if memory_budget is None else memory_budget
+        self._room = budget // 5
+        self._buffer = np.empty(0, data.dtype)
+        self._bounds: RowBounds | GroupBounds
+        if data.d <= LOW_DIM:
+            self._bounds = RowBounds(data, n_clusters, False, self._workers)
+        else:
+            self._bounds = GroupBounds(data, n_clusters, self._workers, budget - self._room)
+        self.sizes = np.zeros(n_clusters, np.int64)
+        self._touched = np.ones(n_clusters, bool)
+        self._medians = np.zeros((n_clusters, data.d))
+        self._widths = np.full((n_clusters, data.d), -1, np.float32)
+        self._losses = np.zeros((n_clusters, data.d))
+        self._known: tuple[np.ndarray, float] | None = None
+        self._before: dict[int, tuple[int, int]] = {}
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self._bounds.labels
+
+    def assign(self, centers: np.ndarray) -> tuple[float, int]:
+        """Label every row with its nearest centre; returns (loss, number of changed labels)."""
+        self._centers = np.array(centers, dtype=np.float64)
+        known = self._known
+        loss = known[1] if known and np.array_equal(known[0], self._centers) else None
+        n_groups, k = len(groups(self._data.n)), len(self._centers)
+        counts, touched = np.zeros((n_groups, k), np.int64), np.zeros((n_groups, k), bool)
+        changed, gains = np.zeros(n_groups, np.int64), np.zeros(n_groups)
+
+        def visit(
+            group: int, lo: int, block: np.ndarray, rows: np.ndarray, old: np.ndarray
+        ) -> None:
+            labels, weight = self.labels[lo : lo + len(block)], self._weight[lo : lo + len(block)]
+            changed[group] += count_moves(weight, rows, old, labels, counts[group], touched[group])
+            if loss is not None:
+                gains[group] += gain(block, weight, self._centers, rows, old, labels)
+
+        self._bounds.assign(self._centers, visit)
+        self.sizes = self.sizes + counts.sum(0)
+        self._touched |= touched.any(0)
+        loss = self._loss(self._centers) if loss is None else loss + float(gains.sum())
+        self._known = self._centers, loss
+        return loss, int(changed.sum()) + self._relocated()
+
+    def refit(self) -> tuple[np.ndarray, float]:
+        """Weighted coordinatewise medians of the clusters; returns (centers, loss)."""
+        full = self.sizes > 0
+        todo = np.flatnonzero(self._touched & full)
+        room = max(1, self._room // (self._data.dtype.itemsize * self._data.d))
+        batch = np.cumsum(self.sizes[todo]) // room
+        for b in np.unique(batch):
+            self._refit(todo[batch == b])
+        self._losses[~full] = 0.0
+        self._medians[~full] = self._centers[~full]
+        self._widths[~full] = -1
+        self._touched[:] = False
+        self._known = self._medians.copy(), float(self._losses.sum())
+        return self._medians.copy(), self._known[1]
+
+    def costs(self) -> np.ndarray:
+        """Manhattan distance of every row to its centre, shape (n_samples,), float64."""
+        return self._costs(self._centers)
+
+    def move(self, rows: np.ndarray, clusters: np.ndarray) -> None:
+        """Relabel a few rows."""
+        rows = np.asarray(rows, dtype=np.int64)
+        for row, cluster in zip(rows, clusters, strict=True):
+            old = int(self.labels[row])
+            self.labels[row] = cluster
+            if not self._weight.size or self._weight[row] > 0:
+                first = self._before.get(int(row), (old,))[0]
+                self._before[int(row)] = first, int(cluster)
+                self.sizes[old] -= 1
+                self.sizes[cluster] += 1
+                self._touched[[old, cluster]] = True
+        self._known = None
+        self._bounds.forget(rows)
+
+    def _relocated(self) -> int:
+        """Correction of the number of changes for rows that ``move`` has relabelled."""
+        now = self.labels
+        count = sum(int(now[r] != a) - int(now[r] != b) for r, (a, b) in self._before.items())
+        self._before.clear()
+        return count
+
+    def _refit(self, clusters: np.ndarray) -> None:
+        """Medians of some clusters: rows sorted out by cluster and feature, then solved."""
+        data, k, weight = self._data, len(self.sizes), self._weight
+        wanted = np.zeros(k, bool)
+        wanted[clusters] = True
+        starts = offsets(np.where(wanted, self.sizes, 0))
+        rowwise = data.d <= LOW_DIM or data.stored.dtype != data.dtype
+        size = max(1024, BLOCK // data.d) if rowwise else data.n
+        parts = [(a, min(a + size, data.n)) for a in range(0, data.n, size)]
+        counts = np.zeros((len(parts), k), np.int64)
+        buffer = self._values(starts[-1] * data.d)
+        masses = np.empty(starts[-1] if weight.size else 0)
+
+        def count(p: int) -> None:
+            at = slice(*parts[p])
+            count_rows(self.labels[at], weight[at], wanted, counts[p])
+
+        def fill(p: int) -> None:
+            lo, hi = parts[p]
+            ends = offsets(counts[p])
+            rows = np.empty(ends[-1], np.int32)
+            order_rows(self.labels[lo:hi], weight[lo:hi], wanted, ends, rows)
+            block = data.block(lo, hi)
+            tasks = [clusters] if rowwise else np.array_split(clusters, UNITS)
+
+            def copy(some: np.ndarray) -> None:
+                sort_out(block, rows, ends, some, weight[lo:hi], starts, places[p], buffer, masses)
+
+            for _ in (map if rowwise else self._workers.map)(copy, tasks):
+                pass
+
+        def solve(unit: tuple[np.ndarray, int, int]) -> None:
+            some, q0, q1 = unit
+            state = self._medians, self._widths, self._losses
+            solve_medians(buffer, masses, starts, some, q0, q1, *state)
+
+        self._workers.map(count, range(len(parts)))
+        places = np.cumsum(counts, axis=0) - counts
+        self._workers.map(fill, range(len(parts)))
+        self._workers.map(solve, self._units(clusters))
+
+    def _values(self, size: int) -> np.ndarray:
+        """Room for ``size`` values, kept: fresh pages cost as much as filling them."""
+        if self._buffer.size < size:
+            self._buffer = np.empty(size, self._data.dtype)
+        return self._buffer
+
+    def _units(self, clusters: np.ndarray) -> list[tuple[np.ndarray, int, int]]:
+        """(clusters, first feature, last feature): units of about equal work, the largest first."""
+        d, share = self._data.d, max(1, int(self.sizes[clusters].sum()) // UNITS)
+        part = np.cumsum(self.sizes[clusters]) // share
+        units = []
+        for p in np.unique(part):
+            some = clusters[part == p]
+            cuts = min(d, -(-int(self.sizes[some].sum()) // share))
+            edges = [c * d // cuts for c in range(cuts + 1)]
+            units += [(some, a, b) for a, b in pairwise(edges)]
+        return sorted(units, key=lambda unit: -int(self.sizes[unit[0]].sum()) * (unit[2] - unit[1]))
+
+    def _loss(self, centers: np.ndarray) -> float:
+        costs = self._costs(centers)
+        return float(costs @ self._weight if self._weight.size else costs.sum())
+
+    def _costs(self, centers: np.ndarray) -> np.ndarray:
+        out = np.empty(self._data.n)
+        centers = frozen(np.ascontiguousarray(centers))
+
+        def work(item: tuple[int, int, int]) -> None:
+            for lo, hi in steps(item[1], item[2]):
+                own_costs(self._data.block(lo, hi), centers, self.labels[lo:hi], False, out[lo:hi])
+
+        self._workers.map(work, groups(self._data.n))
+        return out

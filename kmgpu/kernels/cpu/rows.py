@@ -1,0 +1,134 @@
+"""What the engines share: rows as floats, fixed groups, worker threads."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+GROUPS = 32
+STEP = 1 << 16
+
+
+class Rows:
+    """Read-only rows in a floating dtype, converted block by block where they are stored otherwise.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        float32 and float64 are used in place; float16 becomes float32, anything else float64.
+
+    Attributes
+    ----------
+    reference : ndarray of shape (n_features,), dtype of the computation
+        Coordinatewise median of some rows. Costs are computed on ``x - reference``, so that data
+        far from the origin lose nothing.
+    """
+
+    def __init__(self, X: np.ndarray) -> None:
+        self.n, self.d = X.shape
+        self.stored = X.view()
+        self.stored.flags.writeable = False
+        half = X.dtype == np.float16
+        floating = X.dtype in (np.float32, np.float64)
+        self.dtype: np.dtype[Any] = (
+            X.dtype if floating else np.dtype(np.float32 if half else np.float64)
+        )
+        self.eps = float(np.finfo(self.dtype).eps)
+        sample = np.asarray(X[:: max(1, self.n // 1024)], dtype=self.dtype)
+        self.reference = frozen(np.median(sample, axis=0).astype(self.dtype))
+
+    def block(self, lo: int, hi: int) -> np.ndarray:
+        """Rows ``lo`` to ``hi`` as a read-only C-contiguous float array; a view where possible."""
+        return frozen(np.ascontiguousarray(self.stored[lo:hi], dtype=self.dtype))
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Chosen rows as a read-only float array."""
+        return frozen(np.take(self.stored, rows, axis=0).astype(self.dtype, copy=False))
+
+
+class Workers:
+    """Threads for compiled functions that release the GIL.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        None means the usable CPUs.
+    """
+
+    def __init__(self, n_threads: int | None) -> None:
+        self.n_threads = n_threads or len(os.sched_getaffinity(0))
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._own = threading.local()
+
+    def map(self, function: Callable, items: Iterable) -> list:
+        """``[function(item) for item in items]``, by several threads, results in order."""
+        items = list(items)
+        if self.n_threads == 1 or len(items) == 1:
+            return [function(item) for item in items]
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.n_threads)
+        return list(self._pool.map(function, items))
+
+    def scratch(self) -> np.ndarray:
+        """Three int32 arrays of ``STEP`` items for the calling thread, kept from call to call."""
+        if not hasattr(self._own, "scratch"):
+            self._own.scratch = np.empty((3, STEP), np.int32)
+        return self._own.scratch
+
+
+def frozen(a: np.ndarray) -> np.ndarray:
+    """A read-only view: compiled functions then see one type only, and compile once."""
+    a = a.view()
+    a.flags.writeable = False
+    return a
+
+
+def groups(n: int) -> list[tuple[int, int, int]]:
+    """(group, lo, hi): at most ``GROUPS`` ranges of rows that depend on ``n`` alone."""
+    count = max(1, min(GROUPS, n // 2048))
+    edges = [g * n // count for g in range(count + 1)]
+    return [(g, edges[g], edges[g + 1]) for g in range(count)]
+
+
+def steps(lo: int, hi: int) -> Iterable[tuple[int, int]]:
+    """Split a group into ranges of at most ``STEP`` rows, so that scratch memory stays small."""
+    return ((a, min(a + STEP, hi)) for a in range(lo, hi, STEP))
+
+
+def weight_of(sample_weight: np.ndarray | None) -> np.ndarray:
+    """Read-only float64 weights; an empty array stands for "all one"."""
+    if sample_weight is None:
+        return frozen(np.empty(0))
+    return frozen(np.ascontiguousarray(sample_weight, dtype=np.float64))
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def own_costs(x, centers, labels, squared, out):
+    """Float64 cost of every row at its own centre.
+
+    Parameters
+    ----------
+    x : ndarray of shape (m, n_features), float32 or float64
+    centers : ndarray of shape (n_clusters, n_features), float64
+    labels : ndarray of shape (m,), int32
+    squared : bool
+        Squared Euclidean distance, or else Manhattan distance.
+    out : ndarray of shape (m,), float64, written
+    """
+    for i in range(x.shape[0]):
+        j = labels[i]
+        s = 0.0
+        if squared:
+            for q in range(x.shape[1]):
+                v = np.float64(x[i, q]) - centers[j, q]
+                s += v * v
+        else:
+            for q in range(x.shape[1]):
+                s += abs(np.float64(x[i, q]) - centers[j, q])
+        out[i] = s
