@@ -16,8 +16,9 @@ ORDER += ["steps", "lloyd", "runs", "base", "estimators"]
 # what the algorithm may bring in from outside: no array library but host NumPy's
 ALGORITHM = {
     name: {"__future__", "collections", "dataclasses", "math", "typing", "numpy", "kmgpu"}
-    for name in ("losses", "assignment", "refit", "seeding", "lloyd", "steps")
+    for name in ("losses", "assignment", "refit", "seeding", "lloyd")
 }
+ALGORITHM["steps"] = ALGORITHM["lloyd"] | {"scipy"}  # no kernel takes a sparse matrix
 # scikit-learn itself imports pandas where it is installed
 ONLY_WHEN_NEEDED = {"cupy", "torch", "numba", "matplotlib", "tqdm", "PIL"}
 

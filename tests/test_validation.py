@@ -62,6 +62,13 @@ def test_not_finite_data_are_named_by_row_and_column(backend, estimator, value, 
         lloyd(bad, bad[:2, :])
 
 
+def test_the_row_is_counted_from_the_first_not_from_its_block():
+    x = np.zeros((200_000, 1))
+    x[150_001] = np.nan
+    with pytest.raises(ValueError, match="row 150001, column 0"):
+        KMeans(2).fit(x)
+
+
 def test_not_finite_sparse_data_are_named_too():
     bad = sparse.csr_matrix(np.where(X == 27, np.nan, X * (X > 20)))
     with pytest.raises(ValueError, match="X contains NaN: first at row 13, column 1"):
