@@ -22,6 +22,7 @@ from kmgpu.arrays import (
     take_rows,
     to_host,
 )
+from kmgpu.kernels import kernel
 from kmgpu.losses import Loss
 from kmgpu.validation import check_choice, check_init_centers
 
@@ -65,7 +66,13 @@ def initial_centers(
     if init == "random":
         indices = random_rows(x.shape[0], n_clusters, sample_weight, rng)
     else:
-        indices = greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget)
+        make = kernel("seed", loss.name, x, n_clusters)
+        fused = make(x, n_clusters, sample_weight, rng, memory_budget) if make else None
+        indices = (
+            greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget)
+            if fused is None
+            else fused
+        )
     return take_rows(x, asarray(indices, place), place.xp.float64)
 
 

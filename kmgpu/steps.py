@@ -9,16 +9,12 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from scipy.sparse import issparse
 
 from kmgpu.arrays import Array, asarray, block_bytes, namespace, place_of, to_host
 from kmgpu.assignment import costs_at, nearest, weighted_sum
-from kmgpu.kernels import lookup
+from kmgpu.kernels import kernel
 from kmgpu.losses import Loss
 from kmgpu.refit import Groups, group_rows
-
-# below it a call of a compiled function costs as much as the work
-LEAST_WORK = 1 << 12
 
 
 class Steps(Protocol):
@@ -69,11 +65,10 @@ def engine(
 
     Parameters are those of `ReferenceSteps`.
     """
-    if not issparse(x) and x.shape[0] * x.shape[1] * n_clusters >= LEAST_WORK:
-        make = lookup("steps", loss.name, namespace(x), x.dtype)
-        found = make(x, sample_weight, n_clusters, memory_budget) if make else None
-        if found is not None:
-            return found
+    make = kernel("steps", loss.name, x, n_clusters)
+    found = make(x, sample_weight, n_clusters, memory_budget) if make else None
+    if found is not None:
+        return found
     return ReferenceSteps(x, sample_weight, n_clusters, loss, memory_budget)
 
 

@@ -13,8 +13,12 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-from kmgpu.arrays import HOST, Namespace, Usable
+from scipy.sparse import issparse
 
+from kmgpu.arrays import HOST, Array, Namespace, Usable, namespace
+
+# below it a call of a compiled function costs as much as the work
+LEAST_WORK = 1 << 12
 MODES = ("auto", "reference", "fused")
 _mode: ContextVar[str] = ContextVar("kmgpu.kernels", default="auto")
 
@@ -66,6 +70,18 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
         )
         raise RuntimeError(msg)
     return found
+
+
+def kernel(op: str, loss: str, x: Array, n_clusters: int) -> Callable[..., Any] | None:
+    """`lookup` for this data: None also where it is sparse, or too small for a kernel to pay.
+
+    A kernel that is found takes the arguments of its reference but the loss, and returns None
+    where the reference is as good.
+    """
+    small = x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
+    if issparse(x) or (small and _mode.get() == "auto"):
+        return None
+    return lookup(op, loss, namespace(x), x.dtype)
 
 
 @cache

@@ -1,11 +1,15 @@
-"""Numba kernels for NumPy arrays: engines of half-steps for both losses."""
+"""Numba kernels for NumPy arrays: engines of half-steps and seeding for both losses."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from kmgpu.kernels.cpu.means import LowDimMeans
 from kmgpu.kernels.cpu.medians import Medians
+from kmgpu.kernels.cpu.seeding import greedy_seed
 
 # above it a matrix product beats the fused pass
 FUSED_FEATURES = 32
@@ -27,4 +31,24 @@ def l1_steps(
     return Medians(x, sample_weight, n_clusters, memory_budget=memory_budget)
 
 
-KERNELS = {("steps", "l2"): l2_steps, ("steps", "l1"): l1_steps}
+def _seed(loss: str) -> Callable[..., np.ndarray | None]:
+    def seed(
+        x: np.ndarray,
+        n_clusters: int,
+        sample_weight: np.ndarray | None,
+        rng: np.random.Generator,
+        memory_budget: int | None,
+    ) -> np.ndarray | None:
+        if x.dtype not in (np.float32, np.float64) or not x.flags.c_contiguous:
+            return None
+        return greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget=memory_budget)
+
+    return seed
+
+
+KERNELS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("steps", "l2"): l2_steps,
+    ("steps", "l1"): l1_steps,
+    ("seed", "l2"): _seed("l2"),
+    ("seed", "l1"): _seed("l1"),
+}

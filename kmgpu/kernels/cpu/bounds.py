@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from kmgpu.kernels.cpu.nearest import nearest_rows, padded
-from kmgpu.kernels.cpu.rows import Rows, Workers, frozen, groups, steps
+from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups, steps
+from kmgpu.kernels.cpu.threads import Workers
 
 
 class RowBounds:
@@ -62,7 +63,7 @@ class RowBounds:
 
         def work(item: tuple[int, int, int]) -> None:
             group, begin, end = item
-            active, rows, old = self._workers.scratch()
+            active, rows, old = self._workers.scratch("moved", (3, STEP), np.int32)
             for lo, hi in steps(begin, end):
                 block = data.block(lo, hi)
                 changed = nearest_rows(

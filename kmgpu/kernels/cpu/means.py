@@ -4,7 +4,8 @@ import numpy as np
 from numba import njit
 
 from kmgpu.kernels.cpu.bounds import RowBounds
-from kmgpu.kernels.cpu.rows import Rows, Workers, frozen, groups, own_costs, steps, weight_of
+from kmgpu.kernels.cpu.rows import Rows, frozen, groups, own_costs, steps, weight_of
+from kmgpu.kernels.cpu.threads import Workers
 
 
 @njit(nogil=True, cache=True)

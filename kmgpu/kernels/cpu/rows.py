@@ -1,9 +1,6 @@
-"""What the engines share: rows as floats, fixed groups, worker threads."""
+"""What the engines share: rows as floats, and fixed groups of them."""
 
-import os
-import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -48,38 +45,6 @@ class Rows:
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Chosen rows as a read-only float array."""
         return frozen(np.take(self.stored, rows, axis=0).astype(self.dtype, copy=False))
-
-
-class Workers:
-    """Threads for compiled functions that release the GIL.
-
-    Parameters
-    ----------
-    n_threads : int or None
-        None means the usable CPUs.
-    """
-
-    def __init__(self, n_threads: int | None) -> None:
-        self.n_threads = n_threads or len(os.sched_getaffinity(0))
-        self._pool: ThreadPoolExecutor | None = None
-        self._lock = threading.Lock()
-        self._own = threading.local()
-
-    def map(self, function: Callable, items: Iterable) -> list:
-        """``[function(item) for item in items]``, by several threads, results in order."""
-        items = list(items)
-        if self.n_threads == 1 or len(items) == 1:
-            return [function(item) for item in items]
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.n_threads)
-        return list(self._pool.map(function, items))
-
-    def scratch(self) -> np.ndarray:
-        """Three int32 arrays of ``STEP`` items for the calling thread, kept from call to call."""
-        if not hasattr(self._own, "scratch"):
-            self._own.scratch = np.empty((3, STEP), np.int32)
-        return self._own.scratch
 
 
 def frozen(a: np.ndarray) -> np.ndarray:

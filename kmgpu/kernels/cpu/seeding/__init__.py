@@ -1,0 +1,191 @@
+"""Greedy weighted k-means++ seeding of NumPy arrays on a CPU: the rows of the plain algorithm."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+
+from kmgpu.kernels.cpu.seeding.blocks import ROWS, BlockWorkers, draw_rows
+from kmgpu.kernels.cpu.seeding.high import high_accept, high_gains
+from kmgpu.kernels.cpu.seeding.low import low_accept, low_gains, pack
+from kmgpu.kernels.cpu.seeding.sketch import MOST_FEATURES, Sketch
+
+# Below, measuring every distance in float64 costs no more than screening.
+_FEW_FEATURES = 24
+_DEFAULT_BUDGET = 1 << 28
+# closest and wins; length, error and the padding of codes.
+_BYTES_A_ROW = 12
+_BYTES_A_SKETCH = 19
+_ALL = np.uint32(2**32 - 1)
+
+
+class _Seeding:
+    """What a step changes: the cost of every row at its nearest centre, and which trials win it.
+
+    Attributes
+    ----------
+    closest : (n,) float64
+        Cost of each row at the nearest centre so far; infinite before the first.
+    block_sums : (ceil(n / ROWS),) float64
+        Sums of weight * closest.
+    wins : (n,) uint32
+        Bit t: trial t of the last call of `gains` lowers the cost of this row.
+    """
+
+    def __init__(
+        self, X: np.ndarray, is_l1: bool, weight: np.ndarray, workers: BlockWorkers
+    ) -> None:
+        self._X, self._is_l1, self._weight, self._workers = X, is_l1, weight, workers
+        self.closest = np.full(len(X), np.inf)
+        self.block_sums = np.zeros(-(-len(X) // ROWS))
+        self.wins = np.full(len(X), _ALL)
+
+
+class _Low(_Seeding):
+    """Few features, or little memory: all distances in float64, on transposed blocks."""
+
+    def __init__(self, X, is_l1, weight, workers, keeps_tiles):
+        super().__init__(X, is_l1, weight, workers)
+        n_tiles = len(self.block_sums) if keeps_tiles else 0
+        self._tiles = np.empty((n_tiles, X.shape[1], ROWS), X.dtype)
+        if keeps_tiles:
+            workers.run(pack, X.size, X, 0, self._tiles)
+
+    def gains(self, points: np.ndarray) -> np.ndarray:
+        """What each of `points` (t, d) would take off the potential: (t,) float64."""
+        gains = np.empty((len(self.block_sums), len(points)))
+        self._workers.run(
+            low_gains,
+            0.2 * self._X.size * len(points),
+            *(self._X, self._tiles, points, self._is_l1, self.closest, self._weight),
+            *(gains, self.wins),
+        )
+        return gains.sum(axis=0)
+
+    def accept(self, point: np.ndarray, trial: int) -> None:
+        """Make `point` (d,), number `trial` of the last call of `gains`, a centre."""
+        self._workers.run(
+            low_accept,
+            0.2 * self._X.size,
+            *(self._X, self._tiles, point, np.uint32(1 << trial), self.wins, self._is_l1),
+            *(self.closest, self._weight, self.block_sums),
+        )
+
+
+class _High(_Seeding):
+    """Many features: a sketch of the rows says which can be won, only these are measured."""
+
+    def __init__(self, X, is_l1, weight, workers):
+        super().__init__(X, is_l1, weight, workers)
+        self._sketch = Sketch.of(X, is_l1, workers)
+
+    def gains(self, points: np.ndarray) -> np.ndarray:
+        """What each of `points` (t, d) would take off the potential: (t,) float64."""
+        gains = np.empty((len(self.block_sums), len(points)))
+        s = self._sketch
+        sketch = (s.codes, s.steps, s.length, s.error, s.unit)
+        self._workers.run(
+            high_gains,
+            0.015 * self._X.size * len(points),
+            *(self._X, points, sketch, *s.factors(points)),
+            *(self._is_l1, self.closest, self._weight, gains, self.wins),
+        )
+        return gains.sum(axis=0)
+
+    def accept(self, point: np.ndarray, trial: int) -> None:
+        """Make `point` (d,), number `trial` of the last call of `gains`, a centre."""
+        self._workers.run(
+            high_accept,
+            0.02 * self._X.size,
+            *(self._X, point, np.uint32(1 << trial), self.wins, self._is_l1),
+            *(self.closest, self._weight, self.block_sums),
+        )
+
+
+def _start(
+    X: np.ndarray, is_l1: bool, weight: np.ndarray, workers: BlockWorkers, budget: int
+) -> _Low | _High:
+    """The faster way that `budget` bytes allow."""
+    n, d = X.shape
+    left = budget - _BYTES_A_ROW * n
+    if _FEW_FEATURES < d <= MOST_FEATURES and n * (d + _BYTES_A_SKETCH) <= left:
+        return _High(X, is_l1, weight, workers)
+    return _Low(X, is_l1, weight, workers, X.nbytes <= left)
+
+
+def _draw_by_weight(n: int, sample_weight: np.ndarray | None, u: float) -> int:
+    """First of n rows at which the cumulative weight exceeds u times the total."""
+    if sample_weight is None:
+        return min(int(u * n), n - 1)
+    cumulative = np.cumsum(sample_weight)
+    row = np.searchsorted(cumulative, u * np.sum(sample_weight), side="right")
+    return int(min(row, np.searchsorted(cumulative, cumulative[-1])))
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """A read-only contiguous view or copy: kernels are compiled for one kind of array only."""
+    array = np.ascontiguousarray(array).view()
+    array.flags.writeable = False
+    return array
+
+
+def greedy_seed(
+    X: np.ndarray,
+    n_clusters: int,
+    loss: str,
+    sample_weight: np.ndarray | None,
+    rng: np.random.Generator,
+    *,
+    n_threads: int | None = None,
+    memory_budget: int | None = None,
+) -> np.ndarray:
+    """Rows of X to start from, by greedy k-means++ (Arthur and Vassilvitskii 2007, section 4).
+
+    Each centre but the first is the best of 2 + int(log(n_clusters)) rows drawn with probability
+    weight * cost: the one that leaves the lowest potential, the first of them on a tie.
+
+    Parameters
+    ----------
+    X : (n, d) float32 or float64
+        Finite; copied only if it is not C-contiguous.
+    n_clusters : int
+        From 1 to n.
+    loss : {"l2", "l1"}
+        Cost of a row: squared Euclidean, or Manhattan, distance to the nearest centre.
+    sample_weight : (n,) float64 or None
+        Not negative, not all zero. None: all one.
+    rng : numpy.random.Generator
+        Gives one uniform number, then 2 + int(log(n_clusters)) for each further centre.
+    n_threads : int or None
+        None: the usable CPUs. The result does not depend on it.
+    memory_budget : int or None
+        Bytes to use beyond X; None: the size of X or 256 MB, whichever is larger. Twelve bytes a
+        row are used whatever it says.
+
+    Returns
+    -------
+    rows : (n_clusters,) int64
+        With fewer distinct rows of positive weight than clusters, the rest is drawn by weight.
+    """
+    X = _frozen(X)
+    n = len(X)
+    weight = _frozen(np.ones(1) if sample_weight is None else np.asarray(sample_weight, float))
+    budget = max(X.nbytes, _DEFAULT_BUDGET) if memory_budget is None else memory_budget
+    n_trials = 2 + int(log(n_clusters))
+    rows = np.empty(n_clusters, np.int64)
+    rows[0] = _draw_by_weight(n, sample_weight, rng.random())
+    with BlockWorkers(n_threads, -(-n // ROWS)) as workers:
+        state = _start(X, loss == "l1", weight, workers, budget)
+        state.accept(X[rows[0]].astype(np.float64), 0)
+        for c in range(1, n_clusters):
+            u = rng.random(n_trials)
+            if not state.block_sums.any():
+                rows[c] = _draw_by_weight(n, sample_weight, u[0])
+                continue
+            trials = draw_rows(state.closest, weight, state.block_sums, u)
+            points = X[trials].astype(np.float64)
+            best = int(np.argmax(state.gains(points)))
+            state.accept(points[best], best)
+            rows[c] = trials[best]
+    return rows

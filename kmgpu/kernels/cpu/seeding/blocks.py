@@ -1,0 +1,138 @@
+"""What both ways of seeding share: blocks of rows, the draw from block sums, running over threads.
+
+Rows are cut into blocks of `ROWS`. Every sum over rows is a sum of block sums, each of them taken
+in one fixed order by one worker, so no result depends on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+from numba import njit
+
+from kmgpu.kernels.cpu.threads import usable_cpus
+
+ROWS = 256
+
+
+@njit(nogil=True, cache=True)
+def _draw_in_blocks(closest, weight, before, blocks, targets, rows):  # pragma: no cover - compiled
+    n = closest.shape[0]
+    step = 1 if weight.shape[0] == n else 0
+    for t in range(targets.shape[0]):
+        b = blocks[t]
+        running = before[b]
+        for i in range(b * ROWS, min(n, b * ROWS + ROWS)):
+            term = weight[i * step] * closest[i]
+            if term > 0.0:
+                rows[t] = i
+                running += term
+                if running > targets[t]:
+                    break
+
+
+def draw_rows(
+    closest: np.ndarray, weight: np.ndarray, block_sums: np.ndarray, u: np.ndarray
+) -> np.ndarray:
+    """First rows at which the running sum of weight * closest exceeds u times its total.
+
+    Where rounding leaves none, the last row (of the block, or of all) with a positive term.
+
+    Parameters
+    ----------
+    closest : (n,) float64
+    weight : (n,) float64, or (1,) for a constant weight
+    block_sums : (ceil(n / ROWS),) float64
+        Sum of weight * closest over each block; not all zero.
+    u : (t,) float64 in [0, 1)
+
+    Returns
+    -------
+    rows : (t,) int64
+    """
+    ends = np.cumsum(block_sums)
+    targets = u * ends[-1]
+    last = np.searchsorted(ends, ends[-1])
+    blocks = np.minimum(np.searchsorted(ends, targets, side="right"), last)
+    rows = np.empty(len(u), np.int64)
+    before = np.concatenate(([0.0], ends[:-1]))
+    _draw_in_blocks(closest, weight, before, blocks, targets, rows)
+    return rows
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def row_distance(x, p, is_l1):  # pragma: no cover - compiled
+    """Distance (squared for L2) of a row x (d,) of the data to p (d,) float64, in float64."""
+    total = 0.0
+    if is_l1:
+        for q in range(x.shape[0]):
+            total += abs(np.float64(x[q]) - p[q])
+    else:
+        for q in range(x.shape[0]):
+            e = np.float64(x[q]) - p[q]
+            total += e * e
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def weighted_sum(closest, weight):  # pragma: no cover - compiled
+    """Sum of weight * closest over a block; weight (m,), or (1,) for a constant weight."""
+    total = 0.0
+    if weight.shape[0] == closest.shape[0]:
+        for r in range(closest.shape[0]):
+            total += weight[r] * closest[r]
+    else:
+        for r in range(closest.shape[0]):
+            total += weight[0] * closest[r]
+    return total
+
+
+class BlockWorkers:
+    """Runs a block function over ranges of blocks on up to `n_threads` threads.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        None means the usable CPUs.
+    n_blocks : int
+    """
+
+    def __init__(self, n_threads: int | None, n_blocks: int) -> None:
+        self._n_blocks = n_blocks
+        self._n_threads = min(n_threads or usable_cpus(), n_blocks)
+        self._pool = ThreadPoolExecutor(self._n_threads - 1) if self._n_threads > 1 else None
+
+    def __enter__(self) -> BlockWorkers:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def run(self, function: Callable[..., None], work: float, *args: object) -> None:
+        """Call ``function(lo, hi, *args)`` on ranges that cover all blocks.
+
+        `work` is the expected cost, about in nanoseconds; little of it stays in this thread.
+        """
+        n_parts = int(min(self._n_threads * 4, self._n_blocks, work / 1e5))
+        if self._pool is None or n_parts < 2:
+            function(0, self._n_blocks, *args)
+            return
+        edges = np.linspace(0, self._n_blocks, n_parts + 1).astype(int).tolist()
+        parts = list(pairwise(edges))
+
+        def run_parts() -> None:
+            while parts:
+                try:
+                    lo, hi = parts.pop()
+                except IndexError:  # another thread has just taken the last one
+                    return
+                function(lo, hi, *args)
+
+        others = [self._pool.submit(run_parts) for _ in range(self._n_threads - 1)]
+        run_parts()
+        for other in others:
+            other.result()

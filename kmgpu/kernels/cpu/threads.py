@@ -1,0 +1,93 @@
+"""Worker threads for compiled functions, and BLAS held to one thread a worker."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+
+def usable_cpus() -> int:
+    """Return the number of CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Workers:
+    """Threads for compiled functions that release the GIL.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        None means the usable CPUs.
+    """
+
+    def __init__(self, n_threads: int | None = None) -> None:
+        self.n_threads = n_threads or usable_cpus()
+        self._pool: ThreadPoolExecutor | None = None
+        self._own = threading.local()
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return an array that the calling thread keeps under that name; its content is junk."""
+        array = getattr(self._own, name, None)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            array = np.empty(shape, dtype)
+            setattr(self._own, name, array)
+        return array
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        """Return ``[function(item) for item in items]``, by several threads, in order."""
+        items = list(items)
+        if self.n_threads == 1 or len(items) == 1:
+            return [function(item) for item in items]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_threads)
+        return list(self._pool.map(function, items))
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    # finding the loaded libraries takes milliseconds, setting a limit microseconds
+    return ThreadpoolController()
+
+
+class _SingleBlas:
+    """The limit belongs to the process: its first user sets it, its last restores it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limiter: Any = None
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._limiter = _controller().limit(limits=1, user_api="blas")
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._limiter.restore_original_limits()
+
+
+_SINGLE = _SingleBlas()
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Hold BLAS to one thread inside the block; safe when blocks of several threads overlap."""
+    _SINGLE.enter()
+    try:
+        yield
+    finally:
+        _SINGLE.leave()
