@@ -156,11 +156,16 @@ class Measurement:
         per_iteration = first / PROBE_ITERATIONS
         if per_iteration * self.n_iter <= self._limits.seconds:
             return
-        affordable = max(PROBE_ITERATIONS, int(self._limits.seconds / per_iteration))
+        affordable = max(2 * PROBE_ITERATIONS, int(self._limits.seconds / per_iteration))
         part = client.ask("fit", n_iter=affordable)
         outcome.scaled, outcome.n_iter = part["n_iter"] == affordable, part["n_iter"]
-        scale = self.n_iter / affordable if outcome.scaled else 1.0
-        outcome.seconds = [part["seconds"] * scale]
+        outcome.seconds = [part["seconds"]]
+        if outcome.scaled:
+            # set-up and the last assignment are paid once, not per iteration
+            per_iteration = (part["seconds"] - first) / (affordable - PROBE_ITERATIONS)
+            if per_iteration <= 0:
+                per_iteration = part["seconds"] / affordable
+            outcome.seconds[0] += per_iteration * (self.n_iter - affordable)
 
     def _time(self, client: Client, outcome: Outcome, number: int) -> None:
         if outcome.scaled or (outcome.seconds and outcome.seconds[0] > self._limits.seconds):
