@@ -153,7 +153,9 @@ def half_steps(
     while stop is None:
         iteration += 1
         value, changed = _assign(steps, centers)
-        if changed == 0 and iteration > 1:
+        if iteration == 1:
+            changed = int(x.shape[0])  # whatever the engine did in an earlier run
+        elif changed == 0:
             stop = "labels"
             break
         yield HalfStep("assign", iteration, centers, steps.labels, value, n_changed=changed)

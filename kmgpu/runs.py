@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kmgpu.arrays import Array
+from kmgpu.arrays import Array, namespace
 from kmgpu.lloyd import HalfStep, half_steps, scaled_tolerance
 from kmgpu.losses import Loss
 from kmgpu.seeding import initial_centers
@@ -117,4 +117,6 @@ def _run(
         plan.say(
             f"Converged at iteration {step.iteration}: center shift {shift} within tolerance {tol}."
         )
+    labels = namespace(step.labels).asarray(step.labels, copy=True)  # the next run overwrites them
+    step = replace(step, labels=labels)
     return Run(step, tuple(history), history[-1].loss, int(np.count_nonzero(steps.sizes)))

@@ -72,6 +72,21 @@ def test_the_sequence_of_half_steps(backend, loss):
 
 
 @BOTH
+@pytest.mark.parametrize(("n_features", "n_clusters"), [(2, 3), (12, 10), (40, 25)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_records_own_their_arrays(backend, loss, n_features, n_clusters, dtype):
+    x = oracles.blobs(150, n_features, n_clusters, seed=3).astype(dtype)
+    kept, copies = [], []
+    for step in lloyd(backend.asarray(x), x[:n_clusters], loss):
+        arrays = [step.centers] + ([] if step.labels is None else [step.labels])
+        kept += arrays
+        copies += [backend.to_numpy(array).copy() for array in arrays]
+    assert len(kept) > 6
+    for array, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(array), copy)
+
+
+@BOTH
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 def test_the_last_record_holds_what_users_get(backend, loss, dtype):
     x = (X * 7 + 100).astype(dtype)

@@ -47,6 +47,29 @@ def test_the_run_of_lowest_loss_wins(loss):
 
 
 @BOTH
+@pytest.mark.parametrize(("n_features", "n_clusters"), [(3, 4), (12, 10), (40, 25)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_later_restarts_leave_the_winner_alone(loss, n_features, n_clusters, dtype):
+    """Whatever engine runs them, and whatever it keeps from one run to the next."""
+    x = oracles.blobs(200, n_features, n_clusters, seed=1)
+    x = (10 * x + 120).clip(0, 255).astype(dtype)
+    rng = np.random.default_rng(2)
+    starts = [x[rng.choice(200, n_clusters, replace=False)] for _ in range(4)]
+    starts.sort(key=lambda start: oracles.lloyd(x, start, loss.name)[2])
+    firsts = []
+
+    def watch(loop):
+        for step in loop:
+            firsts.extend([step.n_changed] if (step.kind, step.iteration) == ("assign", 1) else [])
+            yield step
+
+    best = best_run(x, None, plan(starts, loss, watch=watch))
+    oracles.assert_nearest(best.last.labels, x, best.last.centers, loss.name, 1e-5)
+    assert best.loss == pytest.approx(oracles.lloyd(x, starts[0], loss.name)[2], rel=1e-5)
+    assert firsts == [200] * 4
+
+
+@BOTH
 def test_the_first_of_equal_runs_wins(loss):
     start = X[:3]
     best = best_run(X, None, plan([start, start[::-1], start[[1, 0, 2]]], loss))
