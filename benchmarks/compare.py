@@ -17,7 +17,7 @@ SECTIONS = ("fit", "default", "small", "scaling")
 TO_CONVERGENCE = 300
 BUSY = 0.25
 SMALL_FITS, SMALL_PREDICTS = 50, 500
-SCALING_PEER = {"l2": "sklearn-lloyd", "l1": "sklearn-manhattan"}
+SKLEARN = {"l2": "sklearn-lloyd", "l1": "sklearn-manhattan"}
 
 
 def tasks(section: str, rows: list[Row] | None, n_iter: int, n_threads: int) -> list[Task]:
@@ -96,8 +96,8 @@ def _names(text: str | None) -> list[str] | None:
 
 def chosen_engines(options: argparse.Namespace) -> list[Engine]:
     names = _names(options.engines)
-    if names is None and options.section == "scaling":
-        names = ["kmgpu", SCALING_PEER[options.loss]]
+    if names is None and options.section in ("scaling", "small"):
+        names = ["kmgpu", SKLEARN[options.loss]]
     return engines(options.loss, names)
 
 

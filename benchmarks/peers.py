@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -96,17 +95,11 @@ def _fit_estimator(
 
 
 def _fit_reference(make: Callable[..., Any], x: np.ndarray, init: np.ndarray, n_iter: int) -> Fit:
-    with reference_kernels():
-        return _fit_estimator(make, x, init, n_iter)
-
-
-def reference_kernels() -> AbstractContextManager[Any]:
-    """Array API calls alone, where kmgpu has anything else."""
-    if find_spec("kmgpu.kernels") is None:
-        return nullcontext()
+    """Array API calls alone."""
     from kmgpu import kernels
 
-    return kernels.use("reference")
+    with kernels.use("reference"):
+        return _fit_estimator(make, x, init, n_iter)
 
 
 def fit_default(engine: Engine, x: np.ndarray, n_clusters: int, seed: int) -> Fit:

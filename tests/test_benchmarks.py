@@ -75,7 +75,7 @@ def test_loss_is_the_brute_force(name: str, metric: str) -> None:
 
 @pytest.mark.parametrize("name", ["l2", "l1"])
 def test_compare_runs_to_its_end(name: str, toy_file: list[str], tmp_path: Path) -> None:
-    peer = compare.SCALING_PEER[name]
+    peer = compare.SKLEARN[name]
     written, drawn = tmp_path / "out.json", tmp_path / "out.png"
     arguments = [*QUICK, *toy_file, "--loss", name, "--engines", f"kmgpu,{peer}"]
     assert compare.main([*arguments, "--json", str(written), "--picture", str(drawn)]) == 0
@@ -169,7 +169,7 @@ def test_ratio_pairs_the_rounds() -> None:
 def test_engines_make_the_same_fit() -> None:
     x = TOY.make()
     start = rows.initial_centers(x, 5)
-    for name, reference in compare.SCALING_PEER.items():
+    for name, reference in compare.SKLEARN.items():
         base = peers.engines(name, [reference])[0].fit(x, start, 4)
         for engine in peers.engines(name, ["kmgpu", "kmgpu-reference"]):
             found = engine.fit(x, start, 4)

@@ -39,6 +39,7 @@ class RowBounds:
         self.data = data
         self.labels = np.full(data.n, -1, np.int32)
         self._squared = squared
+        self._l1 = None if squared else True
         self._workers = workers
         info: Any = np.finfo(data.dtype)
         self._gamma = data.dtype.type((data.d + 4) * info.eps)
@@ -67,7 +68,7 @@ class RowBounds:
             for lo, hi in steps(begin, end):
                 block = data.block(lo, hi)
                 changed = nearest_rows(
-                    block, data.reference, c, len(centers), self._squared, self._gamma, self._tiny,
+                    block, data.reference, c, len(centers), self._l1, self._gamma, self._tiny,
                     drift, self.labels[lo:hi], self._slack[lo:hi], active, rows, old,
                 )  # fmt: skip
                 if changed:

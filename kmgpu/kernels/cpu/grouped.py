@@ -72,7 +72,7 @@ class GroupBounds:
             for lo, hi in steps(begin, end):
                 block = self.data.block(lo, hi)
                 changed = kernel(
-                    block, self.data.reference, c, k, False, self._edges, self._gamma, *drifts,
+                    block, self.data.reference, c, k, True, self._edges, self._gamma, *drifts,
                     self.labels[lo:hi], self._lower[lo:hi], self._upper[lo:hi],
                     self._slack[lo:hi], rows, old,
                 )  # fmt: skip

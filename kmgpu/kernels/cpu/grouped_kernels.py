@@ -13,7 +13,7 @@ MORE = 1 + 2.0**-21
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
 def search_rows(
-    x, reference, c, k, squared, edges, gamma, group_drift, own_drift, pair_drift,
+    x, reference, c, k, l1, edges, gamma, group_drift, own_drift, pair_drift,
     labels, lower, upper, slack, rows, old,
 ):  # fmt: skip
     """Compute every distance, in blocks; set all labels and bounds.
@@ -24,8 +24,8 @@ def search_rows(
     reference : ndarray of shape (n_features,), dtype of x, read-only
     c : ndarray of shape (4 * ceil(k / 4), padded(n_features)), dtype of x, read-only
     k : int
-    squared : bool
-        False; an argument only so that ``four_costs`` compiles once.
+    l1 : True
+        An argument only so that ``four_costs`` compiles once.
     edges : ndarray of shape (n_groups + 1,), int64, read-only
         First centre of every group.
     gamma : float
@@ -56,7 +56,7 @@ def search_rows(
             block[i] = lo + i
         load(x, reference, block, m, w)
         for j in range(0, k, 4):
-            four_costs(w, a, c, j, squared)
+            four_costs(w, a, c, j, l1)
             for p in range(4):
                 _copy(w, np.uint64(a + p * LANES), costs[j + p])
         for i in range(LANES):
@@ -194,7 +194,7 @@ def _visit_groups(x, c, edges, gamma, drift, found, m, z, own, lower, drift32):
 
 @njit(nogil=True, cache=True)
 def prune_rows(
-    x, reference, c, k, squared, edges, gamma, group_drift, own_drift, pair_drift,
+    x, reference, c, k, l1, edges, gamma, group_drift, own_drift, pair_drift,
     labels, lower, upper, slack, rows, old,
 ):  # fmt: skip
     """Compute only the distances that the bounds leave open. Parameters: see ``search_rows``."""

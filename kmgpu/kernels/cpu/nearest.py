@@ -20,17 +20,19 @@ def padded(d: int) -> int:
 
 
 @njit(inline="always")
-def _two(x, c, squared):
+def _two(x, c, l1):
     """Cost of a row over two features, to the centre coordinates in the tuple c."""
     u, v = x[0] - c[0], x[1] - c[1]
-    return u * u + v * v if squared else abs(u) + abs(v)
+    if l1 is None:
+        return u * u + v * v
+    return abs(u) + abs(v)
 
 
 @njit(inline="always")
-def _four(x, c, squared):
+def _four(x, c, l1):
     """Cost of a row over four features, to the centre coordinates in the tuple c."""
     r, s, u, v = x[0] - c[0], x[1] - c[1], x[2] - c[2], x[3] - c[3]
-    if squared:
+    if l1 is None:
         return (r * r + s * s) + (u * u + v * v)
     return (abs(r) + abs(s)) + (abs(u) + abs(v))
 
@@ -42,7 +44,7 @@ def _corner(c, j, q):
 
 
 @njit(inline="always")
-def _set2(w, a, c, j, squared):
+def _set2(w, a, c, j, l1):
     """Costs over features 0 and 1 to centres j to j+3, stored at ``w[a:]``."""
     a0 = np.uint64(a)
     a1, a2, a3 = a0 + _L, a0 + _L + _L, a0 + _L + _L + _L
@@ -50,14 +52,14 @@ def _set2(w, a, c, j, squared):
     c2, c3 = (c[j + 2, 0], c[j + 2, 1]), (c[j + 3, 0], c[j + 3, 1])
     for i in range(_L):
         x = w[i], w[_L + i]
-        w[a0 + i] = _two(x, c0, squared)
-        w[a1 + i] = _two(x, c1, squared)
-        w[a2 + i] = _two(x, c2, squared)
-        w[a3 + i] = _two(x, c3, squared)
+        w[a0 + i] = _two(x, c0, l1)
+        w[a1 + i] = _two(x, c1, l1)
+        w[a2 + i] = _two(x, c2, l1)
+        w[a3 + i] = _two(x, c3, l1)
 
 
 @njit(inline="always")
-def _set4(w, a, c, j, squared):
+def _set4(w, a, c, j, l1):
     """Costs over features 0 to 3 to centres j to j+3, stored at ``w[a:]``."""
     a0 = np.uint64(a)
     a1, a2, a3 = a0 + _L, a0 + _L + _L, a0 + _L + _L + _L
@@ -70,14 +72,14 @@ def _set4(w, a, c, j, squared):
     )
     for i in range(_L):
         x = w[i], w[_L + i], w[x2 + i], w[x3 + i]
-        w[a0 + i] = _four(x, c0, squared)
-        w[a1 + i] = _four(x, c1, squared)
-        w[a2 + i] = _four(x, c2, squared)
-        w[a3 + i] = _four(x, c3, squared)
+        w[a0 + i] = _four(x, c0, l1)
+        w[a1 + i] = _four(x, c1, l1)
+        w[a2 + i] = _four(x, c2, l1)
+        w[a3 + i] = _four(x, c3, l1)
 
 
 @njit(inline="always")
-def _add4(w, a, c, j, q, squared):
+def _add4(w, a, c, j, q, l1):
     """Add the costs over features q to q+3 to centres j to j+3 to ``w[a:]``."""
     a0 = np.uint64(a)
     a1, a2, a3 = a0 + _L, a0 + _L + _L, a0 + _L + _L + _L
@@ -91,30 +93,22 @@ def _add4(w, a, c, j, q, squared):
     )
     for i in range(_L):
         x = w[x0 + i], w[x1 + i], w[x2 + i], w[x3 + i]
-        w[a0 + i] += _four(x, c0, squared)
-        w[a1 + i] += _four(x, c1, squared)
-        w[a2 + i] += _four(x, c2, squared)
-        w[a3 + i] += _four(x, c3, squared)
+        w[a0 + i] += _four(x, c0, l1)
+        w[a1 + i] += _four(x, c1, l1)
+        w[a2 + i] += _four(x, c2, l1)
+        w[a3 + i] += _four(x, c3, l1)
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
-def four_costs(w, a, c, j, squared):
+def four_costs(w, a, c, j, l1):
     """Costs of the block of rows in ``w`` to centres j to j+3, at ``w[a:a + 4 * LANES]``."""
     q = c.shape[1] % 4
-    if squared:
-        if q:
-            _set2(w, a, c, j, True)
-        else:
-            _set4(w, a, c, j, True)
-        for p in range(q if q else 4, c.shape[1], 4):
-            _add4(w, a, c, j, p, True)
+    if q:
+        _set2(w, a, c, j, l1)
     else:
-        if q:
-            _set2(w, a, c, j, False)
-        else:
-            _set4(w, a, c, j, False)
-        for p in range(q if q else 4, c.shape[1], 4):
-            _add4(w, a, c, j, p, False)
+        _set4(w, a, c, j, l1)
+    for p in range(q if q else 4, c.shape[1], 4):
+        _add4(w, a, c, j, p, l1)
 
 
 @njit(inline="always")
@@ -153,7 +147,7 @@ def load(x, reference, rows, m, w):
 
 
 @njit(inline="always")
-def _search(w, a, c, k, squared, gamma, tiny, arg):
+def _search(w, a, c, k, l1, gamma, tiny, arg):
     """Nearest centres of the block in ``w``; the certified gap to the second goes to ``w[a:]``."""
     b0 = np.uint64(a + 4 * LANES)
     s0 = b0 + _L
@@ -161,13 +155,13 @@ def _search(w, a, c, k, squared, gamma, tiny, arg):
     for i in range(_L):
         w[b0 + i], w[s0 + i], arg[i] = top, top, 0
     for j in range(0, k, 4):
-        four_costs(w, a, c, j, squared)
+        four_costs(w, a, c, j, l1)
         for i in range(a + (k - j) * LANES, a + 4 * LANES):
             w[i] = top
         _track(w, a, arg, j)
     up, down = 1 + 3 * gamma, 1 - 3 * gamma
     a0 = np.uint64(a)
-    if squared:
+    if l1 is None:
         for i in range(_L):
             w[a0 + i] = np.sqrt(w[s0 + i]) * down - np.sqrt(w[b0 + i]) * up - tiny
     else:
@@ -176,7 +170,7 @@ def _search(w, a, c, k, squared, gamma, tiny, arg):
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
-def nearest_rows(x, reference, c, k, squared, gamma, tiny, drift, labels, slack, active, rows, old):
+def nearest_rows(x, reference, c, k, l1, gamma, tiny, drift, labels, slack, active, rows, old):
     """Label the rows that their slack does not settle, and renew their slack.
 
     Parameters
@@ -186,8 +180,8 @@ def nearest_rows(x, reference, c, k, squared, gamma, tiny, drift, labels, slack,
     c : ndarray of shape (4 * ceil(k / 4), padded(n_features)), dtype of x
         Centres minus the reference, zero padded.
     k : int
-    squared : bool
-        L2, or else L1.
+    l1 : None or True
+        L2 or L1: by its type, so that each is compiled without the other.
     gamma, tiny : floats of the dtype of x
         Relative and absolute error of a computed distance.
     drift : ndarray of shape (k + 1,), float64
@@ -214,7 +208,7 @@ def nearest_rows(x, reference, c, k, squared, gamma, tiny, drift, labels, slack,
     for first in range(0, visited, LANES):
         m = min(LANES, visited - first)
         load(x, reference, active[first:], m, w)
-        _search(w, a, c, k, squared, gamma, tiny, arg)
+        _search(w, a, c, k, l1, gamma, tiny, arg)
         for p in range(m):
             r, j = active[first + p], arg[p]
             gap = np.float64(w[a + p]) + drift[j + 1]
