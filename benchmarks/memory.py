@@ -1,7 +1,7 @@
 """Peak memory of a fit on 1,000,000 × 32 float32 against its bar; ``python -m benchmarks.memory``.
 
 The bar: beyond what importing takes, the array itself plus the larger of a quarter of it and
-64 MB. Exits with 1 where a loss exceeds it.
+64 MB. Exits with 1 where a loss exceeds it. Compiled code and what it imports are told apart.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-
-import numpy as np
 
 from benchmarks import machine
 from benchmarks.client import ROOT
@@ -20,20 +18,25 @@ LEAST_ALLOWANCE = 64e6
 N_FEATURES, N_CLUSTERS, N_ITER = 32, 16, 10
 
 
-def fit_peak(loss: str, n_samples: int) -> tuple[int, int]:
-    """Bytes of the array, and the peak of this process with it beyond what importing took."""
+def fit_peak(loss: str, n_samples: int) -> tuple[int, int, int]:
+    """Bytes of the array, the peak with it beyond what came before, and the once-only part.
+
+    The last is what a first small fit leaves behind: Numba's import and the compiled kernels. It
+    is the same whatever the data, so it is told apart and does not count against the bar.
+    """
     import kmgpu
 
     estimator = {"l2": kmgpu.KMeans, "l1": kmgpu.KMedians}[loss]
-    # what a first fit imports (the compiled kernels among it) is not the memory of a fit
-    estimator(2, random_state=0, max_iter=2).fit(np.eye(4, N_FEATURES, dtype=np.float32))
+    imported = machine.resident_bytes()
+    few = blobs(100 * N_CLUSTERS, N_FEATURES, N_CLUSTERS, spread=3.0)
+    estimator(N_CLUSTERS, init=few[:N_CLUSTERS], n_init=1, max_iter=N_ITER, tol=0).fit(few)
     before = machine.resident_bytes()
     # the blobs are made in place, so the peak until here is the array
     x = blobs(n_samples, N_FEATURES, N_CLUSTERS, spread=3.0)
     machine.forget_peak()
     init = initial_centers(x, N_CLUSTERS)
     estimator(N_CLUSTERS, init=init, n_init=1, max_iter=N_ITER, tol=0).fit(x)
-    return x.nbytes, machine.peak_bytes() - before
+    return x.nbytes, machine.peak_bytes() - before, before - imported
 
 
 def allowance(array: int) -> float:
@@ -54,12 +57,13 @@ def main(arguments: list[str] | None = None) -> int:
         command = [sys.executable, "-m", "benchmarks.memory"]
         command += ["--rows", str(options.rows), "--only", loss]
         told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-        array, peak = map(int, told.stdout.split())
+        array, peak, once = map(int, told.stdout.split())
         beyond, allowed = peak - array, allowance(array)
         exceeded |= beyond > allowed
         print(
             f"{loss}: array {array / 1e6:.0f} MB, beyond it {beyond / 1e6:.0f} MB, "
-            f"allowed {allowed / 1e6:.0f} MB: {'EXCEEDED' if beyond > allowed else 'met'}"
+            f"allowed {allowed / 1e6:.0f} MB: {'EXCEEDED' if beyond > allowed else 'met'} "
+            f"(once a process, compiled code and its imports: {once / 1e6:.0f} MB)"
         )
     return int(exceeded)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
 from kmgpu.kernels.cpu.means import LowDimMeans
 from kmgpu.kernels.cpu.medians import Medians
 from kmgpu.kernels.cpu.seeding import greedy_seed
@@ -17,10 +18,12 @@ FUSED_FEATURES = 32
 
 def l2_steps(
     x: np.ndarray, sample_weight: np.ndarray | None, n_clusters: int, memory_budget: int | None
-) -> LowDimMeans | None:
+) -> LowDimMeans | HighDimensionalL2 | None:
     """An engine of k-means half-steps for `x`, or None where the reference is as good."""
     if x.shape[1] <= FUSED_FEATURES:
         return LowDimMeans(x, sample_weight, n_clusters, memory_budget=memory_budget)
+    if _in_place(x):
+        return HighDimensionalL2(x, sample_weight, n_clusters, memory_budget=memory_budget)
     return None
 
 
@@ -31,6 +34,11 @@ def l1_steps(
     return Medians(x, sample_weight, n_clusters, memory_budget=memory_budget)
 
 
+def _in_place(x: np.ndarray) -> bool:
+    """Whether kernels can read `x` as it is: they make no copy of the whole."""
+    return x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
+
+
 def _seed(loss: str) -> Callable[..., np.ndarray | None]:
     def seed(
         x: np.ndarray,
@@ -39,7 +47,7 @@ def _seed(loss: str) -> Callable[..., np.ndarray | None]:
         rng: np.random.Generator,
         memory_budget: int | None,
     ) -> np.ndarray | None:
-        if x.dtype not in (np.float32, np.float64) or not x.flags.c_contiguous:
+        if not _in_place(x):
             return None
         return greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget=memory_budget)
 

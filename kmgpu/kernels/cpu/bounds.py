@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kmgpu.kernels.cpu.nearest import nearest_rows, padded
-from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups, steps
+from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups
 from kmgpu.kernels.cpu.threads import Workers
 
 
@@ -65,7 +65,7 @@ class RowBounds:
         def work(item: tuple[int, int, int]) -> None:
             group, begin, end = item
             active, rows, old = self._workers.scratch("moved", (3, STEP), np.int32)
-            for lo, hi in steps(begin, end):
+            for lo, hi in data.steps(begin, end):
                 block = data.block(lo, hi)
                 changed = nearest_rows(
                     block, data.reference, c, len(centers), self._l1, self._gamma, self._tiny,

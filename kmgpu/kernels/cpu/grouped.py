@@ -11,7 +11,7 @@ import numpy as np
 
 from kmgpu.kernels.cpu.grouped_kernels import prune_rows, search_rows
 from kmgpu.kernels.cpu.nearest import padded
-from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups, own_costs, steps
+from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups, own_costs
 from kmgpu.kernels.cpu.threads import Workers
 
 DENSE_SHARE = 0.35
@@ -69,7 +69,7 @@ class GroupBounds:
         def work(item: tuple[int, int, int]) -> None:
             group, begin, end = item
             _, rows, old = self._workers.scratch("moved", (3, STEP), np.int32)
-            for lo, hi in steps(begin, end):
+            for lo, hi in self.data.steps(begin, end):
                 block = self.data.block(lo, hi)
                 changed = kernel(
                     block, self.data.reference, c, k, True, self._edges, self._gamma, *drifts,

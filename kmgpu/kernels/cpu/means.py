@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from kmgpu.kernels.cpu.bounds import RowBounds
-from kmgpu.kernels.cpu.rows import Rows, frozen, groups, own_costs, steps, weight_of
+from kmgpu.kernels.cpu.rows import Rows, frozen, groups, own_costs, weight_of
 from kmgpu.kernels.cpu.threads import Workers
 
 
@@ -187,7 +187,7 @@ class LowDimMeans:
 
         def work(item: tuple[int, int, int]) -> None:
             group, begin, end = item
-            for lo, hi in steps(begin, end):
+            for lo, hi in self._data.steps(begin, end):
                 rows = np.arange(hi - lo, dtype=np.int32)
                 self._transfer(
                     delta, group, lo, self._data.block(lo, hi), rows, np.full_like(rows, -1)
@@ -214,7 +214,7 @@ class LowDimMeans:
         centers = frozen(np.ascontiguousarray(centers))
 
         def work(item: tuple[int, int, int]) -> None:
-            for lo, hi in steps(item[1], item[2]):
+            for lo, hi in self._data.steps(item[1], item[2]):
                 own_costs(self._data.block(lo, hi), centers, self.labels[lo:hi], True, out[lo:hi])
 
         self._workers.map(work, groups(self._data.n))

@@ -7,13 +7,14 @@ from numba import njit
 
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.grouped import GroupBounds
-from kmgpu.kernels.cpu.rows import Rows, frozen, groups, own_costs, steps, weight_of
+from kmgpu.kernels.cpu.rows import Rows, frozen, groups, own_costs, weight_of
 from kmgpu.kernels.cpu.selection import count_rows, order_rows, solve_medians, sort_out
 from kmgpu.kernels.cpu.threads import Workers
 
 LOW_DIM = 32
 UNITS = 32
 BLOCK = 1 << 16
+MOST_ROOM = 1 << 25
 
 
 @njit(nogil=True, cache=True)
@@ -100,7 +101,7 @@ class Medians:
         self._weight = weight_of(sample_weight)
         self._workers = Workers(n_threads)
         budget = max(X.nbytes, 256 << 20) if memory_budget is None else memory_budget
-        self._room = budget // 5
+        self._room = min(budget // 5, MOST_ROOM)
         self._buffer = np.empty(0, data.dtype)
         self._bounds: RowBounds | GroupBounds
         if data.d <= LOW_DIM:
@@ -147,10 +148,13 @@ class Medians:
         """Weighted coordinatewise medians of the clusters; returns (centers, loss)."""
         full = self.sizes > 0
         todo = np.flatnonzero(self._touched & full)
-        room = max(1, self._room // (self._data.dtype.itemsize * self._data.d))
-        batch = np.cumsum(self.sizes[todo]) // room
+        d, room = self._data.d, max(1, self._room // self._data.dtype.itemsize)
+        batch = np.cumsum(self.sizes[todo]) // max(1, room // d)
         for b in np.unique(batch):
-            self._refit(todo[batch == b])
+            some = todo[batch == b]
+            width = max(1, min(d, room // int(self.sizes[some].sum())))
+            for q in range(0, d, width):
+                self._refit(some, q, min(d, q + width))
         self._losses[~full] = 0.0
         self._medians[~full] = self._centers[~full]
         self._widths[~full] = -1
@@ -184,17 +188,19 @@ class Medians:
         self._before.clear()
         return count
 
-    def _refit(self, clusters: np.ndarray) -> None:
-        """Medians of some clusters: rows sorted out by cluster and feature, then solved."""
-        data, k, weight = self._data, len(self.sizes), self._weight
+    def _refit(self, clusters: np.ndarray, q0: int, q1: int) -> None:
+        """Medians of some clusters and features: rows sorted out by both, then solved."""
+        data, k, weight, d = self._data, len(self.sizes), self._weight, q1 - q0
+        known: list[np.ndarray] = [self._medians, self._widths, self._losses]
+        state = known if d == data.d else [np.ascontiguousarray(a[:, q0:q1]) for a in known]
         wanted = np.zeros(k, bool)
         wanted[clusters] = True
         starts = offsets(np.where(wanted, self.sizes, 0))
-        rowwise = data.d <= LOW_DIM or data.stored.dtype != data.dtype
+        rowwise = d < data.d or d <= LOW_DIM or not data.in_place
         size = max(1024, BLOCK // data.d) if rowwise else data.n
         parts = [(a, min(a + size, data.n)) for a in range(0, data.n, size)]
         counts = np.zeros((len(parts), k), np.int64)
-        buffer = self._values(starts[-1] * data.d)
+        buffer = self._values(starts[-1] * d)
         masses = np.empty(starts[-1] if weight.size else 0)
 
         def count(p: int) -> None:
@@ -206,7 +212,7 @@ class Medians:
             ends = offsets(counts[p])
             rows = np.empty(ends[-1], np.int32)
             order_rows(self.labels[lo:hi], weight[lo:hi], wanted, ends, rows)
-            block = data.block(lo, hi)
+            block = frozen(np.ascontiguousarray(data.block(lo, hi)[:, q0:q1]))
             tasks = [clusters] if rowwise else np.array_split(clusters, UNITS)
 
             def copy(some: np.ndarray) -> None:
@@ -216,14 +222,15 @@ class Medians:
                 pass
 
         def solve(unit: tuple[np.ndarray, int, int]) -> None:
-            some, q0, q1 = unit
-            state = self._medians, self._widths, self._losses
-            solve_medians(buffer, masses, starts, some, q0, q1, *state)
+            solve_medians(buffer, masses, starts, *unit, *state)
 
         self._workers.map(count, range(len(parts)))
         places = np.cumsum(counts, axis=0) - counts
         self._workers.map(fill, range(len(parts)))
-        self._workers.map(solve, self._units(clusters))
+        self._workers.map(solve, self._units(clusters, d))
+        if d < data.d:
+            for whole, part in zip(known, state, strict=True):
+                whole[:, q0:q1] = part
 
     def _values(self, size: int) -> np.ndarray:
         """Room for ``size`` values, kept: fresh pages cost as much as filling them."""
@@ -231,9 +238,9 @@ class Medians:
             self._buffer = np.empty(size, self._data.dtype)
         return self._buffer
 
-    def _units(self, clusters: np.ndarray) -> list[tuple[np.ndarray, int, int]]:
+    def _units(self, clusters: np.ndarray, d: int) -> list[tuple[np.ndarray, int, int]]:
         """(clusters, first feature, last feature): units of about equal work, the largest first."""
-        d, share = self._data.d, max(1, int(self.sizes[clusters].sum()) // UNITS)
+        share = max(1, int(self.sizes[clusters].sum()) // UNITS)
         part = np.cumsum(self.sizes[clusters]) // share
         units = []
         for p in np.unique(part):
@@ -252,7 +259,7 @@ class Medians:
         centers = frozen(np.ascontiguousarray(centers))
 
         def work(item: tuple[int, int, int]) -> None:
-            for lo, hi in steps(item[1], item[2]):
+            for lo, hi in self._data.steps(item[1], item[2]):
                 own_costs(self._data.block(lo, hi), centers, self.labels[lo:hi], False, out[lo:hi])
 
         self._workers.map(work, groups(self._data.n))

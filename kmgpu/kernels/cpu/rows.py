@@ -8,6 +8,7 @@ from numba import njit
 
 GROUPS = 32
 STEP = 1 << 16
+CONVERTED = 1 << 16
 
 
 class Rows:
@@ -20,6 +21,8 @@ class Rows:
 
     Attributes
     ----------
+    in_place : bool
+        Whether `block` copies nothing.
     reference : ndarray of shape (n_features,), dtype of the computation
         Coordinatewise median of some rows. Costs are computed on ``x - reference``, so that data
         far from the origin lose nothing.
@@ -34,17 +37,23 @@ class Rows:
         self.dtype: np.dtype[Any] = (
             X.dtype if floating else np.dtype(np.float32 if half else np.float64)
         )
+        self.in_place = bool(X.flags.c_contiguous) and X.dtype == self.dtype
         self.eps = float(np.finfo(self.dtype).eps)
-        sample = np.asarray(X[:: max(1, self.n // 1024)], dtype=self.dtype)
+        sample = np.asarray(X[:: max(1, self.n // 512)], dtype=self.dtype)
         self.reference = frozen(np.median(sample, axis=0).astype(self.dtype))
 
     def block(self, lo: int, hi: int) -> np.ndarray:
         """Rows ``lo`` to ``hi`` as a read-only C-contiguous float array; a view where possible."""
         return frozen(np.ascontiguousarray(self.stored[lo:hi], dtype=self.dtype))
 
+    def steps(self, lo: int, hi: int) -> Iterable[tuple[int, int]]:
+        """Split a group into ranges short enough for scratch memory to stay small."""
+        step = STEP if self.in_place else max(256, min(STEP, CONVERTED // self.d))
+        return ((a, min(a + step, hi)) for a in range(lo, hi, step))
+
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Chosen rows as a read-only float array."""
-        return frozen(np.take(self.stored, rows, axis=0).astype(self.dtype, copy=False))
+        return frozen(self.stored[rows].astype(self.dtype, copy=False))
 
 
 def frozen(a: np.ndarray) -> np.ndarray:
@@ -59,11 +68,6 @@ def groups(n: int) -> list[tuple[int, int, int]]:
     count = max(1, min(GROUPS, n // 2048))
     edges = [g * n // count for g in range(count + 1)]
     return [(g, edges[g], edges[g + 1]) for g in range(count)]
-
-
-def steps(lo: int, hi: int) -> Iterable[tuple[int, int]]:
-    """Split a group into ranges of at most ``STEP`` rows, so that scratch memory stays small."""
-    return ((a, min(a + STEP, hi)) for a in range(lo, hi, STEP))
 
 
 def weight_of(sample_weight: np.ndarray | None) -> np.ndarray:

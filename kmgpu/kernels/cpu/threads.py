@@ -52,6 +52,11 @@ class Workers:
             self._pool = ThreadPoolExecutor(self.n_threads)
         return list(self._pool.map(function, items))
 
+    def map_rows(self, function: Callable[[int, int], Any], n: int, size: int) -> list[Any]:
+        """``function(start, stop)`` over consecutive ranges of `size` of n rows, in order."""
+        starts = range(0, n, size)
+        return self.map(lambda start: function(start, min(n, start + size)), starts)
+
 
 @cache
 def _controller() -> ThreadpoolController:

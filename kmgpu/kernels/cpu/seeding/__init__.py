@@ -13,7 +13,7 @@ from kmgpu.kernels.cpu.seeding.sketch import MOST_FEATURES, Sketch
 
 # Below, measuring every distance in float64 costs no more than screening.
 _FEW_FEATURES = 24
-_DEFAULT_BUDGET = 1 << 28
+_LEAST_BUDGET = 1 << 26
 # closest and wins; length, error and the padding of codes.
 _BYTES_A_ROW = 12
 _BYTES_A_SKETCH = 19
@@ -160,7 +160,7 @@ def greedy_seed(
     n_threads : int or None
         None: the usable CPUs. The result does not depend on it.
     memory_budget : int or None
-        Bytes to use beyond X; None: the size of X or 256 MB, whichever is larger. Twelve bytes a
+        Bytes to use beyond X; None: a quarter of X or 64 MB, whichever is larger. Twelve bytes a
         row are used whatever it says.
 
     Returns
@@ -171,7 +171,7 @@ def greedy_seed(
     X = _frozen(X)
     n = len(X)
     weight = _frozen(np.ones(1) if sample_weight is None else np.asarray(sample_weight, float))
-    budget = max(X.nbytes, _DEFAULT_BUDGET) if memory_budget is None else memory_budget
+    budget = max(X.nbytes // 4, _LEAST_BUDGET) if memory_budget is None else memory_budget
     n_trials = 2 + int(log(n_clusters))
     rows = np.empty(n_clusters, np.int64)
     rows[0] = _draw_by_weight(n, sample_weight, rng.random())

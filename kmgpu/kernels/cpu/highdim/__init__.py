@@ -1,0 +1,1 @@
+"""k-means half-steps in high dimension: matrix products, and bounds that spare them."""

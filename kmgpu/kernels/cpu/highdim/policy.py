@@ -1,0 +1,52 @@
+"""When to prune, when to compute all distances, and when to keep those as bounds."""
+
+import numpy as np
+
+_STORE_FREELY = 128  # features that make storing bounds cheap against the product
+
+
+class Policy:
+    """Decides from counted shares, never from clocks, so that results repeat."""
+
+    def __init__(self, n_clusters: int, n_features: int) -> None:
+        self._k, self._d = n_clusters, n_features
+        self._failures = 0
+        self._pause = 0
+        self.refresh = False
+
+    def stores(self) -> bool:
+        """Return whether the next dense pass shall store bounds; pauses grow as they fail."""
+        stores = self._pause == 0
+        self._pause = max(0, self._pause - 1)
+        return stores
+
+    def prunes(self, active: float, passed: float, pairs: float, sketched: bool) -> bool:
+        """Return whether pruning costs less than a dense pass.
+
+        Takes, for the mean row, the chance that its bounds must be read, the centres that pass
+        them, and those that then pass the sketch. Costs are nanoseconds a row, measured once on
+        one machine; only their ratios matter.
+        """
+        k, d = self._k, self._d
+        self.refresh = sketched and passed > k / 20
+        sifting = 0 if not sketched else 2 * k if self.refresh else 6 * passed
+        pruned = 40 + active * (100 + k) + sifting + pairs * (12 + 0.06 * d)
+        dense = k * (0.4 + 0.02 * d)
+        if pruned < 0.9 * dense:
+            self._failures = 0
+            return True
+        self._failures += 1
+        hopeless = self._failures > 1 and pruned > 2 * dense
+        base = 2 if d >= _STORE_FREELY else 4
+        self._pause = base ** max(0, self._failures if hopeless else self._failures - 3) - 1
+        return False
+
+
+def lowest_copies(centers: np.ndarray) -> np.ndarray | None:
+    """Return for each row the lowest index of an equal row (int32), or None if all differ."""
+    first = np.sort(centers[:, 0])
+    if not (first[1:] == first[:-1]).any():
+        return None
+    seen: dict[bytes, int] = {}
+    lowest = [seen.setdefault((row + 0).tobytes(), j) for j, row in enumerate(centers)]
+    return np.array(lowest, np.int32) if len(seen) < len(centers) else None
