@@ -2,6 +2,7 @@
 
 import numpy as np
 
+LEAST_DENSE = 125.0  # nanoseconds a row of a dense pass, below which bounds do not pay
 _STORE_FREELY = 128  # features that make storing bounds cheap against the product
 
 
@@ -16,9 +17,12 @@ class Policy:
 
     def stores(self) -> bool:
         """Return whether the next dense pass shall store bounds; pauses grow as they fail."""
-        stores = self._pause == 0
+        stores = self._pause == 0 and self._dense_cost() >= LEAST_DENSE
         self._pause = max(0, self._pause - 1)
         return stores
+
+    def _dense_cost(self) -> float:
+        return self._k * (0.4 + 0.02 * self._d)
 
     def prunes(self, active: float, passed: float, pairs: float, sketched: bool) -> bool:
         """Return whether pruning costs less than a dense pass.
@@ -31,7 +35,7 @@ class Policy:
         self.refresh = sketched and passed > k / 20
         sifting = 0 if not sketched else 2 * k if self.refresh else 6 * passed
         pruned = 40 + active * (100 + k) + sifting + pairs * (12 + 0.06 * d)
-        dense = k * (0.4 + 0.02 * d)
+        dense = self._dense_cost()
         if pruned < 0.9 * dense:
             self._failures = 0
             return True

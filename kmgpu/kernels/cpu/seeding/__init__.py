@@ -30,7 +30,7 @@ class _Seeding:
     block_sums : (ceil(n / ROWS),) float64
         Sums of weight * closest.
     wins : (n,) uint32
-        Bit t: trial t of the last call of `gains` lowers the cost of this row.
+        Bit t: trial t of the last call of `gains` may lower the cost of this row.
     """
 
     def __init__(
@@ -40,6 +40,15 @@ class _Seeding:
         self.closest = np.full(len(X), np.inf)
         self.block_sums = np.zeros(-(-len(X) // ROWS))
         self.wins = np.full(len(X), _ALL)
+
+    def gains(self, points: np.ndarray) -> np.ndarray:
+        """What each of `points` (t, d) would take off the potential: (t,) float64."""
+        raise NotImplementedError
+
+    def best(self, points: np.ndarray) -> tuple[int, int]:
+        """Which of `points` (t, d) float64 takes most off the potential, and its bit of `wins`."""
+        best = int(np.argmax(self.gains(points)))
+        return best, best
 
 
 class _Low(_Seeding):
@@ -51,24 +60,53 @@ class _Low(_Seeding):
         self._tiles = np.empty((n_tiles, X.shape[1], ROWS), X.dtype)
         if keeps_tiles:
             workers.run(pack, X.size, X, 0, self._tiles)
+        self._heaviest = weight.max()
+        self._share = _frozen(weight / self._heaviest)
+        self._rounds: bool | None = None
+
+    def best(self, points: np.ndarray) -> tuple[int, int]:
+        """See _Seeding.best. Float32 decides if rounding cannot; else float64, between those left.
+
+        For float32 data a difference of coordinates errs by a relative u = 2^-24, so a distance by
+        (d + 2) u, a gain by (d + 6 + ROWS) u of the potential at most, and by what underflows.
+        """
+        if self._rounds is None:  # closest only decreases from here on
+            in_range = self._share[self._share > 0].min() > 1e-30 and self.closest.max() < 1e34
+            self._rounds = bool(self._X.dtype == np.float32 and in_range)
+        if not self._rounds:
+            return super().best(points)
+        n, d = self._X.shape
+        tiny = (d + 2) * 1.2e-38
+        margins = np.array([1 - (d + 8) * 2.0**-23, tiny], np.float32)
+        gains = self._gains(points.astype(np.float32), margins, self._share)
+        total = self.block_sums.sum() / self._heaviest
+        error = (d + 8 + ROWS) * 2.0**-24 * total + n * tiny
+        left = np.flatnonzero(~(gains < gains.max() - 2 * error))
+        if len(left) == 1:
+            return int(left[0]), int(left[0])
+        best, bit = super().best(points[left])
+        return int(left[best]), bit
 
     def gains(self, points: np.ndarray) -> np.ndarray:
-        """What each of `points` (t, d) would take off the potential: (t,) float64."""
+        """See _Seeding.best."""
+        return self._gains(points, np.array([1.0, 0.0]), self._weight)
+
+    def _gains(self, points: np.ndarray, margins: np.ndarray, weight: np.ndarray) -> np.ndarray:
         gains = np.empty((len(self.block_sums), len(points)))
         self._workers.run(
             low_gains,
             0.2 * self._X.size * len(points),
-            *(self._X, self._tiles, points, self._is_l1, self.closest, self._weight),
+            *(self._X, self._tiles, points, margins, self._is_l1, self.closest, weight),
             *(gains, self.wins),
         )
         return gains.sum(axis=0)
 
-    def accept(self, point: np.ndarray, trial: int) -> None:
-        """Make `point` (d,), number `trial` of the last call of `gains`, a centre."""
+    def accept(self, point: np.ndarray, bit: int) -> None:
+        """Make `point` (d,) float64 a centre; `bit` of `wins` is its."""
         self._workers.run(
             low_accept,
             0.2 * self._X.size,
-            *(self._X, self._tiles, point, np.uint32(1 << trial), self.wins, self._is_l1),
+            *(self._X, self._tiles, point, np.uint32(1 << bit), self.wins, self._is_l1),
             *(self.closest, self._weight, self.block_sums),
         )
 
@@ -93,12 +131,12 @@ class _High(_Seeding):
         )
         return gains.sum(axis=0)
 
-    def accept(self, point: np.ndarray, trial: int) -> None:
-        """Make `point` (d,), number `trial` of the last call of `gains`, a centre."""
+    def accept(self, point: np.ndarray, bit: int) -> None:
+        """Make `point` (d,) float64 a centre; `bit` of `wins` is its."""
         self._workers.run(
             high_accept,
             0.02 * self._X.size,
-            *(self._X, point, np.uint32(1 << trial), self.wins, self._is_l1),
+            *(self._X, point, np.uint32(1 << bit), self.wins, self._is_l1),
             *(self.closest, self._weight, self.block_sums),
         )
 
@@ -185,7 +223,7 @@ def greedy_seed(
                 continue
             trials = draw_rows(state.closest, weight, state.block_sums, u)
             points = X[trials].astype(np.float64)
-            best = int(np.argmax(state.gains(points)))
-            state.accept(points[best], best)
+            best, bit = state.best(points)
+            state.accept(points[best], bit)
             rows[c] = trials[best]
     return rows

@@ -1,4 +1,4 @@
-"""Greedy seeding with few features: every distance in float64, rows across the SIMD lanes."""
+"""Greedy seeding with few features: every distance is computed, rows across the SIMD lanes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kmgpu.kernels.cpu.seeding.blocks import ROWS, row_distance, weighted_sum
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
 def _term(x, p, is_l1):  # pragma: no cover - compiled
-    e = np.float64(x) - p
+    e = x - p
     return abs(e) if is_l1 else e * e
 
 
@@ -60,9 +60,9 @@ def pack(lo, hi, X, first, tiles):  # pragma: no cover - compiled
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
 def low_gains(
-    lo, hi, X, tiles, points, is_l1, closest, weight, gains, wins
+    lo, hi, X, tiles, points, margins, is_l1, closest, weight, gains, wins
 ):  # pragma: no cover - compiled
-    """What each trial would take off the potential, block by block.
+    """What each trial would take off the potential, block by block, in the precision of `points`.
 
     Parameters
     ----------
@@ -70,38 +70,44 @@ def low_gains(
     X : (n, d)
     tiles : (n_blocks, d, ROWS), the dtype of X
         The rows transposed block by block, or (0, d, ROWS) to do it on the way.
-    points : (t, d) float64, the trials
+    points : (t, d), the trials
+    margins : (2,), the dtype of points
+        What to multiply a distance by, and what to add to `closest`, so that no win is missed.
     closest : (n,) float64
     weight : (n,) or (1,) float64
     gains : (n_blocks, t) float64, output
     wins : (n,) uint32, output
-        Bit t: the row is nearer to trial t than to any centre so far; t < 32.
+        Bit t: the row may be nearer to trial t than to any centre so far; t < 32.
     """
     n, d = X.shape
+    step = 1 if weight.shape[0] == n else 0
     scratch = np.empty((1, d, ROWS), X.dtype)
-    found = np.empty(ROWS)
+    found = np.empty(ROWS, points.dtype)
+    present = np.empty(ROWS, points.dtype)
+    w = np.empty(ROWS, points.dtype)
+    zero = np.zeros(1, points.dtype)[0]
+    shrink = margins[0]
+    tiny = margins[1]
     for b in range(lo, hi):
         i0 = b * ROWS
         m = min(n, i0 + ROWS) - i0
         if tiles.shape[0] == 0:
             pack(b, b + 1, X, b, scratch)
         tile = tiles[b] if tiles.shape[0] else scratch[0]
-        present = closest[i0 : i0 + m]
         won = wins[i0 : i0 + m]
         for r in range(m):
             won[r] = np.uint32(0)
+            present[r] = closest[i0 + r]
+            w[r] = weight[(i0 + r) * step]
         for t in range(points.shape[0]):
             _distances(tile, m, points[t], is_l1, found)
-            gain = 0.0
+            gain = zero
             bit = np.uint32(1 << t)
             for r in range(m):
-                won[r] |= bit if found[r] < present[r] else np.uint32(0)
-            if weight.shape[0] == n:
-                for r in range(m):
-                    gain += weight[i0 + r] * max(present[r] - found[r], 0.0)
-            else:
-                for r in range(m):
-                    gain += weight[0] * max(present[r] - found[r], 0.0)
+                near = found[r] * shrink <= present[r] + tiny
+                won[r] |= bit if near else np.uint32(0)
+            for r in range(m):
+                gain += w[r] * max(present[r] - found[r], zero)
             gains[b, t] = gain
 
 

@@ -1,0 +1,75 @@
+"""The seam: which kernels are found, and how to choose; fused and reference agree."""
+
+import threading
+
+import array_api_strict
+import numpy as np
+import pytest
+
+from kmgpu import KMeans, KMedians, kernels
+from kmgpu.arrays import HOST, Usable
+from tests import oracles
+
+BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
+X = oracles.blobs(3000, 3, 6, seed=3)
+
+
+def test_lookup_finds_kernels_for_numpy_alone():
+    assert kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is not None
+    assert kernels.lookup("steps", "l1", array_api_strict, np.dtype("float32")) is None
+    assert kernels.lookup("no such operation", "l2", HOST.xp, np.dtype("float32")) is None
+
+
+def test_reference_is_forced_and_the_choice_ends_with_the_block():
+    with kernels.use("reference"):
+        assert kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is None
+        assert "off" in kernels.describe()
+    assert kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is not None
+    assert kernels.describe().startswith("on")
+
+
+def test_fused_is_an_error_where_there_is_none():
+    with kernels.use("fused"), pytest.raises(RuntimeError, match=r"no fused kernel.*auto"):
+        kernels.lookup("steps", "l2", array_api_strict, np.dtype("float32"))
+
+
+def test_an_unknown_mode_is_named():
+    with pytest.raises(ValueError, match="'turbo'"), kernels.use("turbo"):
+        pass
+
+
+def test_the_choice_is_the_calling_threads_own():
+    seen = []
+
+    def other():
+        seen.append(kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")))
+
+    with kernels.use("reference"):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert seen[0] is not None
+
+
+def test_without_numba_the_reference_serves(monkeypatch):
+    monkeypatch.setattr(kernels, "numba_usable", lambda: Usable(False, "Numba cannot be imported"))
+    assert kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is None
+    assert "Numba cannot be imported" in kernels.describe()
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint8"])
+@pytest.mark.parametrize("d", [3, 40])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_fused_and_reference_give_one_answer(estimator, dtype, d, weighted):
+    x = oracles.blobs(3000, d, 6, seed=3)
+    x = np.abs(x * 8).astype(dtype) if dtype == "uint8" else x.astype(dtype)
+    weight = np.random.default_rng(0).integers(0, 3, len(x)) if weighted else None
+    model = estimator(6, random_state=0, tol=0)
+    fused = model.fit(x, sample_weight=weight)
+    centers, labels, loss = fused.cluster_centers_, fused.labels_, fused.inertia_
+    with kernels.use("reference"):
+        plain = model.fit(x, sample_weight=weight)
+    np.testing.assert_allclose(centers, plain.cluster_centers_, rtol=1e-5, atol=1e-5)
+    assert (labels != plain.labels_).mean() < 1e-3
+    np.testing.assert_allclose(loss, plain.inertia_, rtol=1e-5)

@@ -1,0 +1,272 @@
+"""Brute-force float64 oracles for the high-dimensional L2 engine."""
+
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
+
+
+@pytest.fixture(autouse=True)
+def bounds_on_small_problems(monkeypatch):
+    """Let small test data be pruned; by default bounds are for larger problems."""
+    monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy.LEAST_DENSE", 0.0)
+
+
+def squares(X, centers):
+    X, centers = X.astype(np.float64), np.asarray(centers, np.float64)
+    return np.array([((X - c) ** 2).sum(axis=1) for c in centers]).T
+
+
+def means(X, w, labels, previous):
+    X = X.astype(np.float64)
+    out = np.array(previous, np.float64)
+    for j in range(len(out)):
+        if w[labels == j].sum() > 0:
+            out[j] = np.average(X[labels == j], axis=0, weights=w[labels == j])
+    return out
+
+
+def check_assign(engine, X, w, centers, before, spread):
+    loss, changed = engine.assign(centers)
+    D = squares(X, centers)
+    rows = np.arange(len(X))
+    attained = D[rows, engine.labels]
+    eps = np.finfo(X.dtype).eps
+    scale = np.square(spread) if X.dtype == np.float32 else spread**2
+    assert np.all(attained <= D.min(axis=1) + 64 * eps * scale)
+    clear = np.sort(D, axis=1)
+    if D.shape[1] > 1:
+        clear = clear[:, 1] - clear[:, 0] > 64 * eps * scale
+        assert np.array_equal(engine.labels[clear], D.argmin(axis=1)[clear])
+    assert loss == pytest.approx(w @ attained, rel=1e-6, abs=1e-12)
+    assert changed == np.count_nonzero((engine.labels != before) & (w > 0))
+    assert np.array_equal(engine.sizes, np.bincount(engine.labels[w > 0], minlength=len(centers)))
+    return attained
+
+
+def run(X, weight, init, iterations=14, **options):
+    """Run Lloyd, checking each half-step; return everything it produced."""
+    w = np.ones(len(X)) if weight is None else weight
+    engine = HighDimensionalL2(X, weight, len(init), **options)
+    centers = np.asarray(init, np.float64)
+    spread = 4 * np.sqrt(
+        np.square(X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)).sum(axis=1).max()
+    )
+    trace = []
+    before = np.full(len(X), -1)
+    for _ in range(iterations):
+        attained = check_assign(engine, X, w, centers, before, spread + 1e-30)
+        assert engine.costs() == pytest.approx(attained, rel=1e-5, abs=1e-9 * spread**2)
+        before = engine.labels.copy()
+        expected = means(X, w, before, centers)
+        centers, loss = engine.refit()
+        assert centers == pytest.approx(expected, rel=1e-9, abs=1e-9 * (spread + 1e-30))
+        assert loss == pytest.approx(
+            w @ squares(X, centers)[np.arange(len(X)), before], rel=1e-6, abs=1e-12
+        )
+        trace.append((before, centers, loss))
+    return trace
+
+
+def blobs(n, d, groups, seed=0, dtype=np.float32, offset=0.0, std=1.0):
+    rng = np.random.default_rng(seed)
+    middles = rng.normal(size=(groups, d)) * 2
+    return (middles[rng.integers(groups, size=n)] + std * rng.normal(size=(n, d)) + offset).astype(
+        dtype
+    )
+
+
+def spectral(n, d, seed=0, dtype=np.float32):
+    """Rows whose variance decays along rotated axes, as that of embeddings does: sketches serve."""
+    rng = np.random.default_rng(seed)
+    rotation = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    return ((rng.normal(size=(n, d)) / np.arange(1, d + 1) ** 0.7) @ rotation).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("n", "d", "k"), [(700, 24, 5), (900, 33, 40), (1500, 64, 100), (400, 200, 17)]
+)
+def test_every_half_step_agrees_with_brute_force(n, d, k, weighted, dtype):
+    X = blobs(n, d, 30, dtype=dtype)
+    rng = np.random.default_rng(1)
+    weight = rng.integers(0, 4, n) * rng.random(n) if weighted else None
+    run(X, weight, X[rng.permutation(n)[:k]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sketched_iterations_agree_with_brute_force(dtype):
+    X = spectral(3000, 256, dtype=dtype)
+    run(X, None, X[:150], iterations=10)
+    engine = HighDimensionalL2(X, None, 150)
+    centers = X[:150].astype(np.float64)
+    for _ in range(6):
+        engine.assign(centers)
+        centers, _ = engine.refit()
+    assert engine._sketch is not None
+
+
+@pytest.mark.parametrize("offset", [1e4, -3e3])
+def test_far_from_the_origin(offset):
+    X = blobs(1200, 48, 20, offset=offset)
+    run(X, None, X[:30])
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e25])
+def test_extreme_scales(scale):
+    X = (blobs(600, 32, 10).astype(np.float64) * scale).astype(np.float32)
+    run(X, None, X[:12], iterations=6)
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "k"), [(1, 1, 1), (5, 1, 5), (40, 30, 40), (300, 3, 1), (50, 26, 2)]
+)
+def test_small_shapes(n, d, k):
+    X = blobs(n, d, 3)
+    run(X, None, X[:k], iterations=4)
+
+
+def test_constant_rows_and_features():
+    run(np.full((100, 30), 7.25, np.float32), None, np.full((4, 30), 7.25), iterations=3)
+    X = blobs(300, 40, 6)
+    X[:, ::2] = 3.0
+    run(X, None, X[:9])
+
+
+def test_ties_and_duplicate_centers_take_the_lowest_index():
+    rng = np.random.default_rng(3)
+    X = rng.integers(0, 3, (800, 25)).astype(np.float32)
+    centers = rng.integers(0, 3, (37, 25)).astype(np.float64)
+    centers[20:30] = centers[5:15]
+    engine = HighDimensionalL2(X, None, 37)
+    for shift in range(6):
+        engine.assign(centers)
+        assert np.array_equal(engine.labels, squares(X, centers).argmin(axis=1))
+        centers[shift] = X[rng.integers(800)]
+
+
+def test_arbitrary_centers_between_iterations():
+    X = blobs(900, 40, 12)
+    rng = np.random.default_rng(5)
+    engine = HighDimensionalL2(X, None, 25)
+    centers = X[:25].astype(np.float64)
+    before = np.full(900, -1)
+    for step in range(12):
+        check_assign(engine, X, np.ones(900), centers, before, 60.0)
+        before = engine.labels.copy()
+        centers, _ = engine.refit()
+        if step % 3 == 1:
+            centers[rng.integers(25)] = X[rng.integers(900)]
+        if step == 8:
+            centers = centers.astype(np.float32).astype(np.float64)
+        if step == 10:
+            centers = centers + 50.0
+
+
+def test_move_is_seen_by_refit_and_by_the_next_assign():
+    X = blobs(500, 30, 8)
+    engine = HighDimensionalL2(X, None, 12)
+    centers = X[:12].astype(np.float64)
+    for _ in range(4):
+        engine.assign(centers)
+        centers, _ = engine.refit()
+    engine.move(np.array([3, 99, 450]), np.array([0, 5, 5]))
+    assert list(engine.labels[[3, 99, 450]]) == [0, 5, 5]
+    assert np.array_equal(engine.sizes, np.bincount(engine.labels, minlength=12))
+    moved, _ = engine.refit()
+    assert moved == pytest.approx(
+        means(X, np.ones(500), engine.labels, centers), rel=1e-9, abs=1e-9
+    )
+    check_assign(engine, X, np.ones(500), moved, engine.labels.copy(), 60.0)
+
+
+def test_zero_weight_rows_change_nothing():
+    X = blobs(600, 32, 9)
+    weight = np.ones(600)
+    weight[::3] = 0.0
+    kept = run(X[weight > 0], None, X[:10])
+    whole = run(X, weight, X[:10])
+    for (labels_a, centers_a, loss_a), (labels_b, centers_b, loss_b) in zip(
+        kept, whole, strict=True
+    ):
+        assert np.array_equal(labels_a, labels_b[weight > 0])
+        assert centers_a == pytest.approx(centers_b, rel=1e-12)
+        assert loss_a == pytest.approx(loss_b, rel=1e-9)
+
+
+def test_bits_do_not_depend_on_threads():
+    X = spectral(9000, 220)
+    traces = [run(X, None, X[:60], iterations=5, n_threads=t) for t in (1, 2, 5)]
+    for other in traces[1:]:
+        for (labels, centers, loss), (labels_b, centers_b, loss_b) in zip(
+            traces[0], other, strict=True
+        ):
+            assert np.array_equal(labels, labels_b)
+            assert np.array_equal(centers, centers_b)
+            assert loss == loss_b
+
+
+def test_without_room_for_bounds_labels_are_the_same():
+    X = blobs(800, 40, 12)
+    for (labels, _, _), (labels_b, _, _) in zip(
+        run(X, None, X[:20]), run(X, None, X[:20], memory_budget=0), strict=True
+    ):
+        assert np.array_equal(labels, labels_b)
+
+
+def test_noise_that_does_not_prune():
+    X = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
+    run(X, None, X[:64], iterations=20)
+
+
+def test_read_only_input_is_left_alone_and_engines_overlap():
+    X = blobs(2000, 50, 20)
+    copy = X.copy()
+    X.flags.writeable = False
+    limits = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    errors = []
+
+    def work():
+        try:
+            run(X, None, X[:25], iterations=4)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert np.array_equal(X, copy)
+    assert limits == [
+        pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"
+    ]
+
+
+def test_near_zero_loss_is_summed_directly():
+    rng = np.random.default_rng(0)
+    middles = rng.normal(size=(10, 30)) * 1e3
+    X = (middles[rng.integers(10, size=500)] + 1e-4 * rng.normal(size=(500, 30))).astype(np.float64)
+    run(X, None, middles, iterations=3)
+
+
+def test_small_problems_run_without_bounds(monkeypatch):
+    monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy.LEAST_DENSE", 125.0)
+    X = blobs(600, 32, 9)
+    engine = HighDimensionalL2(X, None, 10)
+    for _ in range(3):
+        engine.assign(X[:10].astype(np.float64))
+        assert not engine._bounded
+    run(X, None, X[:10], iterations=5)
+
+
+def test_a_budget_for_less_memory_takes_no_sketch():
+    X = spectral(2000, 256)
+    engine = HighDimensionalL2(X, None, 150, memory_budget=2000 * 370)
+    assert engine._fits
+    assert not engine._sketchable

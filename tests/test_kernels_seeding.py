@@ -1,0 +1,242 @@
+"""Greedy seeding picks the rows of a plain float64 reference, whatever the data and threads."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+import pytest
+
+from kmgpu.kernels.cpu.seeding import greedy_seed
+from kmgpu.kernels.cpu.seeding.blocks import ROWS, BlockWorkers
+from kmgpu.kernels.cpu.seeding.sketch import Sketch, row_limits
+from kmgpu.kernels.cpu.seeding.vector import integer_scores
+
+
+def _distance(X, p, loss):
+    apart = X.astype(np.float64) - p.astype(np.float64)
+    return np.abs(apart).sum(axis=1) if loss == "l1" else (apart**2).sum(axis=1)
+
+
+def _first_beyond(terms, u, total):
+    rows = np.searchsorted(np.cumsum(terms), np.asarray(u) * total, side="right")
+    return np.minimum(rows, np.flatnonzero(terms)[-1])
+
+
+def reference(X, n_clusters, loss, sample_weight, rng):
+    """The specification, word for word."""
+    w = np.ones(len(X)) if sample_weight is None else sample_weight.astype(np.float64)
+    n_trials = 2 + int(log(n_clusters))
+    chosen = [int(_first_beyond(w, rng.random(), w.sum()))]
+    closest = _distance(X, X[chosen[0]], loss)
+    pot = (w * closest).sum()
+    for _ in range(1, n_clusters):
+        u = rng.random(n_trials)
+        if pot == 0:
+            chosen.append(int(_first_beyond(w, u[0], w.sum())))
+            continue
+        rows = _first_beyond(w * closest, u, pot)
+        found = [np.minimum(closest, _distance(X, X[t], loss)) for t in rows]
+        pots = [(w * f).sum() for f in found]
+        best = int(np.argmin(pots))
+        chosen.append(int(rows[best]))
+        closest, pot = found[best], pots[best]
+    return np.array(chosen)
+
+
+def _blobs(seed, n, d, spread=1.0):
+    rng = np.random.default_rng(seed)
+    centers = rng.normal(size=(7, d)) * 3
+    return centers[rng.integers(7, size=n)] + spread * rng.normal(size=(n, d))
+
+
+def _weights(kind, n):
+    rng = np.random.default_rng(n)
+    if kind == "none":
+        return None
+    if kind == "small integers":
+        return rng.integers(0, 3, n).astype(np.float64)
+    if kind == "mostly zero":
+        return rng.random(n) * (rng.random(n) < 0.05)
+    return rng.exponential(size=n)
+
+
+def _agree(X, k, loss, weight, seeds=4, **options):
+    for seed in range(seeds):
+        a, b = np.random.default_rng(seed), np.random.default_rng(seed)
+        expected = reference(X, k, loss, weight, a)
+        got = greedy_seed(X, k, loss, weight, b, **options)
+        assert got.dtype == np.int64
+        np.testing.assert_array_equal(got, expected)
+        assert a.random() == b.random(), "as many draws as the reference makes"
+
+
+LOSSES = pytest.mark.parametrize("loss", ["l2", "l1"])
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+FEATURES = pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 8, 23, 24, 25, 40, 131])
+
+
+@LOSSES
+@DTYPES
+@FEATURES
+def test_same_rows_as_the_reference(loss, dtype, d):
+    _agree(_blobs(d, 1500, d).astype(dtype), 20, loss, None)
+
+
+@LOSSES
+@DTYPES
+@pytest.mark.parametrize("d", [3, 40])
+@pytest.mark.parametrize("kind", ["small integers", "mostly zero", "exponential"])
+def test_weights(loss, dtype, d, kind):
+    X = _blobs(1, 1100, d).astype(dtype)
+    _agree(X, 12, loss, _weights(kind, len(X)))
+
+
+@LOSSES
+@DTYPES
+@pytest.mark.parametrize("d", [1, 2, 40])
+@pytest.mark.parametrize("kind", ["none", "small integers"])
+def test_integer_grids_tie_massively(loss, dtype, d, kind):
+    X = np.random.default_rng(d).integers(0, 3, (1300, d)).astype(dtype)
+    _agree(X, 25, loss, _weights(kind, len(X)), seeds=8)
+
+
+@LOSSES
+@DTYPES
+@pytest.mark.parametrize("d", [2, 40])
+def test_duplicates_and_fewer_distinct_rows_than_clusters(loss, dtype, d):
+    X = np.repeat(_blobs(2, 6, d), 130, axis=0).astype(dtype)
+    np.random.default_rng(0).shuffle(X)
+    _agree(X, 15, loss, None)
+    _agree(X, 15, loss, _weights("mostly zero", len(X)))
+    _agree(np.ones_like(X), 3, loss, None)
+
+
+@LOSSES
+@pytest.mark.parametrize("d", [2, 40])
+def test_far_from_the_origin(loss, d):
+    _agree((_blobs(3, 2000, d) + 1e4).astype(np.float32), 30, loss, None)
+    _agree(_blobs(3, 2000, d) + 1e9, 30, loss, None)
+
+
+@LOSSES
+@pytest.mark.parametrize("d", [3, 40])
+@pytest.mark.parametrize("n", [1, 2, 7, 255, 256, 257])
+def test_one_cluster_and_as_many_clusters_as_rows(loss, d, n):
+    X = _blobs(4, n, d).astype(np.float32)
+    _agree(X, 1, loss, None)
+    _agree(X, n, loss, None, seeds=2)
+    _agree(X, n, loss, _weights("exponential", n), seeds=2)
+
+
+@LOSSES
+@pytest.mark.parametrize("d", [3, 40])
+def test_outliers_scales_and_constant_features(loss, d):
+    X = _blobs(5, 1500, d)
+    X[:, 0] = 3.0
+    X[:, 1] *= 1e6
+    X[7] *= 1e5
+    X[8, -1] = 1e9
+    X[9] = X[8]
+    for scale in (1.0, 1e-12, 1e12):
+        _agree((X * scale).astype(np.float32), 20, loss, None, seeds=2)
+        _agree(X * scale, 20, loss, None, seeds=2)
+    _agree(X * 1e-120, 20, loss, None, seeds=2)
+    _agree(X * 1e120, 20, loss, None, seeds=2)
+
+
+@LOSSES
+@pytest.mark.parametrize("d", [3, 40])
+def test_features_far_rarer_than_their_sample(loss, d):
+    X = np.zeros((9000, d))
+    X[np.arange(1, 9000, 45), np.arange(200) % d] = np.arange(200) + 1.0
+    _agree(X, 40, loss, None, seeds=2)
+
+
+@LOSSES
+@pytest.mark.parametrize("d", [3, 60])
+def test_threads_and_memory_change_nothing(loss, d):
+    X = _blobs(6, 30_000, d).astype(np.float32)
+    w = _weights("exponential", len(X))
+    expected = greedy_seed(X, 30, loss, w, np.random.default_rng(0), n_threads=1)
+    options_tried = [{"n_threads": t} for t in (None, 2, 5)]
+    options_tried += [{"memory_budget": b} for b in (0, 1 << 21)]
+    for options in options_tried:
+        got = greedy_seed(X, 30, loss, w, np.random.default_rng(0), **options)
+        np.testing.assert_array_equal(got, expected)
+
+
+@LOSSES
+@pytest.mark.parametrize("d", [3, 60])
+def test_input_is_left_alone_in_any_layout(loss, d):
+    X = _blobs(7, 700, d)
+    before = X.copy()
+    expected = greedy_seed(X, 9, loss, None, np.random.default_rng(0))
+    X.flags.writeable = False
+    for view in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2]):
+        got = greedy_seed(view, 9, loss, None, np.random.default_rng(0))
+        np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(X, before)
+
+
+@LOSSES
+def test_more_clusters_than_a_block_has_rows(loss):
+    _agree(_blobs(8, 3000, 30).astype(np.float32), 400, loss, None, seeds=1)
+    _agree(_blobs(8, 3000, 2).astype(np.float32), 400, loss, None, seeds=1)
+
+
+def _survive(X, points, closest, loss):
+    """(n, t) bool: what the sketch does not exclude, with scores from NumPy; and its own scores."""
+    with BlockWorkers(1, -(-len(X) // ROWS)) as workers:
+        sketch = Sketch.of(X, loss == "l1", workers)
+    factors, units, offsets = sketch.factors(points)
+    n_blocks, n_pairs, _ = sketch.codes.shape
+    codes = sketch.codes.reshape(n_blocks, n_pairs, ROWS, 2).transpose(0, 2, 1, 3)
+    codes = codes.reshape(n_blocks * ROWS, 2 * n_pairs).astype(np.int64)
+    f = factors.astype(np.int64)
+    if loss == "l1":
+        scores = np.stack([np.abs(128 * codes - row) @ sketch.steps.astype(np.int64) for row in f])
+    else:
+        scores = f @ codes.T
+    compiled = np.empty((len(f), ROWS), np.int32)
+    for b in range(n_blocks):
+        integer_scores(sketch.codes[b], factors, sketch.steps, loss == "l1", compiled)
+        np.testing.assert_array_equal(compiled, scores[:, b * ROWS : (b + 1) * ROWS])
+    limit = np.empty(closest.shape, np.float32)
+    for t in range(len(points)):
+        column = np.empty(len(X), np.float32)
+        row_limits(closest[:, t], sketch.length, sketch.error, sketch.unit, loss == "l1", column)
+        limit[:, t] = column
+    scores = scores[: len(points), : len(X)].T.astype(np.float32) * units
+    return ~(scores >= limit + offsets)
+
+
+def _sketch_cases(d):
+    X = _blobs(9, 700, d)
+    yield X
+    yield X.astype(np.float32) + np.float32(1e4)
+    yield X * np.exp(3 * np.random.default_rng(0).normal(size=d))
+    yield X * np.exp(3 * np.random.default_rng(0).normal(size=(len(X), 1)))
+    yield (X > 3).astype(np.float64)
+    yield np.sign(X) * np.abs(X) ** 9
+
+
+@LOSSES
+@pytest.mark.parametrize("d", [25, 128, 3001])
+def test_the_sketch_excludes_no_row_that_is_nearer_and_most_others(loss, d):
+    for X in _sketch_cases(d):
+        points = np.concatenate([X[:5], X[:6] * 0.7, X[-3:] * 50]).astype(np.float64)
+        exact = np.stack([_distance(X, p, loss) for p in points], axis=1)
+        assert _survive(X, points, exact * (1 + 1e-12), loss).all()
+    X = _blobs(9, 700, d)
+    exact = np.stack([_distance(X, p, loss) for p in X[:8]], axis=1)
+    assert _survive(X, X[:8], 0.9 * exact, loss).mean() < 0.1
+
+
+@LOSSES
+def test_values_at_the_ends_of_float32(loss):
+    X = _blobs(10, 900, 3).astype(np.float32)
+    w = _weights("exponential", len(X))
+    for scale in (1e-38, 1e-30, 1e-20, 1e17, 1e19, 1e37):
+        _agree(X * np.float32(scale), 12, loss, None, seeds=2)
+        _agree(X * np.float32(scale), 12, loss, w**60, seeds=2)
