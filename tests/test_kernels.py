@@ -11,7 +11,6 @@ from kmgpu.arrays import HOST, Usable
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
-X = oracles.blobs(3000, 3, 6, seed=3)
 
 
 def test_lookup_finds_kernels_for_numpy_alone():
