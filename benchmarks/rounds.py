@@ -101,7 +101,7 @@ class Measurement:
         self._task, self._loss, self._limits, self._folder = task, loss_name, limits, folder
         self._x = task.row.make()
         self.shape = self._x.shape
-        self.n_iter = task.n_iter
+        self.n_iter, self._settled = task.n_iter, False
         self._files = {"x": str(folder / "x.npy"), "init": str(folder / "init.npy")}
         np.save(self._files["x"], self._x)
         np.save(self._files["init"], initial_centers(self._x, task.row.n_clusters))
@@ -117,7 +117,7 @@ class Measurement:
             def start(engine: Engine, outcome: Outcome) -> None:
                 clients[outcome.engine] = client = stack.enter_context(self._client(engine))
                 client.ask("load", **self._files)
-                if self._task.do == "fit" and self._task.repeat == 1:
+                if self._task.do == "fit":
                     self._probe(client, outcome)
 
             self._guarded(engines, outcomes, start)
@@ -148,24 +148,30 @@ class Measurement:
             outcome.memory = client.ask("memory", n_iter=MEMORY_ITERATIONS)["bytes"]
 
     def _probe(self, client: Client, outcome: Outcome) -> None:
-        """The first call apart; if a whole fit would take too long, a part of one, scaled."""
-        first = client.ask("fit", n_iter=PROBE_ITERATIONS)["seconds"]
-        if first * self.n_iter / PROBE_ITERATIONS < self._limits.seconds * PROBE_ITERATIONS:
-            second = client.ask("fit", n_iter=PROBE_ITERATIONS)["seconds"]
-            outcome.first_extra, first = first - second, second
-        per_iteration = first / PROBE_ITERATIONS
-        if per_iteration * self.n_iter <= self._limits.seconds:
-            return
-        affordable = max(2 * PROBE_ITERATIONS, int(self._limits.seconds / per_iteration))
+        """The first call apart; the common iterations; a part of a fit that takes too long."""
+        probe = client.ask("fit", n_iter=PROBE_ITERATIONS)["seconds"]
+        if probe <= self._limits.seconds:
+            first, probe = probe, client.ask("fit", n_iter=PROBE_ITERATIONS)["seconds"]
+            outcome.first_extra = first - probe
+        affordable = max(2 * PROBE_ITERATIONS, int(self._limits.seconds / probe * PROBE_ITERATIONS))
+        if affordable < self.n_iter:
+            self._scale(client, outcome, probe, affordable)
+        elif not self._settled and outcome.exact:
+            self.n_iter = client.ask("fit", n_iter=self.n_iter)["n_iter"]
+        self._settled = True
+
+    def _scale(self, client: Client, outcome: Outcome, probe: float, affordable: int) -> None:
+        """The time of `affordable` iterations and, at their mean cost, of the rest."""
         part = client.ask("fit", n_iter=affordable)
-        outcome.scaled, outcome.n_iter = part["n_iter"] == affordable, part["n_iter"]
-        outcome.seconds = [part["seconds"]]
-        if outcome.scaled:
-            # set-up and the last assignment are paid once, not per iteration
-            per_iteration = (part["seconds"] - first) / (affordable - PROBE_ITERATIONS)
-            if per_iteration <= 0:
-                per_iteration = part["seconds"] / affordable
-            outcome.seconds[0] += per_iteration * (self.n_iter - affordable)
+        outcome.n_iter = part["n_iter"]
+        if outcome.n_iter < affordable:
+            return
+        # set-up and the last assignment are paid once, not per iteration
+        per_iteration = (part["seconds"] - probe) / (affordable - PROBE_ITERATIONS)
+        if per_iteration <= 0:
+            per_iteration = part["seconds"] / affordable
+        outcome.scaled = True
+        outcome.seconds = [part["seconds"] + per_iteration * (self.n_iter - affordable)]
 
     def _time(self, client: Client, outcome: Outcome, number: int) -> None:
         if outcome.scaled or (outcome.seconds and outcome.seconds[0] > self._limits.seconds):
@@ -183,5 +189,3 @@ class Measurement:
         outcome.n_iter = answer["n_iter"]
         if number == 0 and self._task.do != "predict":
             outcome.loss = loss(self._x, np.load(out), self._loss)
-            if self._task.do == "fit" and client.engine.exact:
-                self.n_iter = min(self.n_iter, outcome.n_iter)

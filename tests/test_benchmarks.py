@@ -141,6 +141,15 @@ def test_a_long_fit_is_scaled(tmp_path: Path) -> None:
     assert outcome.seconds[0] > 0
 
 
+def test_the_first_engine_sets_the_iterations_of_all(tmp_path: Path) -> None:
+    """FAISS and SciPy never stop by themselves."""
+    found = peers.engines("l2", ["sklearn-lloyd", "scipy"])
+    limits = Limits(rounds=1, memory=False)
+    measurement = Measurement(Task(TOY, "fit", 1, n_iter=300), "l2", limits, tmp_path)
+    lloyd, scipy = measurement.run(found)
+    assert lloyd.n_iter == scipy.n_iter == measurement.n_iter < 300
+
+
 def test_absent_and_failing_engines_are_listed(tmp_path: Path) -> None:
     absent = peers.Engine("gone", "l2", peers.engines("l2")[0].fit, ("no_such_module",))
     one = peers.engines("l2", ["sklearn-lloyd"])[0]
