@@ -18,7 +18,7 @@ from scipy.sparse import issparse
 from kmgpu.arrays import HOST, Array, Namespace, Usable, namespace
 
 # below it a call of a compiled function costs as much as the work
-LEAST_WORK = 1 << 12
+LEAST_WORK = 1 << 10
 MODES = ("auto", "reference", "fused")
 _mode: ContextVar[str] = ContextVar("kmgpu.kernels", default="auto")
 
