@@ -35,7 +35,7 @@ class Task:
     n_iter : int
         At most so many iterations; fewer, the same for all, where the first engine converges.
     repeat : int
-        Calls of which one measurement is the mean.
+        Calls of which one measurement is the median.
     """
 
     row: Row
@@ -119,6 +119,8 @@ class Measurement:
                 client.ask("load", **self._files)
                 if self._task.do == "fit":
                     self._probe(client, outcome)
+                elif self._task.repeat > 1:
+                    client.ask(self._task.do, repeat=1, seed=0)
 
             self._guarded(engines, outcomes, start)
             for number in range(self._limits.rounds):

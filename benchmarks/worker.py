@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Worker:
         return {}
 
     def fit(self, command: Command) -> Answer:
-        """Mean seconds of `repeat` fits from the given centres; the centres of the last."""
+        """Median seconds of `repeat` fits from the given centres; the centres of the last."""
         fits = [
             self._engine.fit(self._x, self._init, command["n_iter"])
             for _ in range(command.get("repeat", 1))
@@ -48,22 +49,23 @@ class Worker:
         return self._answer(fits, command)
 
     def default(self, command: Command) -> Answer:
-        """Mean seconds of `repeat` fits with default settings, from consecutive seeds."""
+        """Median seconds of `repeat` fits with default settings, from consecutive seeds."""
         seeds = range(command["seed"], command["seed"] + command.get("repeat", 1))
         fits = [fit_default(self._engine, self._x, len(self._init), seed) for seed in seeds]
         return self._answer(fits, command)
 
     def predict(self, command: Command) -> Answer:
-        """Mean seconds of `repeat` predictions of one row."""
+        """Median seconds of `repeat` predictions of one row."""
         if self._model is None:
             assert self._engine.estimator is not None
             self._model = self._engine.estimator(n_clusters=len(self._init), random_state=0)
             self._model.fit(self._x)
-        row = self._x[:1]
-        start = time.perf_counter()
+        row, seconds = self._x[:1], []
         for _ in range(command["repeat"]):
+            start = time.perf_counter()
             self._model.predict(row)
-        return {"seconds": (time.perf_counter() - start) / command["repeat"], "n_iter": 0}
+            seconds.append(time.perf_counter() - start)
+        return {"seconds": median(seconds), "n_iter": 0}
 
     def memory(self, command: Command) -> Answer:
         """Peak of a fit beyond what the data and the engine's imports hold, in bytes."""
@@ -80,8 +82,7 @@ class Worker:
     def _answer(self, fits: list[Any], command: Command) -> Answer:
         if "out" in command:
             np.save(command["out"], np.asarray(fits[-1].centers))
-        seconds = sum(fit.seconds for fit in fits) / len(fits)
-        return {"seconds": seconds, "n_iter": fits[-1].n_iter}
+        return {"seconds": median(fit.seconds for fit in fits), "n_iter": fits[-1].n_iter}
 
 
 def serve(worker: Worker, ask: Any, tell: Any) -> None:
