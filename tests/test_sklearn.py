@@ -150,7 +150,7 @@ import pytest
 import sklearn.cluster.tests.test_k_means as theirs
 
 assert theirs.KMeans is kmgpu.KMeans
-options = ["-p", "sklearn.conftest", "-p", "no:cacheprovider", "--import-mode=importlib", "-q"]
+options = ["--noconftest", "-p", "sklearn.conftest", "-p", "no:cacheprovider", "--import-mode=importlib", "-q"]
 chosen = " and ".join(f"not {name}" for name in sys.argv[1].split())
 sys.exit(pytest.main([theirs.__file__, *options, "-k", chosen, "--tb=short"]))
 """
