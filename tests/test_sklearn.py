@@ -150,7 +150,9 @@ import pytest
 import sklearn.cluster.tests.test_k_means as theirs
 
 assert theirs.KMeans is kmgpu.KMeans
-options = ["--noconftest", "-p", "sklearn.conftest", "-p", "no:cacheprovider", "--import-mode=importlib", "-q"]
+# as a plugin alone: below the root that pytest finds, it would be read a second time
+options = ["--noconftest", "-p", "sklearn.conftest", "-p", "no:cacheprovider", "-q"]
+options += ["--import-mode=importlib"]
 chosen = " and ".join(f"not {name}" for name in sys.argv[1].split())
 sys.exit(pytest.main([theirs.__file__, *options, "-k", chosen, "--tb=short"]))
 """
