@@ -17,7 +17,7 @@ from scipy.sparse import issparse
 Array = Any
 Namespace = Any
 
-CPU_BLOCK_BYTES = 1 << 20
+CPU_BLOCK_BYTES = 1 << 21
 GPU_BLOCK_BYTES = 1 << 28
 INSTALL_CUPY = "pip install 'kmgpu[cuda12]' (CUDA 12) or 'kmgpu[cuda13]' (CUDA 13)"
 

@@ -14,9 +14,11 @@ the costs that it ranks. A block whose costs are that small beside its extent is
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from kmgpu.arrays import (
+    HOST,
     Array,
     Place,
     block_bytes,
@@ -27,6 +29,7 @@ from kmgpu.arrays import (
     rows,
 )
 from kmgpu.losses import Loss
+from kmgpu.threads import over_blocks
 
 # float32 ranks rows to about 2**-13 of their cost where they cost this much more at the reference
 FINEST_FLOAT32 = 1024
@@ -52,18 +55,21 @@ def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = No
     """
     xp, _ = place = place_of(centers)
     rank = _Ranking(centers, loss, compute_dtype(x))
-    exact: _Ranking | None = None
-    found = []
-    for start, stop in _blocks(x, centers, loss, place, memory_budget):
+    exact = cache(lambda: _Ranking(centers, loss, xp.float64))
+
+    def label(start: int, stop: int) -> list[Array]:
         block = rank.shifted(x, start, stop)
-        labels = rank.labels(block)
-        if rank.resolves(block, labels):
-            found.append(labels)
-            continue
-        exact = exact or _Ranking(centers, loss, xp.float64)
+        scores = rank.score(block)
+        labels = xp.argmin(scores, axis=1)
+        if rank.resolves(block, scores, labels):
+            return [xp.astype(labels, xp.int32)]
         middle = (start + stop) // 2  # twice the bytes a row
-        for begin, end in ((start, middle), (middle, stop)):
-            found.append(exact.labels(exact.shifted(x, begin, end)))
+        halves = ((start, middle), (middle, stop))
+        ranked = (exact().score(exact().shifted(x, begin, end)) for begin, end in halves)
+        return [xp.astype(xp.argmin(scores, axis=1), xp.int32) for scores in ranked]
+
+    blocks = _blocks(x, centers, loss, place, memory_budget)
+    found = [labels for pieces in over_blocks(blocks, label, place == HOST) for labels in pieces]
     return found[0] if len(found) == 1 else xp.concat(found)
 
 
@@ -76,23 +82,23 @@ class _Ranking:
         self._loss, self._dtype = loss, dtype
         self._reference = self._xp.astype(reference, dtype)
         self._centers = self._xp.astype(centers - reference, dtype)
-        self._score = loss.scorer(self._centers)
+        self.score = loss.scorer(self._centers)
 
     def shifted(self, x: Array, start: int, stop: int) -> Array:
         """Rows start:stop relative to the reference point."""
         return rows(x, start, stop, self._dtype) - self._reference
 
-    def labels(self, block: Array) -> Array:
-        return self._xp.astype(self._xp.argmin(self._score(block), axis=1), self._xp.int32)
-
-    def resolves(self, block: Array, labels: Array) -> bool:
+    def resolves(self, block: Array, scores: Array, labels: Array) -> bool:
         """Whether rounding is small beside the costs of a block; False where they overflow."""
         xp = self._xp
         if self._dtype == xp.float64 or self._centers.shape[0] == 1:
             return True
-        extent = xp.sum(self._loss.cost(block))
-        attained = xp.sum(self._loss.cost(block - xp.take(self._centers, labels, axis=0)))
-        return bool(extent < FINEST_FLOAT32 * attained)
+        extent = float(xp.sum(self._loss.cost(block), dtype=xp.float64))
+        least = xp.take_along_axis(scores, labels[:, None], axis=1)
+        attained = float(xp.sum(least, dtype=xp.float64))
+        if self._loss.squared:
+            attained += extent
+        return extent < FINEST_FLOAT32 * attained
 
 
 def costs_at(
@@ -103,12 +109,13 @@ def costs_at(
     Squared units of the data for L2, plain ones for L1.
     """
     xp, _ = place = place_of(centers)
-    found = []
-    row_bytes = 8 * 3 * x.shape[1]
-    for start, stop in row_blocks(x.shape[0], row_bytes, block_bytes(place, memory_budget)):
+
+    def cost(start: int, stop: int) -> Array:
         attained = xp.take(centers, labels[start:stop], axis=0)
-        differences = rows(x, start, stop, xp.float64) - attained
-        found.append(loss.cost(differences))
+        return loss.cost(rows(x, start, stop, xp.float64) - attained)
+
+    blocks = row_blocks(x.shape[0], 8 * 3 * x.shape[1], block_bytes(place, memory_budget))
+    found = over_blocks(blocks, cost, place == HOST)
     return found[0] if len(found) == 1 else xp.concat(found)
 
 

@@ -33,6 +33,9 @@ class Loss:
         The refitting step, `kmgpu.refit.means` or `kmgpu.refit.medians`.
     block_columns : callable
         ``block_columns(k, d)``: numbers that one row takes while it is scored.
+    squared : bool
+        Whether costs are squared Euclidean distances: then `scorer` leaves out ‖x‖² (else
+        nothing), and a cluster costs its weight × cost(µ - mean) more at µ than at its mean.
     units : str
         Of the loss: squared units of the data, or plain ones.
     """
@@ -44,6 +47,7 @@ class Loss:
     distance: Callable[[Array], Array]
     refit: Callable[..., Array]
     block_columns: Callable[[int, int], int]
+    squared: bool
     units: str
 
 
@@ -105,6 +109,7 @@ L2 = Loss(
     distance=lambda costs: namespace(costs).sqrt(costs),
     refit=means,
     block_columns=lambda k, d: max(k, 2 * d) + d,
+    squared=True,
     units="squared units of the data",
 )
 L1 = Loss(
@@ -115,6 +120,7 @@ L1 = Loss(
     distance=lambda costs: costs,
     refit=medians,
     block_columns=lambda k, d: 2 * max(k, d) + d,
+    squared=False,
     units="units of the data",
 )
 LOSSES = {loss.name: loss for loss in (L2, L1)}

@@ -12,7 +12,8 @@ from math import sqrt
 
 import numpy as np
 
-from kmgpu.arrays import Array, asarray, column, compute_dtype, place_of, take_rows, to_host
+from kmgpu.arrays import HOST, Array, asarray, column, compute_dtype, place_of, take_rows, to_host
+from kmgpu.threads import over_blocks
 
 MAX_CLUSTERS_A_RUN = 64
 
@@ -107,14 +108,12 @@ def means(
     -------
     array of shape (n_clusters, n_features), float64
     """
-    xp, device = place_of(previous)
+    xp, device = place = place_of(previous)
     n_features = previous.shape[1]
     anchors = _first_rows(x, groups)
-    empty = asarray(groups.sizes == 0, place_of(previous))[:, None]
-    sums: list[Array] = []
-    totals: list[Array] = []
-    done = 0
-    for first, last, start, stop in groups.runs(budget // 8, 2 * n_features + 2):
+    empty = asarray(groups.sizes == 0, place)[:, None]
+
+    def add_up(first: int, last: int, start: int, stop: int) -> tuple[Array, Array]:
         picked = groups.order[start:stop]
         member = xp.astype(xp.take(groups.keys, picked), xp.int32)
         clusters = xp.arange(first, last, dtype=member.dtype, device=device)
@@ -122,7 +121,14 @@ def means(
         if sample_weight is not None:
             share = share * xp.take(sample_weight, picked)[None, :]
         offsets = take_rows(x, picked, xp.float64) - xp.take(anchors, member, axis=0)
-        run_sum, run_total = xp.matmul(share, offsets), xp.sum(share, axis=1)
+        return xp.matmul(share, offsets), xp.sum(share, axis=1)
+
+    runs = list(groups.runs(budget // 8, 2 * n_features + 2))
+    sums: list[Array] = []
+    totals: list[Array] = []
+    done = 0
+    added = over_blocks(runs, add_up, place == HOST)
+    for (first, last, _, _), (run_sum, run_total) in zip(runs, added, strict=True):
         if first < done:
             sums[-1], totals[-1] = sums[-1] + run_sum, totals[-1] + run_total
         else:

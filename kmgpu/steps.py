@@ -16,6 +16,9 @@ from kmgpu.kernels import kernel
 from kmgpu.losses import Loss
 from kmgpu.refit import Groups, group_rows
 
+# below this share of the loss before it, the loss after a refit is summed anew
+CANCELLED = 1e-3
+
 
 class Steps(Protocol):
     """What the loop needs of an engine.
@@ -103,6 +106,7 @@ class ReferenceSteps:
         self._centers: Array = None
         self._costs: Array = None
         self._groups: Groups | None = None
+        self._value: float | None = None
 
     @property
     def sizes(self) -> np.ndarray:
@@ -113,11 +117,18 @@ class ReferenceSteps:
         changed = self._n_changed(labels)
         self.labels, self._centers, self._groups = labels, centers, None
         self._costs = costs_at(self._x, centers, labels, self._loss, self._memory_budget)
-        return float(weighted_sum(self._costs, self._weight)), changed
+        self._value = float(weighted_sum(self._costs, self._weight))
+        return self._value, changed
 
     def refit(self) -> tuple[Array, float]:
         budget = block_bytes(place_of(self._centers), self._memory_budget)
         centers = self._loss.refit(self._x, self._grouped(), self._weight, self._centers, budget)
+        if self._loss.squared and self._weight is None and self._value is not None:
+            gains = self._loss.cost(centers - self._centers)
+            sizes = asarray(self.sizes.astype(np.float64), place_of(centers))
+            value = self._value - float(weighted_sum(gains, sizes))
+            if value > CANCELLED * self._value:
+                return centers, value
         costs = costs_at(self._x, centers, self.labels, self._loss, self._memory_budget)
         return centers, float(weighted_sum(costs, self._weight))
 
@@ -128,6 +139,7 @@ class ReferenceSteps:
         labels = to_host(self.labels).copy()
         labels[rows] = clusters
         self.labels, self._groups = asarray(labels, place_of(self.labels)), None
+        self._value = None
 
     def _grouped(self) -> Groups:
         if self._groups is None:

@@ -11,14 +11,14 @@ import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room imports only rooms that come before it
-ORDER = ["arrays", "validation", "kernels", "refit", "losses", "assignment", "seeding"]
+ORDER = ["threads", "arrays", "validation", "kernels", "refit", "losses", "assignment", "seeding"]
 ORDER += ["steps", "lloyd", "runs", "base", "estimators"]
 # what the algorithm may bring in from outside: no array library but host NumPy's
 ALGORITHM = {
-    name: {"__future__", "collections", "dataclasses", "math", "typing", "numpy", "kmgpu"}
-    for name in ("losses", "assignment", "refit", "seeding", "lloyd")
+    name: {"__future__", "collections", "dataclasses", "functools", "math", "typing", "numpy"}
+    | {"kmgpu"}
+    for name in ("losses", "assignment", "refit", "seeding", "steps", "lloyd")
 }
-ALGORITHM["steps"] = ALGORITHM["lloyd"] | {"scipy"}  # no kernel takes a sparse matrix
 # scikit-learn itself imports pandas where it is installed
 ONLY_WHEN_NEEDED = {"cupy", "torch", "numba", "matplotlib", "tqdm", "PIL"}
 

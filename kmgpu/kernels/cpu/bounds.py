@@ -7,7 +7,7 @@ import numpy as np
 
 from kmgpu.kernels.cpu.nearest import nearest_rows, padded
 from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups
-from kmgpu.kernels.cpu.threads import Workers
+from kmgpu.threads import Workers
 
 
 class RowBounds:

@@ -12,7 +12,7 @@ import numpy as np
 from kmgpu.kernels.cpu.grouped_kernels import prune_rows, search_rows
 from kmgpu.kernels.cpu.nearest import padded
 from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups, own_costs
-from kmgpu.kernels.cpu.threads import Workers
+from kmgpu.threads import Workers
 
 DENSE_SHARE = 0.35
 PROBE = 512

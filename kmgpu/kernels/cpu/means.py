@@ -5,7 +5,7 @@ from numba import njit
 
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.rows import Rows, frozen, groups, own_costs, weight_of
-from kmgpu.kernels.cpu.threads import Workers
+from kmgpu.threads import Workers
 
 
 @njit(nogil=True, cache=True)

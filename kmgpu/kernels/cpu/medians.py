@@ -9,7 +9,7 @@ from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.grouped import GroupBounds
 from kmgpu.kernels.cpu.rows import Rows, frozen, groups, own_costs, weight_of
 from kmgpu.kernels.cpu.selection import count_rows, order_rows, solve_medians, sort_out
-from kmgpu.kernels.cpu.threads import Workers
+from kmgpu.threads import Workers
 
 LOW_DIM = 32
 UNITS = 32

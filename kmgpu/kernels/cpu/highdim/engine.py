@@ -5,7 +5,7 @@ import numpy as np
 from kmgpu.kernels.cpu.highdim import kernels, pruning, sketch
 from kmgpu.kernels.cpu.highdim.policy import Policy, lowest_copies
 from kmgpu.kernels.cpu.highdim.sums import ClusterSums
-from kmgpu.kernels.cpu.threads import Workers, single_threaded_blas
+from kmgpu.threads import Workers, single_threaded_blas
 
 _LEAST_BUDGET = 256 << 20
 _SCORES = 1 << 17  # elements of a block of scores: they stay in the second-level cache

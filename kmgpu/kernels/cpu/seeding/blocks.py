@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numba import njit
 
-from kmgpu.kernels.cpu.threads import usable_cpus
+from kmgpu.threads import usable_cpus
 
 ROWS = 256
 

@@ -1,4 +1,4 @@
-"""Worker threads for compiled functions, and BLAS held to one thread a worker."""
+"""Worker threads for functions that release the GIL, and BLAS held to one thread a worker."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+# fewer blocks are done before threads have started
+FEWEST_BLOCKS = 8
+
 
 def usable_cpus() -> int:
     """Return the number of CPUs this process may run on."""
@@ -22,7 +25,7 @@ def usable_cpus() -> int:
 
 
 class Workers:
-    """Threads for compiled functions that release the GIL.
+    """Threads for functions that release the GIL.
 
     Parameters
     ----------
@@ -96,3 +99,14 @@ def single_threaded_blas() -> Iterator[None]:
         yield
     finally:
         _SINGLE.leave()
+
+
+def over_blocks(
+    blocks: Iterable[tuple[Any, ...]], function: Callable[..., Any], on_host: bool
+) -> list[Any]:
+    """`function` of every block, in order; by several threads where the host computes."""
+    blocks = list(blocks)
+    if not on_host or len(blocks) < FEWEST_BLOCKS:
+        return [function(*block) for block in blocks]
+    with single_threaded_blas():
+        return Workers().map(lambda block: function(*block), blocks)
