@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from kmgpu.kernels.cpu.bounds import RowBounds
-from kmgpu.kernels.cpu.rows import Rows, frozen, groups, own_costs, weight_of
+from kmgpu.kernels.cpu.rows import Rows, costs_at, groups, weight_of
 from kmgpu.threads import Workers
 
 
@@ -207,15 +207,7 @@ class LowDimMeans:
         if loss > 1e-5 * total:
             return loss
         costs = self._costs(centers)
-        return float(costs @ self._weight if self._weight.size else costs.sum())
+        return float((costs * self._weight).sum() if self._weight.size else costs.sum())
 
     def _costs(self, centers: np.ndarray) -> np.ndarray:
-        out = np.empty(self._data.n)
-        centers = frozen(np.ascontiguousarray(centers))
-
-        def work(item: tuple[int, int, int]) -> None:
-            for lo, hi in self._data.steps(item[1], item[2]):
-                own_costs(self._data.block(lo, hi), centers, self.labels[lo:hi], True, out[lo:hi])
-
-        self._workers.map(work, groups(self._data.n))
-        return out
+        return costs_at(self._data, centers, self.labels, True, self._workers)

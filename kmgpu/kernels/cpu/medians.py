@@ -7,7 +7,7 @@ from numba import njit
 
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.grouped import GroupBounds
-from kmgpu.kernels.cpu.rows import Rows, frozen, groups, own_costs, weight_of
+from kmgpu.kernels.cpu.rows import Rows, costs_at, frozen, groups, weight_of
 from kmgpu.kernels.cpu.selection import count_rows, order_rows, solve_medians, sort_out
 from kmgpu.threads import Workers
 
@@ -252,15 +252,7 @@ class Medians:
 
     def _loss(self, centers: np.ndarray) -> float:
         costs = self._costs(centers)
-        return float(costs @ self._weight if self._weight.size else costs.sum())
+        return float((costs * self._weight).sum() if self._weight.size else costs.sum())
 
     def _costs(self, centers: np.ndarray) -> np.ndarray:
-        out = np.empty(self._data.n)
-        centers = frozen(np.ascontiguousarray(centers))
-
-        def work(item: tuple[int, int, int]) -> None:
-            for lo, hi in self._data.steps(item[1], item[2]):
-                own_costs(self._data.block(lo, hi), centers, self.labels[lo:hi], False, out[lo:hi])
-
-        self._workers.map(work, groups(self._data.n))
-        return out
+        return costs_at(self._data, centers, self.labels, False, self._workers)

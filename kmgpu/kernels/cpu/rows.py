@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from kmgpu.threads import Workers
+
 GROUPS = 32
 STEP = 1 << 16
 CONVERTED = 1 << 16
@@ -101,3 +103,18 @@ def own_costs(x, centers, labels, squared, out):
             for q in range(x.shape[1]):
                 s += abs(np.float64(x[i, q]) - centers[j, q])
         out[i] = s
+
+
+def costs_at(
+    data: Rows, centers: np.ndarray, labels: np.ndarray, squared: bool, workers: Workers
+) -> np.ndarray:
+    """Cost of every row at its centre, (n_samples,), float64; see `own_costs`."""
+    out = np.empty(data.n)
+    centers = frozen(np.ascontiguousarray(centers))
+
+    def work(item: tuple[int, int, int]) -> None:
+        for lo, hi in data.steps(item[1], item[2]):
+            own_costs(data.block(lo, hi), centers, labels[lo:hi], squared, out[lo:hi])
+
+    workers.map(work, groups(data.n))
+    return out

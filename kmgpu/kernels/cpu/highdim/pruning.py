@@ -3,7 +3,7 @@
 Bounds follow Elkan (2003, ICML), with one addition: a lower bound is stored once, as distance plus
 the path its centre has travelled so far, so that later iterations only read it. They are 16-bit
 fixed-point numbers, a step a row, rounded down. Hamerly's (2010, SDM) single bound goes first.
-Every function runs without the interpreter lock, on rows ``lo`` to ``hi``; rows are ``X[i] - ref``.
+Functions release the interpreter lock and work on rows ``lo`` to ``hi``, each ``X[i] - ref``.
 """
 
 import numpy as np
