@@ -1,49 +1,16 @@
-"""Pictures. Matplotlib is optional and imported only when one is drawn."""
+"""A photograph in the colours of its clusters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from kmgpu.arrays import to_host
 from kmgpu.base import AlternatingMinimizer
-from kmgpu.files import PathLike, replacing
-from kmgpu.runs import HistoryEntry
+from kmgpu.plotting.figures import Axes, Figure, new_figure
+from kmgpu.plotting.history import draw_history
 from kmgpu.summary import NAMES
-
-Axes = Any
-Figure = Any
-
-INSTALL_PLOT = "pip install 'kmgpu[plot]'"
-ASSIGN_COLOUR = "#0072b2"
-REFIT_COLOUR = "#d55e00"
-
-
-def require_matplotlib() -> None:
-    """Raise ImportError, naming what to install, when there is no matplotlib."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        msg = f"drawing a picture needs matplotlib ({error}); {INSTALL_PLOT}"
-        raise ImportError(msg) from error
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, of that size in inches, that belongs to no window and no global state."""
-    require_matplotlib()
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    return Figure(figsize=(width, height), layout=layout)
-
-
-def save_figure(figure: Figure, path: PathLike) -> None:
-    """Write `figure` to `path` as a PNG, whole or not at all."""
-    with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=120)
 
 
 def quantised(estimator: AlternatingMinimizer, shape: tuple[int, ...]) -> np.ndarray:
@@ -70,25 +37,6 @@ def draw_palette(axes: Axes, estimator: AlternatingMinimizer) -> None:
     axes.imshow(_colours(estimator)[by_size][None])
     axes.set_anchor("N")
     axes.set_axis_off()
-
-
-def draw_history(axes: Axes, history: Sequence[HistoryEntry], units: str) -> None:
-    """The loss after every half-step: a line, with a marker for each kind of half-step."""
-    at = np.arange(1, len(history) + 1)
-    losses = np.array([entry.loss for entry in history])
-    axes.plot(at, losses, color="0.6", linewidth=1, zorder=1)
-    for kind, marker, colour, name in (
-        ("assign", "o", ASSIGN_COLOUR, "assignment"),
-        ("refit", "s", REFIT_COLOUR, "refitting"),
-    ):
-        of_kind = np.array([entry.kind == kind for entry in history])
-        axes.scatter(
-            at[of_kind], losses[of_kind], s=14, c=colour, marker=marker, label=name, zorder=2
-        )
-    axes.set_xlabel("half-step")
-    axes.set_ylabel(f"loss ({units})")
-    axes.grid(alpha=0.3)
-    axes.legend(title="after", frameon=False)
 
 
 def demo_figure(photo: np.ndarray, fits: Sequence[AlternatingMinimizer]) -> Figure:

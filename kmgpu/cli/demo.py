@@ -1,0 +1,40 @@
+"""``kmgpu demo``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from kmgpu.cli.options import add_running, check_outputs, show_progress
+from kmgpu.summary import table
+
+DEMO_PICTURE = "kmgpu-demo.png"
+
+
+def add(commands: Any) -> None:
+    """The subcommand and its arguments."""
+    demo = commands.add_parser("demo", help="the 16 colours of a photograph, with both losses")
+    demo.add_argument("--out", metavar="FILE.png", help=f"(default: {DEMO_PICTURE})")
+    add_running(demo)
+    demo.set_defaults(run=_demo)
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from kmgpu.demo import fit_colours, load_photo
+    from kmgpu.plotting import demo_figure, require_matplotlib, save_figure
+
+    photo = load_photo()
+    picture = DEMO_PICTURE if args.out is None else args.out
+    no_picture = None
+    try:
+        require_matplotlib()
+        check_outputs({".png": picture}, ())
+    except ImportError as error:
+        if args.out is not None:
+            raise
+        no_picture = f"no picture was drawn: {error}"
+    fits, summaries = fit_colours(photo, args.device, show_progress(args))
+    print(table(summaries))
+    if no_picture is None:
+        save_figure(demo_figure(photo, fits), picture)
+    print(no_picture or f"picture written to {picture}")

@@ -1,0 +1,99 @@
+"""``kmgpu fit``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from kmgpu.arrays import resolve
+from kmgpu.cli.options import (
+    ESTIMATORS,
+    add_data,
+    add_loss,
+    add_running,
+    check_outputs,
+    show_progress,
+    write_labels,
+)
+from kmgpu.data_io import read_data, read_weights
+from kmgpu.lloyd import EMPTY_CLUSTER
+from kmgpu.model_io import save_model
+from kmgpu.seeding import METHODS
+from kmgpu.summary import fit_summary, table
+
+
+def add(commands: Any) -> None:
+    """The subcommand and its arguments."""
+    fit = commands.add_parser("fit", help="cluster the rows of a table")
+    add_data(fit)
+    fit.add_argument("-k", "--n-clusters", metavar="K", type=int, required=True)
+    add_loss(fit)
+    fit.add_argument(
+        "--init",
+        metavar="INIT",
+        default=METHODS[0],
+        help=f"{', '.join(METHODS)}, or a file of K centres (default: {METHODS[0]})",
+    )
+    fit.add_argument(
+        "--n-init", metavar="N", type=_n_init, default="auto", help="restarts (default: auto)"
+    )
+    fit.add_argument("--max-iter", metavar="N", type=int, default=300, help="(default: 300)")
+    fit.add_argument(
+        "--tol",
+        metavar="T",
+        type=float,
+        default=1e-4,
+        help="as in KMeans, KMedians (default: 1e-4)",
+    )
+    fit.add_argument("--seed", metavar="N", type=int, help="the same seed, the same result")
+    fit.add_argument("--empty-cluster", choices=EMPTY_CLUSTER, default=EMPTY_CLUSTER[0])
+    fit.add_argument("--weights", metavar="FILE", help="one non-negative number a row")
+    fit.add_argument("--out", metavar="FILE.npz", help="write the fitted model there")
+    fit.add_argument("--labels", metavar="FILE.npy", help="write the label of every row there")
+    add_running(fit)
+    fit.set_defaults(run=_fit)
+
+
+def _fit(args: argparse.Namespace) -> None:
+    check_outputs({".npz": args.out, ".npy": args.labels}, (args.data, args.weights, args.init))
+    data = read_data(args.data, args.array)
+    estimator = ESTIMATORS[args.loss](
+        args.n_clusters,
+        init=_init(args.init),
+        n_init=args.n_init,
+        max_iter=args.max_iter,
+        tol=args.tol,
+        random_state=args.seed,
+        empty_cluster=args.empty_cluster,
+        device=args.device,
+        progress=show_progress(args),
+    )
+    weights = None if args.weights is None else read_weights(args.weights)
+    place = resolve(args.device, data)
+    start = perf_counter()
+    estimator.fit(data, sample_weight=weights)
+    print(table([fit_summary(estimator, place, perf_counter() - start)]))
+    estimator.progress = False
+    if args.out is not None:
+        save_model(estimator, args.out)
+        print(f"model written to {args.out}")
+    if args.labels is not None:
+        write_labels(args.labels, estimator.labels_)
+
+
+def _init(text: str) -> str | np.ndarray:
+    """The name of a method, or the centres in a file."""
+    if text in METHODS:
+        return text
+    if not Path(text).exists():
+        msg = f"--init {text} is neither one of {', '.join(METHODS)} nor a file of centres."
+        raise ValueError(msg)
+    return read_data(text)
+
+
+def _n_init(text: str) -> int | str:
+    return text if text == "auto" else int(text)

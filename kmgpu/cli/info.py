@@ -1,0 +1,19 @@
+"""``kmgpu info``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """The subcommand and its arguments."""
+    info = commands.add_parser("info", help="versions, and which backends are usable")
+    info.set_defaults(run=_info)
+
+
+def _info(args: argparse.Namespace) -> None:
+    del args
+    from kmgpu.info import info
+
+    print(info())
