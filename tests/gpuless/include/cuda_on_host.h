@@ -28,9 +28,8 @@ using uint3 = dim3;
 #define COH_PER_THREAD thread_local
 #else
 #define COH_PER_THREAD
-#if !defined(__x86_64__) || defined(__SANITIZE_ADDRESS__)
-#include <ucontext.h>
-#define COH_UCONTEXT
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
 #endif
 #endif
 

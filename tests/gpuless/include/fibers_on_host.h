@@ -8,17 +8,7 @@ struct Failure {
 };
 enum State : char { READY, AT_BLOCK, AT_WARP, DONE };
 
-#ifdef COH_UCONTEXT
-using Context = ucontext_t;
-inline void prepare(Context& c, char* stack, size_t size, void (*entry)()) {
-  getcontext(&c);
-  c.uc_stack.ss_sp = stack;
-  c.uc_stack.ss_size = size;
-  makecontext(&c, entry, 0);
-}
-inline void switch_to(Context& from, Context& to) { swapcontext(&from, &to); }
-#else
-// swapcontext() makes a system call each time; this saves the same registers without one.
+// Saves the registers that a call must keep; swapcontext() would make a system call each time.
 asm(R"(
   .text
   .local coh_switch
@@ -41,43 +31,71 @@ coh_switch:
   ret
 )");
 extern "C" __attribute__((visibility("hidden"))) void coh_switch(void** from, void* to);
-using Context = void*;
-inline void prepare(Context& c, char* stack, size_t size, void (*entry)()) {
-  auto top = (void**)(((uintptr_t)stack + size) & ~(uintptr_t)15);
-  *--top = nullptr;        // keeps the stack aligned as after a call
-  *--top = (void*)entry;   // where the first `ret` goes
-  c = std::memset(top - 6, 0, 6 * sizeof(void*));
-}
-inline void switch_to(Context& from, Context& to) { coh_switch(&from, to); }
-#endif
 
 constexpr size_t stack_size = (128 << 10) + 320;  // no power of two: spreads over cache sets
 struct Fiber {
-  Context context;
+  void* context;
   State state;
 };
 inline Fiber fiber[1024];
 inline char* stacks;  // only the pages that kernels really touch cost memory
-inline Context scheduler;
+inline void* scheduler;
 inline bool on_fiber;
 inline const char* failure;
 inline Body current_body;
 inline void* current_call;
 
+inline const void* scheduler_stack;
+inline size_t scheduler_stack_size;
+#ifdef __SANITIZE_ADDRESS__  // it has to be told which stack is in use
+inline void leave_for(const void* stack, size_t size) {
+  __sanitizer_start_switch_fiber(nullptr, stack, size);
+}
+inline void arrive(const void** left, size_t* size) {
+  __sanitizer_finish_switch_fiber(nullptr, left, size);
+}
+inline void forget(char* stack) { __asan_unpoison_memory_region(stack, stack_size); }
+#else
+inline void leave_for(const void*, size_t) {}
+inline void arrive(const void**, size_t*) {}
+inline void forget(char*) {}
+#endif
+
+inline void to_fiber(unsigned i) {
+  leave_for(stacks + i * stack_size, stack_size);
+  on_fiber = true;
+  coh_switch(&scheduler, fiber[i].context);
+  on_fiber = false;
+  arrive(nullptr, nullptr);
+}
+inline void to_scheduler() {
+  leave_for(scheduler_stack, scheduler_stack_size);
+  coh_switch(&fiber[tid].context, scheduler);
+  arrive(nullptr, nullptr);
+}
 inline void wait(State s) {
   if (!on_fiber) throw Failure{"a barrier that the kernel's own text does not show"};
   fiber[tid].state = s;
-  switch_to(fiber[tid].context, scheduler);
+  to_scheduler();
 }
 [[noreturn]] inline void fail(const char* message) {
   if (!on_fiber) throw Failure{message};
   failure = message;
-  switch_to(fiber[tid].context, scheduler);
+  to_scheduler();
   std::abort();  // not reached: nothing goes on after a failure
 }
 inline void fiber_main() {
+  arrive(&scheduler_stack, &scheduler_stack_size);
   current_body(current_call);
   wait(DONE);
+}
+inline void prepare(unsigned i) {
+  char* stack = stacks + i * stack_size;
+  forget(stack);
+  auto top = (void**)(((uintptr_t)stack + stack_size) & ~(uintptr_t)15);
+  *--top = nullptr;             // keeps the stack aligned as after a call
+  *--top = (void*)&fiber_main;  // where the first `ret` goes
+  fiber[i] = {std::memset(top - 6, 0, 6 * sizeof(void*)), READY};
 }
 
 // Set while the module is loaded if any function in it that is really used has a barrier.
@@ -95,10 +113,7 @@ template <int N> void sync_warp_() { use_fibers<N>(), wait(AT_WARP); }
 inline void run_fibers(unsigned n, Body body, void* call) {
   current_body = body, current_call = call, failure = nullptr;
   if (!stacks) stacks = (char*)std::malloc(1024 * stack_size);
-  for (unsigned i = 0; i < n; ++i) {
-    fiber[i].state = READY;
-    prepare(fiber[i].context, stacks + i * stack_size, stack_size, fiber_main);
-  }
+  for (unsigned i = 0; i < n; ++i) prepare(i);
   for (unsigned done = 0; done < n;) {
     bool progress = false;
     Order order(n);
@@ -107,9 +122,7 @@ inline void run_fibers(unsigned n, Body body, void* call) {
       if (fiber[i].state != READY) continue;
       progress = true;
       set_thread(i);
-      on_fiber = true;
-      switch_to(scheduler, fiber[i].context);
-      on_fiber = false;
+      to_fiber(i);
       if (failure) throw Failure{failure};
       done += fiber[i].state == DONE;
     }
