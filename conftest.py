@@ -122,15 +122,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def _restart_on_the_cpu(config: pytest.Config) -> None:
     """Start pytest anew in the environment of cupy-on-cpu, unless this process has it."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    capture.suspend_global_capture(in_=True)  # gives stdin, stdout and stderr back
     try:
         prepared = cupy_on_cpu.environment(os.environ)
+        if os.environ.get("GPULESS_RUNTIME") != prepared["GPULESS_RUNTIME"]:
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], prepared)
     except kernel_build.Unavailable as error:
         msg = f"--backend {cupy_on_cpu.NAME} cannot be used: {error}"
         raise pytest.UsageError(msg) from error
-    if os.environ.get("GPULESS_RUNTIME") != prepared["GPULESS_RUNTIME"]:
-        capture = config.pluginmanager.getplugin("capturemanager")
-        capture.stop_global_capturing()  # gives stdin, stdout and stderr back
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], prepared)
+    finally:
+        capture.resume_global_capture()
 
 
 CHOSEN = pytest.StashKey[dict[str, Usable]]()

@@ -12,11 +12,14 @@ from __future__ import annotations
 import argparse
 import ctypes
 import importlib
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,17 +149,20 @@ def check(
     folder: Traversable, sources: Iterable[Any], archs: Sequence[str]
 ) -> tuple[list[Compiled], list[str]]:
     """Compile every source, a file in `folder`, for `archs`; the rows, and what is wrong."""
-    rows: list[Compiled] = []
-    wrong: list[str] = []
-    for source in sources:
+
+    def compiled(job: tuple[Any, str]) -> list[Compiled] | str:
+        source, arch = job
         code = (folder / source.file).read_text(encoding="utf-8")
-        for arch in archs:
-            try:
-                rows += compile_for(
-                    arch, code, source.name_expressions, source.threads, source.options
-                )
-            except SyntaxError as error:
-                wrong.append(f"{source.file} does not compile for {arch}:\n{error.msg}")
+        names = source.name_expressions, source.threads
+        try:
+            return compile_for(arch, code, *names, source.options)
+        except SyntaxError as error:
+            return f"{source.file} does not compile for {arch}:\n{error.msg}"
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NVRTC does not hold the GIL
+        done = list(pool.map(compiled, product(sources, archs)))
+    rows = [row for found in done if isinstance(found, list) for row in found]
+    wrong = [found for found in done if isinstance(found, str)]
     wrong += [f"{row.kernel} spills on {row.arch}" for row in rows if row.spills]
     return rows, wrong
 
