@@ -193,10 +193,7 @@ def counted(backend: Backend) -> Any:
 @pytest.fixture
 def pretend_gpus(backend: Backend) -> Any:
     """`tests.gpuless.gpus.pretend_gpus`; a test that takes it is skipped off cupy-on-cpu."""
-    pytest.importorskip("tests.gpuless.counters")
-    from tests.gpuless.gpus import pretend_gpus
-
-    return pretend_gpus
+    return pytest.importorskip("tests.gpuless.gpus").pretend_gpus
 
 
 @pytest.fixture(scope="session")

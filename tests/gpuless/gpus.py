@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from tests.gpuless.counters import runtime
 
 MOST = 8
+if not hasattr(runtime, "gpuless_set"):
+    msg = "the number of GPUs can be changed under --backend cupy-on-cpu only"
+    raise ModuleNotFoundError(msg)
 runtime.gpuless_memory.restype = ctypes.c_size_t
 
 
