@@ -22,6 +22,17 @@ extern "C" __global__ void divergent(int* out) {
   if (threadIdx.x % 2) __syncthreads();
   out[threadIdx.x] = 1;
 }
+extern "C" __global__ void turns(int* count, int* threads, int* blocks) {
+  const int turn = atomicAdd(count, 1);
+  threads[turn] = threadIdx.x, blocks[turn] = blockIdx.x;
+}
+extern "C" __global__ void unwritten(int* out) {
+  extern __shared__ int words[];
+  out[threadIdx.x] = words[threadIdx.x];
+}
+extern "C" __global__ void half_a_warp(int* out) {
+  out[threadIdx.x] = __shfl_xor_sync(0xffffu, int(threadIdx.x), 1);
+}
 """
 
 

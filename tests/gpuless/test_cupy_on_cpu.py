@@ -133,6 +133,11 @@ def test_a_kernel_that_does_not_compile_says_why(cupy):
         kernel((1,), (1,), (cupy.zeros(1, "i4"),))
 
 
+def test_new_memory_holds_junk(cupy):
+    cupy.get_default_memory_pool().free_all_blocks()
+    assert (cupy.empty(1 << 18, "u1").get() == 0xA5).all()
+
+
 def test_the_pool_has_a_limit(cupy):
     pool = cupy.get_default_memory_pool()
     pool.free_all_blocks()

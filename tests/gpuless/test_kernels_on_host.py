@@ -53,6 +53,28 @@ def test_a_divergent_barrier_is_an_error(host_module):
         kernel((1,), (32,), (np.zeros(32, "i4"),))
 
 
+def test_a_partial_mask_is_an_error(host_module):
+    kernel = host_module(code=SHARED).get_function("half_a_warp")
+    with pytest.raises(RuntimeError, match="only full-mask warp operations"):
+        kernel((1,), (32,), (np.zeros(32, "i4"),))
+
+
+def test_threads_and_blocks_come_in_no_order_and_each_once(host_module):
+    count, threads, blocks = np.zeros(1, "i4"), np.empty(80, "i4"), np.empty(80, "i4")
+    host_module(code=SHARED).get_function("turns")((10,), (8,), (count, threads, blocks))
+    assert sorted(zip(blocks, threads, strict=True)) == [
+        (b, t) for b in range(10) for t in range(8)
+    ]
+    assert list(blocks) != sorted(blocks)
+    assert any(np.diff(threads[:8]) < 0)
+
+
+def test_dynamic_shared_memory_starts_as_junk(host_module):
+    out = np.zeros(32, "i4")
+    host_module(code=SHARED).get_function("unwritten")((1,), (32,), (out,), shared_mem=128)
+    assert (out == np.int32(-0x5A5A5A5B)).all()
+
+
 def test_the_same_errors_on_cupy_arrays(backend, counted):
     import cupy
 
