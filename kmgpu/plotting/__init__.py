@@ -8,3 +8,5 @@ from kmgpu.plotting.history import draw_history as draw_history
 from kmgpu.plotting.photo import demo_figure as demo_figure
 from kmgpu.plotting.photo import draw_palette as draw_palette
 from kmgpu.plotting.photo import quantised as quantised
+from kmgpu.plotting.steps import animate as animate
+from kmgpu.plotting.steps import plot_steps as plot_steps
