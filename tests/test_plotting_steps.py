@@ -272,7 +272,8 @@ def test_the_grid_has_the_first_steps_the_last_and_the_loss(loss):
     story = tell(x, 3, loss=loss, **(HOW | {"most": 3}))
     titles = [axes.get_title() for axes in figure.axes if axes.axison]
     for frame, title in zip(story.frames[1:], titles, strict=False):
-        assert title == "\n".join([*frame.title.split(": "), frame.note])
+        said = [*frame.title.split(": "), *frame.note.replace(" (", "\n(").split("\n")]
+        assert title == "\n".join(said)
     assert len(titles) == len(story.frames)
     assert titles[-1].startswith("The loss: L(µ) = ")
     assert float(titles[-1].split()[4]) == pytest.approx(story.history[-1].loss, rel=1e-5)
@@ -281,7 +282,9 @@ def test_the_grid_has_the_first_steps_the_last_and_the_loss(loss):
 
 
 def test_texts_of_the_grid_do_not_overlap(loss):
-    figure = plot_steps(oracles.blobs(300, 5, 4), 4, loss=loss, init="random", m=6)
+    x = oracles.blobs(900, 5, 6, spread=3)
+    figure = plot_steps(x, 6, loss=loss, init="random", m=4)
+    assert "half-steps left out" in figure.axes[5].get_title()
     canvas = Agg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()
