@@ -212,6 +212,17 @@ def test_without_room_for_bounds_labels_are_the_same():
         assert np.array_equal(labels, labels_b)
 
 
+@pytest.mark.parametrize("k", [70, 150])
+def test_groups_of_centres_share_bounds_where_memory_is_short(k):
+    X = blobs(900, 40, 60)
+    whole = run(X, None, X[:k])
+    shared = run(X, None, X[:k], memory_budget=900 * (40 + 9 + 2 * 64))
+    for (labels, _, _), (labels_b, _, _) in zip(whole, shared, strict=True):
+        assert np.array_equal(labels, labels_b)
+    engine = HighDimensionalL2(X, None, k, memory_budget=900 * (40 + 9 + 2 * 64))
+    assert engine._bounds.record.n_groups == 64
+
+
 def test_noise_that_does_not_prune():
     X = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
     run(X, None, X[:64], iterations=20)

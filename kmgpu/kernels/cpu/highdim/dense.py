@@ -94,16 +94,36 @@ def nearest_rows(scores, squares, lo, hi, labels):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def _store_steps(scores, squares, base, inverse, label, steps):
-    """Write the row's bounds in steps, rounded down; return the least of those of other centres."""
+def _least_of_groups(scores, squares, label, low):
+    """Write to `low` the least ``scores + squares`` of each group but that of centre `label`."""
     kind = scores.dtype.type
-    for j in range(scores.shape[0]):
-        distance = np.sqrt(max(scores[j] + squares[j] + base, kind(0)))
-        steps[j] = np.uint16(np.int32(min(distance * inverse, kind(FULL))))
-    steps[label] = FULL
+    n_groups = low.shape[0]
+    for g in range(n_groups):
+        low[g] = kind(np.inf)
+    for first in range(0, scores.shape[0], n_groups):
+        part, rest = scores[first : first + n_groups], squares[first : first + n_groups]
+        own = label - first
+        for g in range(part.shape[0]):
+            low[g] = lesser(kind(np.inf) if g == own else part[g] + rest[g], low[g])
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _store_steps(scores, squares, base, inverse, label, low, steps):
+    """Write the row's bounds in steps, rounded down; return the least of them."""
+    kind = scores.dtype.type
+    n_groups = low.shape[0]
+    if n_groups < scores.shape[0]:
+        _least_of_groups(scores, squares, label, low)
+    else:
+        for j in range(n_groups):
+            low[j] = scores[j] + squares[j]
+        low[label] = kind(np.inf)
+    for g in range(n_groups):
+        distance = np.sqrt(max(low[g] + base, kind(0)))
+        steps[g] = np.uint16(np.int32(min(distance * inverse, kind(FULL))))
     least = np.uint16(FULL)
-    for j in range(scores.shape[0]):
-        least = min(least, steps[j])
+    for g in range(n_groups):
+        least = min(least, steps[g])
     return least
 
 
@@ -117,6 +137,7 @@ def nearest_rows_bounds(scores, targets, lo, hi, norms, labels, bounds):
     """
     kind = scores.dtype.type
     more, less = kind(1) + targets.slack, kind(1) - targets.slack
+    low_of = np.empty(bounds.n_groups, scores.dtype)
     for i in range(lo, hi):
         row = scores[i - lo]
         low, label = _lowest(row, targets.squares)
@@ -125,7 +146,7 @@ def nearest_rows_bounds(scores, targets, lo, hi, norms, labels, bounds):
         error = kind(targets.slack * (norms[i] + targets.top) ** 2)
         stride = bounds.strides[bounds.kinds[i]]
         least = _store_steps(
-            row, targets.squares, square - error, less / stride, label, bounds.steps[i]
+            row, targets.squares, square - error, less / stride, label, low_of, bounds.steps[i]
         )
         bounds.upper[i] = np.sqrt(max(low + square + error, kind(0))) * more
         bounds.lower[i] = kind(least) * stride * less

@@ -84,8 +84,8 @@ class HighDimensionalL2:
         if budget is None:
             budget = max(self.X.nbytes, _LEAST_BUDGET)
         # 40 a row: labels twice, norms, row numbers, changes
-        taken = n * 40 + stored.bytes_of(n, k, kind)
-        self._bounds = stored.StoredBounds(n, k, kind) if taken <= budget and k > 1 else None
+        n_groups = stored.most_groups(n, k, kind, budget - 40 * n) if k > 1 else 0
+        self._bounds = stored.StoredBounds(n, k, n_groups, kind) if n_groups else None
         self._bounded = False
 
     def _map_rows(self, function):
@@ -155,7 +155,8 @@ class HighDimensionalL2:
             *(self.X, self._ref, self._every, self._targets, self._targets.moved.max()),
             *(self._bounds.record, self.labels),
         )
-        return self._policy.prunes(*(np.array(counts) / -(-len(self.X) // self._every)))
+        active, passed = np.array(counts) / len(self._sampled)
+        return self._policy.prunes(active, passed * self._bounds.largest_group)
 
     def _prune(self):
         furthest, bounds = self._targets.moved.max(), self._bounds.record

@@ -9,7 +9,14 @@ import numpy as np
 from numba import njit
 
 from kmgpu.kernels.cpu.highdim.dense import FAST
-from kmgpu.kernels.cpu.highdim.scan import FULL, candidates, nearer, threshold_steps
+from kmgpu.kernels.cpu.highdim.scan import (
+    FULL,
+    candidates,
+    members,
+    nearer,
+    threshold_steps,
+)
+from kmgpu.kernels.cpu.intrinsics import lesser
 
 SMALL = 0.02  # movement, as a share of the distance, that leaves an upper bound good
 TINY = 0.003  # the same, beyond which no bound can be carried to the next iteration
@@ -65,36 +72,44 @@ def _measure(x, centers, found, count, squares):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def _renew(distances, path, scale, found, count, steps):
-    """Store distances to the centres `found` as bounds, in steps."""
-    kind = distances.dtype.type
-    for e in range(np.uint64(count)):
-        j = found[e]
-        steps[j] = np.uint16(np.int32(min((distances[e] + path[j]) * scale, kind(FULL))))
-
-
-@njit(nogil=True, cache=True, fastmath=FAST)
-def _contest(x, centers, path, scale, label, best, found, count, far, steps):
-    """Compute the distances of `found`; return the new label, its square and the second square."""
-    old, own, second = label, best, x.dtype.type(np.inf)
-    _measure(x, centers, found, count, far)
+def _winner(found, count, squares, label, best):
+    """Return the nearest of the present centre and of `found`, its square and the second square."""
+    second = squares.dtype.type(np.inf)
     for e in range(count):
-        square = far[e]
+        square = squares[e]
         if square <= second:
             j = np.int32(found[e])
             if square < best or (square == best and j < label):
                 second, best, label = best, square, j
             else:
                 second = square
-    for e in range(count):
-        far[e] = np.sqrt(far[e])
-    if label != old:
-        found[count], far[count] = old, np.sqrt(own)
-        count += 1
-    _renew(far, path, scale, found, count, steps)
-    if label != old:
-        steps[label] = FULL
     return label, best, second
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _in_steps(distance, path, scale, kind):
+    return np.uint16(np.int32(min((distance + path) * scale, kind(FULL))))
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _renew(groups, n_open, n_clusters, far, old, own, label, path, scale, steps):
+    """Store the bounds of groups whose members but `old` are at distances `far`, in their order.
+
+    `label` is the row's centre now, `old` the one before, at a distance of `own`.
+    """
+    kind = far.dtype.type
+    n_groups = path.shape[0]
+    at = np.uint64(0)
+    for p in range(np.uint64(n_open)):
+        g = groups[p]
+        low = kind(np.inf)
+        for j in range(np.int64(g), n_clusters, n_groups):
+            low = lesser(kind(np.inf) if (j == label) | (j == old) else far[at], low)
+            at += np.uint64(j != old)
+        steps[g] = _in_steps(low, path[g], scale, kind)
+    if label != old:
+        g = old % n_groups
+        steps[g] = min(steps[g], _in_steps(own, path[g], scale, kind))
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
@@ -117,8 +132,9 @@ def prune_rows(X, ref, lo, hi, targets, furthest, bounds, labels):
     kind = centers.dtype.type
     more, less = kind(1) + targets.slack, kind(1) - targets.slack
     x = np.empty(X.shape[1], centers.dtype)
-    found = np.empty(bounds.steps.shape[1] + 1, np.uint32)  # unsigned: no index is below zero
-    far = np.empty(found.shape[0] + 3, centers.dtype)
+    groups = np.empty(bounds.steps.shape[1] + 1, np.uint32)  # unsigned: no index is below zero
+    found = np.empty(centers.shape[0] + 1, np.uint32)
+    far = np.empty(centers.shape[0] + 4, centers.dtype)
     for i in range(lo, hi):
         label = labels[i]
         limit = (upper[i] + targets.moved[label]) * more
@@ -137,24 +153,30 @@ def prune_rows(X, ref, lo, hi, targets, furthest, bounds, labels):
         travel = furthest + targets.moved[label]
         ahead = travel if travel < limit * kind(TINY) else kind(0)
         wide = threshold_steps(limit + ahead, stride, more, kind)
-        count = candidates(row, path, wide, label, centers.shape[0], found)
-        if count and best < 0:
+        n_open = candidates(row, path, wide, bounds.n_groups, groups)
+        if n_open and best < 0:
             best = _own_square(X, ref, i, centers[label], x)
             limit = np.sqrt(best) * more
         upper[i] = limit
         threshold = threshold_steps(limit, stride, more, kind)
         least = wide
         if threshold < wide:
-            count, least = nearer(row, path, threshold, found, count)
+            n_open, least = nearer(row, path, threshold, groups, n_open)
         others = max(others, kind(min(least, wide)) * stride * less)
-        if count:
-            others = limit * less
-            label, best, second = _contest(
-                x, centers, bounds.path_down, less / stride, label, best, found, count, far, row
-            )
+        if n_open:
+            count = members(groups, n_open, bounds.n_groups, centers.shape[0], label, found)
+            _measure(x, centers, found, count, far)
+            old, own = label, best
+            label, best, second = _winner(found, count, far, label, best)
+            for e in range(count):
+                far[e] = np.sqrt(far[e])
+            _renew(
+                groups, n_open, centers.shape[0], far, old, np.sqrt(own), label,
+                bounds.path_down, less / stride, row,
+            )  # fmt: skip
             labels[i] = label
             upper[i] = np.sqrt(best) * more
-            others = min(others, np.sqrt(second) * less)
+            others = min(limit, np.sqrt(second)) * less
         lower[i] = others
 
 
@@ -165,13 +187,13 @@ def count_survivors(X, ref, every, targets, furthest, bounds, labels):
     Returns
     -------
     tuple of int
-        Rows whose bounds must be read, and centres that pass those.
+        Rows whose bounds must be read, and groups of centres that pass those.
     """
     centers = targets.centers
     kind = centers.dtype.type
     more, less = kind(1) + targets.slack, kind(1) - targets.slack
     x = np.empty(X.shape[1], centers.dtype)
-    found = np.empty(bounds.steps.shape[1] + 1, np.uint32)
+    groups = np.empty(bounds.steps.shape[1] + 1, np.uint32)
     active = 0
     passed = 0
     for i in range(0, X.shape[0], every):
@@ -182,7 +204,5 @@ def count_survivors(X, ref, every, targets, furthest, bounds, labels):
         active += 1
         at = bounds.kinds[i]
         threshold = threshold_steps(limit, bounds.strides[at], more, kind)
-        passed += candidates(
-            bounds.steps[i], bounds.paths[at], threshold, label, centers.shape[0], found
-        )
+        passed += candidates(bounds.steps[i], bounds.paths[at], threshold, bounds.n_groups, groups)
     return active, passed

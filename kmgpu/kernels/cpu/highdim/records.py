@@ -29,24 +29,29 @@ class Targets(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Bounds on the distances of all rows; see `bounds`.
+    """Bounds on the distances of all rows; see `stored`.
+
+    A column is a group of centres, mostly of one: centre j is in group ``j % n_groups``.
 
     Attributes
     ----------
+    n_groups : int
     steps : ndarray of shape (n_samples, columns), uint16
-        Lower bounds with the paths of the centres then, in steps of the row, rounded down.
+        Lower bounds of the distances to the nearest centre of every group, the row's own left out,
+        with the paths of the groups then; in steps of the row, rounded down.
     kinds : ndarray of shape (n_samples,), uint8
         Which of `strides` and `paths` is the row's.
     strides : ndarray of shape (n_kinds,), dtype of the computation
         Lengths of a step: powers of two.
     paths : ndarray of shape (n_kinds, columns), uint16
-        How far every centre has travelled, in steps, rounded up.
-    path_down : ndarray of shape (n_clusters,), dtype of the computation
+        How far the centres of every group have travelled, in steps, rounded up.
+    path_down : ndarray of shape (n_groups,), dtype of the computation
         The same as a length, rounded down.
     upper, lower : ndarrays of shape (n_samples,), dtype of the computation
         Bounds on the distance to the row's own centre, and to the nearest other one.
     """
 
+    n_groups: int
     steps: np.ndarray
     kinds: np.ndarray
     strides: np.ndarray

@@ -13,17 +13,17 @@ FULL = 65535  # the largest stored bound, also the mark of a row's own centre an
 
 
 @njit(nogil=True, cache=True)
-def candidates(row, path, threshold, label, n_clusters, found):
-    """Collect the centres whose bound is at most `threshold`, a row's own apart; return how many.
+def candidates(row, path, threshold, n_groups, found):
+    """Collect the groups of centres whose bound is at most `threshold`; return how many.
 
     Parameters
     ----------
     row, path : ndarrays of shape (columns,), uint16
     threshold : int, at most 65535
-    label, n_clusters : int
+    n_groups : int
     found : ndarray of shape (columns + 1,), uint32, written
     """
-    one, own, end = np.uint64(1), np.uint64(label), np.uint64(n_clusters)
+    one, end = np.uint64(1), np.uint64(n_groups)
     count = np.uint64(0)
     for first in range(0, row.shape[0], WORD):
         word = word_within(row, path, first, np.uint16(threshold))
@@ -31,8 +31,19 @@ def candidates(row, path, threshold, label, n_clusters, found):
             j = np.uint64(first) + lowest_bit(word)
             word &= word - one
             found[count] = j
-            count += np.uint64((j != own) & (j < end))
+            count += np.uint64(j < end)
     return np.int64(count)
+
+
+@njit(nogil=True, cache=True)
+def members(found, count, n_groups, n_clusters, label, out):
+    """Write the centres of the groups `found`, `label` left out, to `out`; return how many."""
+    total = np.uint64(0)
+    for e in range(np.uint64(count)):
+        for j in range(np.int64(found[e]), n_clusters, n_groups):
+            out[total] = j
+            total += np.uint64(j != label)
+    return np.int64(total)
 
 
 @njit(nogil=True, cache=True)

@@ -10,35 +10,39 @@ _MOST_KINDS = 16
 _ROOM = 1.5  # what a bound can hold, at least, in lengths of the row and of a mean centre
 
 
-def bytes_of(n: int, n_clusters: int, kind: np.dtype) -> int:
-    """Bytes that `StoredBounds` takes."""
-    return n * (2 * _columns(n_clusters) + 1 + 2 * kind.itemsize)
+def most_groups(n: int, n_clusters: int, kind: np.dtype, budget: int) -> int:
+    """Return how many groups of centres can have bounds within `budget` bytes, none where 0."""
+    columns = (budget // n - 1 - 2 * kind.itemsize) // 2
+    return max(0, min(n_clusters, columns // WORD * WORD))
 
 
-def _columns(n_clusters: int) -> int:
-    return -(-n_clusters // WORD) * WORD
+def _columns(n_groups: int) -> int:
+    return -(-n_groups // WORD) * WORD
 
 
 class StoredBounds:
     """Bounds in 16-bit steps, a power of two long: rows of like size have steps of one length.
 
     A length that most rows share lets every iteration turn the paths of the centres into steps
-    once for all of them.
+    once for all of them. Where bounds for every centre take too much memory, groups of centres
+    share one (Yinyang: Ding et al., ICML 2015).
 
     Parameters
     ----------
-    n, n_clusters : int
+    n, n_clusters, n_groups : int
     kind : dtype
         Of the computation.
     """
 
-    def __init__(self, n: int, n_clusters: int, kind: np.dtype) -> None:
+    def __init__(self, n: int, n_clusters: int, n_groups: int, kind: np.dtype) -> None:
         self._kind = kind
-        self._path = np.zeros(n_clusters)
-        steps = np.empty((n, _columns(n_clusters)), np.uint16)
-        steps[:, n_clusters:] = FULL
+        self._path = np.zeros(n_groups)
+        self.largest_group = -(-n_clusters // n_groups)
+        steps = np.empty((n, _columns(n_groups)), np.uint16)
+        steps[:, n_groups:] = FULL
         none = np.zeros(0, kind)
         self.record = Bounds(
+            n_groups=n_groups,
             steps=steps,
             kinds=np.zeros(n, np.uint8),
             strides=none,
@@ -64,7 +68,10 @@ class StoredBounds:
 
     def travel(self, moved: np.ndarray) -> None:
         """Add the movement of the centres (float64) to their paths."""
-        self._path += moved
+        n_groups = len(self._path)
+        furthest = np.zeros(self.largest_group * n_groups)
+        furthest[: len(moved)] = moved
+        self._path += furthest.reshape(self.largest_group, n_groups).max(axis=0)
         self._age()
 
     def _age(self) -> None:
@@ -80,6 +87,6 @@ class StoredBounds:
 
     def forget(self, rows: np.ndarray, labels: np.ndarray) -> None:
         """Let nothing be known of the distances of `rows`, which leave the clusters `labels`."""
-        self.record.steps[rows, labels] = 0
+        self.record.steps[rows, labels % self.record.n_groups] = 0
         self.record.upper[rows] = np.finfo(self._kind).max / 4
         self.record.lower[rows] = 0
