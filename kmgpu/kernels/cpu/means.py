@@ -1,8 +1,8 @@
 """k-means engine for low dimension: bounds on rows, sums kept by difference."""
 
 import numpy as np
-from numba import njit
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.rows import Rows, costs_at, groups, weight_of
 from kmgpu.threads import Workers

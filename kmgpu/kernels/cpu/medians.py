@@ -3,8 +3,8 @@
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.grouped import GroupBounds
 from kmgpu.kernels.cpu.rows import Rows, costs_at, frozen, groups, weight_of

@@ -8,7 +8,8 @@ two of these overlap, and vectorises.
 """
 
 import numpy as np
-from numba import njit
+
+from kmgpu.kernels.cpu.compiled import njit
 
 LANES = 256
 _L = np.uint64(LANES)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.threads import Workers
 
 GROUPS = 32
