@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numba
@@ -22,8 +23,8 @@ from kmgpu.kernels import COMPILATION
 class _Cache(FunctionCache):
     """Numba's cache, but loading does not first import Numba's own implementations.
 
-    Those of Python's and NumPy's functions (0.15 s) serve compiling, which imports them itself; what
-    was compiled holds their machine code and needs the run time for memory alone.
+    Those of Python's and NumPy's functions (0.15 s) serve compiling, which imports them itself.
+    What was compiled holds their machine code, and needs of Numba its run time for memory alone.
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -38,10 +39,8 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
     def decorate(function: Callable[..., Any]) -> Any:
         kernel = numba.njit(**options)(function)
         if cache:
-            try:
+            with suppress(RuntimeError):  # no folder can be written
                 kernel._cache = _Cache(function)
-            except RuntimeError:  # no folder can be written
-                pass
         return kernel
 
     return decorate

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.bounds import RowBounds
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.rows import Rows, costs_at, groups, weight_of
 from kmgpu.threads import Workers
 
