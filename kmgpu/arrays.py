@@ -95,6 +95,8 @@ def to_host(x: Any) -> np.ndarray:
 
 def is_floating(x: Array) -> bool:
     """Whether the dtype of `x` is a real floating one."""
+    if isinstance(x, np.ndarray):
+        return x.dtype.kind == "f"
     return bool(namespace(x).isdtype(x.dtype, "real floating"))
 
 

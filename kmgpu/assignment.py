@@ -33,6 +33,8 @@ from kmgpu.threads import over_blocks
 
 # float32 ranks rows to about 2**-13 of their cost where they cost this much more at the reference
 FINEST_FLOAT32 = 1024
+# fewer are ranked in float64 sooner than it is found out whether float32 would do
+FEW_NUMBERS = 1 << 8
 
 
 def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = None) -> Array:
@@ -54,7 +56,8 @@ def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = No
         Ties go to the lowest index.
     """
     xp, _ = place = place_of(centers)
-    rank = _Ranking(centers, loss, compute_dtype(x))
+    few = x.shape[0] * x.shape[1] * centers.shape[0] < FEW_NUMBERS
+    rank = _Ranking(centers, loss, xp.float64 if few else compute_dtype(x))
     exact = cache(lambda: _Ranking(centers, loss, xp.float64))
 
     def label(start: int, stop: int) -> list[Array]:

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kmgpu.arrays import Array, Place, asarray, place_of, resolve
 from kmgpu.assignment import distances
+from kmgpu.kernels import COMPILATION
 from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.losses import Loss
 from kmgpu.runs import Plan, best_run
@@ -109,7 +110,8 @@ class AlternatingMinimizer(
         home, place = place_of(X), resolve(self.device, X)
         x = X if place == home else asarray(X, place)
         weight = check_sample_weight(sample_weight, X.shape[0], place)
-        best = best_run(x, weight, self._plan(x, place))
+        with COMPILATION.told(self._say):
+            best = best_run(x, weight, self._plan(x, place))
         self.cluster_centers_ = asarray(best.last.centers, home)
         self.labels_ = asarray(best.last.labels, home)
         self.inertia_ = best.loss

@@ -1,5 +1,8 @@
 """The seam: which kernels are found, and how to choose; fused and reference agree."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import array_api_strict
@@ -72,3 +75,38 @@ def test_fused_and_reference_give_one_answer(estimator, dtype, d, weighted):
     np.testing.assert_allclose(centers, plain.cluster_centers_, rtol=1e-5, atol=1e-5)
     assert (labels != plain.labels_).mean() < 1e-3
     np.testing.assert_allclose(loss, plain.inertia_, rtol=1e-5)
+
+
+FIT_ALOUD = """
+import sys
+import numpy as np
+from kmgpu import KMeans
+x = np.random.default_rng(0).standard_normal((3000, 3), dtype=np.float32)
+print(KMeans(4, init=x[:4], verbose=1, max_iter=3).fit(x).inertia_)
+print("numba.typed.typeddict" in sys.modules)
+"""
+
+
+def test_compiling_is_said_once_and_loading_is_silent_and_light(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def run():
+        command = [sys.executable, "-c", FIT_ALOUD]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    first, second = run(), run()
+    assert sum(line.startswith("Compiling kernels") for line in first) == 1
+    assert sum(line.startswith("Compiled kernels for") for line in first) == 1
+    assert not any(line.startswith("Compil") for line in second)
+    assert second[-2] == first[-2]
+    assert second[-1] == "False"
+
+
+def test_a_kernel_that_cannot_be_cached_is_compiled_all_the_same(monkeypatch):
+    from numba.core.caching import CacheImpl
+
+    from kmgpu.kernels.cpu.compiled import njit
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    assert njit(cache=True)(lambda x: 2 * x)(21) == 42

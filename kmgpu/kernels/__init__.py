@@ -7,6 +7,7 @@ and cached on disk.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -60,7 +61,8 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
         return None
     found = None
     if xp is HOST.xp and numba_usable().yes:
-        from kmgpu.kernels import cpu
+        with _collector_paused():
+            from kmgpu.kernels import cpu
 
         found = cpu.KERNELS.get((op, loss)) if dtype.kind in "fiub" else None
     if found is None and mode == "fused":
@@ -84,11 +86,61 @@ def kernel(op: str, loss: str, x: Array, n_clusters: int) -> Callable[..., Any] 
     return lookup(op, loss, namespace(x), x.dtype)
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection inside: while Numba is imported it would take a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class Compilation:
+    """What is said of kernels that have to be compiled: nothing, but to those who listen."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[str], None]] = []
+        self._seconds = 0.0
+
+    @contextmanager
+    def told(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Inside, `say` is told that kernels are being compiled, if any are; then, how long."""
+        before = self._seconds
+        announced: list[str] = []
+
+        def once(message: str) -> None:
+            if not announced:
+                say(message)
+            announced.append(message)
+
+        self._listeners.append(once)
+        try:
+            yield
+        finally:
+            self._listeners.remove(once)
+            if announced:
+                say(f"Compiled kernels for {self._seconds - before:.1f} s.")
+
+    def begins(self) -> None:
+        for say in self._listeners:
+            say("Compiling kernels (first use on this machine) ...")
+
+    def took(self, seconds: float) -> None:
+        self._seconds += seconds
+
+
+COMPILATION = Compilation()
+
+
 @cache
 def numba_usable() -> Usable:
     """Whether Numba imports; if not, why and what to install."""
     try:
-        import numba
+        with _collector_paused():
+            import numba
     except ImportError as error:
         return Usable(False, f"Numba cannot be imported ({error}); pip install numba")
     return Usable(True, f"Numba {numba.__version__}")

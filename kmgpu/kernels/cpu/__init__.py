@@ -1,4 +1,7 @@
-"""Numba kernels for NumPy arrays: engines of half-steps and seeding for both losses."""
+"""Numba kernels for NumPy arrays: engines of half-steps and seeding for both losses.
+
+Each is imported when first needed: a fit loads the kernels of its own kind alone.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +10,31 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
-from kmgpu.kernels.cpu.means import LowDimMeans
-from kmgpu.kernels.cpu.medians import Medians
-from kmgpu.kernels.cpu.seeding import greedy_seed
-
 # above it a matrix product beats the fused pass
 FUSED_FEATURES = 32
 
 
 def l2_steps(
     x: np.ndarray, sample_weight: np.ndarray | None, n_clusters: int, memory_budget: int | None
-) -> LowDimMeans | HighDimensionalL2 | None:
+) -> Any:
     """An engine of k-means half-steps for `x`, or None where the reference is as good."""
     if x.shape[1] <= FUSED_FEATURES:
+        from kmgpu.kernels.cpu.means import LowDimMeans
+
         return LowDimMeans(x, sample_weight, n_clusters, memory_budget=memory_budget)
     if _in_place(x):
+        from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
+
         return HighDimensionalL2(x, sample_weight, n_clusters, memory_budget=memory_budget)
     return None
 
 
 def l1_steps(
     x: np.ndarray, sample_weight: np.ndarray | None, n_clusters: int, memory_budget: int | None
-) -> Medians | None:
+) -> Any:
     """An engine of k-medians half-steps for `x`."""
+    from kmgpu.kernels.cpu.medians import Medians
+
     return Medians(x, sample_weight, n_clusters, memory_budget=memory_budget)
 
 
@@ -49,6 +53,8 @@ def _seed(loss: str) -> Callable[..., np.ndarray | None]:
     ) -> np.ndarray | None:
         if not _in_place(x):
             return None
+        from kmgpu.kernels.cpu.seeding import greedy_seed
+
         return greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget=memory_budget)
 
     return seed

@@ -45,7 +45,9 @@ class RowBounds:
         self._gamma = data.dtype.type((data.d + 4) * info.eps)
         self._tiny = data.dtype.type(4 * np.sqrt(data.d * float(info.tiny)))
         self._slack = np.full(data.n, -np.inf, np.float32)
-        self._drift = np.zeros(n_clusters)
+        # after an infinity for rows that have no label yet
+        self._drift = np.zeros(n_clusters + 1)
+        self._drift[0] = np.inf
         self._centers: np.ndarray | None = None
 
     def assign(self, centers: np.ndarray, visit: Callable) -> None:
@@ -60,7 +62,7 @@ class RowBounds:
         """
         c = self._shifted(centers)
         data = self.data
-        drift = np.append(np.inf, self._drift)
+        drift = self._drift
 
         def work(item: tuple[int, int, int]) -> None:
             group, begin, end = item
@@ -88,9 +90,10 @@ class RowBounds:
         if self._centers is not None:
             step = c[:k].astype(np.float64) - self._centers[:k]
             moved = np.sqrt((step**2).sum(1)) if self._squared else np.abs(step).sum(1)
-            order = np.argsort(moved)
-            others = np.full(k, moved[order[-1]])
-            others[order[-1]] = moved[order[-2]] if k > 1 else 0.0
-            self._drift += (moved + others) * (1 + 2 * float(self._gamma))
+            furthest = int(moved.argmax())
+            both = moved + moved[furthest]
+            moved[furthest] = 0.0
+            both[furthest] += moved.max() - both[furthest] / 2
+            self._drift[1:] += both * (1 + 2 * float(self._gamma))
         self._centers = c
         return frozen(c)

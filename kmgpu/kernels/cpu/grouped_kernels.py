@@ -1,8 +1,8 @@
 """Compiled kernels of ``grouped.GroupBounds``: a dense search and one that follows the bounds."""
 
 import numpy as np
-from numba import njit
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.nearest import LANES, four_costs, load
 
 _L = np.uint64(LANES)

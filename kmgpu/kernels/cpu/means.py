@@ -1,9 +1,9 @@
 """k-means engine for low dimension: bounds on rows, sums kept by difference."""
 
 import numpy as np
-from numba import njit
 
 from kmgpu.kernels.cpu.bounds import RowBounds
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.rows import Rows, costs_at, groups, weight_of
 from kmgpu.threads import Workers
 
@@ -61,8 +61,8 @@ class LowDimMeans:
 
     The sums of every cluster are kept in float64 and changed only by the rows that change cluster;
     they are counted anew after three changes a row, or when nearly all of a cluster
-    has left it. The loss follows from them (Huygens): ``sum w |x|^2 - sum W_j |m_j|^2 +
-    sum W_j |c_j - m_j|^2``, and is summed over the rows only where this cancels.
+    has left it. The loss follows from them: ``sum w |x|^2 - 2 sum S_j . c_j + sum W_j |c_j|^2``,
+    and is summed over the rows only where this cancels.
 
     Parameters
     ----------
@@ -105,14 +105,16 @@ class LowDimMeans:
         """Label every row with its nearest centre; returns (loss, number of changed labels)."""
         self._centers = np.array(centers, dtype=np.float64)
         delta = self._statistics()
+        visited = []
 
         def visit(
             group: int, lo: int, block: np.ndarray, rows: np.ndarray, old: np.ndarray
         ) -> None:
+            visited.append(group)
             self._transfer(delta, group, lo, block, rows, old)
 
         self._bounds.assign(self._centers, visit)
-        changed = self._add(delta)
+        changed = self._add(delta) if visited else 0
         for row, label in self._before.items():
             if not self._weight.size or self._weight[row] > 0:
                 at = self.labels[row]
@@ -198,11 +200,9 @@ class LowDimMeans:
         self._moves = 0
 
     def _loss(self, centers: np.ndarray) -> float:
-        weight = self._mass[:, 0]
-        means = self._sums / np.where(self.sizes > 0, weight, 1.0)[:, None]
         total = float(self._mass[:, 2].sum())
-        away = (centers - self._data.reference - means) ** 2
-        loss = total - float(weight @ (means**2).sum(1)) + float(weight @ away.sum(1))
+        at = centers - self._data.reference
+        loss = total + float(np.vdot(at, self._mass[:, :1] * at - 2 * self._sums))
         # Below this share of the total the difference may have lost six digits in the worst case.
         if loss > 1e-5 * total:
             return loss

@@ -3,9 +3,9 @@
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 
 from kmgpu.kernels.cpu.bounds import RowBounds
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.grouped import GroupBounds
 from kmgpu.kernels.cpu.rows import Rows, costs_at, frozen, groups, weight_of
 from kmgpu.kernels.cpu.selection import count_rows, order_rows, solve_medians, sort_out
@@ -13,7 +13,7 @@ from kmgpu.threads import Workers
 
 LOW_DIM = 32
 UNITS = 32
-BLOCK = 1 << 16
+BLOCK = 1 << 18
 MOST_ROOM = 1 << 25
 
 

@@ -8,7 +8,8 @@ two of these overlap, and vectorises.
 """
 
 import numpy as np
-from numba import njit
+
+from kmgpu.kernels.cpu.compiled import njit
 
 LANES = 256
 _L = np.uint64(LANES)
@@ -19,7 +20,7 @@ def padded(d: int) -> int:
     return 4 * ((d + 1) // 4) + (2 if d % 4 in (1, 2) else 0)
 
 
-@njit(inline="always")
+@njit(fastmath={"contract"})
 def _two(x, c, l1):
     """Cost of a row over two features, to the centre coordinates in the tuple c."""
     u, v = x[0] - c[0], x[1] - c[1]
@@ -28,7 +29,7 @@ def _two(x, c, l1):
     return abs(u) + abs(v)
 
 
-@njit(inline="always")
+@njit(fastmath={"contract"})
 def _four(x, c, l1):
     """Cost of a row over four features, to the centre coordinates in the tuple c."""
     r, s, u, v = x[0] - c[0], x[1] - c[1], x[2] - c[2], x[3] - c[3]
@@ -37,7 +38,7 @@ def _four(x, c, l1):
     return (abs(r) + abs(s)) + (abs(u) + abs(v))
 
 
-@njit(inline="always")
+@njit()
 def _corner(c, j, q):
     """Coordinates q to q+3 of centre j."""
     return c[j, q], c[j, q + 1], c[j, q + 2], c[j, q + 3]
@@ -111,7 +112,7 @@ def four_costs(w, a, c, j, l1):
         _add4(w, a, c, j, p, l1)
 
 
-@njit(inline="always")
+@njit()
 def _better(v, b, s, m, j):
     """Best, second best and argmin once the cost v of centre j is known: the lowest index wins."""
     less = v < b

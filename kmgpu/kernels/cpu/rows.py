@@ -1,11 +1,12 @@
 """What the engines share: rows as floats, and fixed groups of them."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.threads import Workers
 
 GROUPS = 32
@@ -26,8 +27,8 @@ class Rows:
     in_place : bool
         Whether `block` copies nothing.
     reference : ndarray of shape (n_features,), dtype of the computation
-        Coordinatewise median of some rows. Costs are computed on ``x - reference``, so that data
-        far from the origin lose nothing.
+        Coordinatewise upper median of some rows. Costs are computed on ``x - reference``, so that
+        data far from the origin lose nothing.
     """
 
     def __init__(self, X: np.ndarray) -> None:
@@ -41,11 +42,13 @@ class Rows:
         )
         self.in_place = bool(X.flags.c_contiguous) and X.dtype == self.dtype
         self.eps = float(np.finfo(self.dtype).eps)
-        sample = np.asarray(X[:: max(1, self.n // 512)], dtype=self.dtype)
-        self.reference = frozen(np.median(sample, axis=0).astype(self.dtype))
+        sample = np.sort(X[:: max(1, self.n // 512)].astype(self.dtype, copy=False), axis=0)
+        self.reference = frozen(np.ascontiguousarray(sample[len(sample) // 2]))
 
     def block(self, lo: int, hi: int) -> np.ndarray:
         """Rows ``lo`` to ``hi`` as a read-only C-contiguous float array; a view where possible."""
+        if self.in_place:
+            return self.stored[lo:hi]
         return frozen(np.ascontiguousarray(self.stored[lo:hi], dtype=self.dtype))
 
     def steps(self, lo: int, hi: int) -> Iterable[tuple[int, int]]:
@@ -65,11 +68,12 @@ def frozen(a: np.ndarray) -> np.ndarray:
     return a
 
 
-def groups(n: int) -> list[tuple[int, int, int]]:
+@cache
+def groups(n: int) -> tuple[tuple[int, int, int], ...]:
     """(group, lo, hi): at most ``GROUPS`` ranges of rows that depend on ``n`` alone."""
     count = max(1, min(GROUPS, n // 2048))
     edges = [g * n // count for g in range(count + 1)]
-    return [(g, edges[g], edges[g + 1]) for g in range(count)]
+    return tuple((g, edges[g], edges[g + 1]) for g in range(count))
 
 
 def weight_of(sample_weight: np.ndarray | None) -> np.ndarray:

@@ -6,7 +6,8 @@ narrow bracket around the previous median (or around that of a sample, after Flo
 """
 
 import numpy as np
-from numba import njit
+
+from kmgpu.kernels.cpu.compiled import njit
 
 SAMPLE = 64
 MARGIN = 12

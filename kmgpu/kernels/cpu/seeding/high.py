@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.seeding.blocks import ROWS, row_distance, weighted_sum
 from kmgpu.kernels.cpu.seeding.sketch import row_limits
 from kmgpu.kernels.cpu.seeding.vector import integer_scores

@@ -28,8 +28,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.seeding.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.seeding.vector import FRACTION_BITS, POINTS
 

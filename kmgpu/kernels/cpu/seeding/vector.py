@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.seeding.blocks import ROWS
 
 # A tile of 4 points by 64 rows keeps its sums in 16 registers of 512 bits.

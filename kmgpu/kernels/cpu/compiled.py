@@ -1,0 +1,71 @@
+"""Numba's ``njit`` as the kernels use it: cached where it can be, quick to load, heard of.
+
+Where neither the package's folder nor the user's cache can be written, a kernel is compiled in
+every process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numba
+from numba.core import event
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
+
+from kmgpu.kernels import COMPILATION
+
+
+class _Cache(FunctionCache):
+    """Numba's cache, but loading does not first import Numba's own implementations.
+
+    Those of Python's and NumPy's functions (0.15 s) serve compiling, which imports them itself.
+    What was compiled holds their machine code, and needs of Numba its run time for memory alone.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
+def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.njit` with options alone; ``cache=True`` where there is a place for it, else not."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        kernel = numba.njit(**options)(function)
+        if cache:
+            with suppress(RuntimeError):  # no folder can be written
+                kernel._cache = _Cache(function)
+        return kernel
+
+    return decorate
+
+
+class _Ear(event.Listener):
+    """Tells `COMPILATION` of the kernels that are compiled, those inside others not apart."""
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+
+    def on_start(self, event: Any) -> None:
+        depth = getattr(self._own, "depth", 0)
+        self._own.depth = depth + 1
+        if depth == 0:
+            self._own.start = time.perf_counter()
+            self._own.ours = event.data["dispatcher"].py_func.__module__.startswith("kmgpu.")
+            if self._own.ours:
+                COMPILATION.begins()
+
+    def on_end(self, event: Any) -> None:
+        del event
+        self._own.depth -= 1
+        if self._own.depth == 0 and self._own.ours:
+            COMPILATION.took(time.perf_counter() - self._own.start)
+
+
+event.register("numba:compile", _Ear())
