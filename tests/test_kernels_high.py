@@ -220,7 +220,7 @@ def test_groups_of_centres_share_bounds_where_memory_is_short(k):
     for (labels, _, _), (labels_b, _, _) in zip(whole, shared, strict=True):
         assert np.array_equal(labels, labels_b)
     engine = HighDimensionalL2(X, None, k, memory_budget=900 * (40 + 9 + 2 * 64))
-    assert engine._bounds.record.n_groups == 64
+    assert engine._room.record.n_groups == 64
 
 
 def test_noise_that_does_not_prune():
@@ -266,5 +266,5 @@ def test_small_problems_run_without_bounds(monkeypatch):
     engine = HighDimensionalL2(X, None, 10)
     for _ in range(3):
         engine.assign(X[:10].astype(np.float64))
-        assert not engine._bounded
+        assert engine._bounds is None
     run(X, None, X[:10], iterations=5)

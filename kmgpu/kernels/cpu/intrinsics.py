@@ -8,7 +8,6 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 WORD = 64
 _FLAGS = ("nnan", "nsz")
@@ -45,6 +44,9 @@ def word_within(typing_context: Any, row: Any, path: Any, first: Any, threshold:
     vector = ir.VectorType(ir.IntType(16), WORD)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        # loading it takes a while, and kernels out of the cache do without
+        from numba.np.arrayobj import make_array
+
         def load(place: int) -> Any:
             array = make_array(signature.args[place])(context, builder, args[place])
             start = builder.gep(array.data, [args[2]])

@@ -4,8 +4,8 @@ Every function runs without the interpreter lock, on rows ``lo`` to ``hi``; rows
 """
 
 import numpy as np
-from numba import njit
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.highdim.scan import FULL
 from kmgpu.kernels.cpu.intrinsics import lesser
 

@@ -85,8 +85,8 @@ class HighDimensionalL2:
             budget = max(self.X.nbytes, _LEAST_BUDGET)
         # 40 a row: labels twice, norms, row numbers, changes
         n_groups = stored.most_groups(n, k, kind, budget - 40 * n) if k > 1 else 0
-        self._bounds = stored.StoredBounds(n, k, n_groups, kind) if n_groups else None
-        self._bounded = False
+        self._room = stored.StoredBounds(n, k, n_groups, kind) if n_groups else None
+        self._bounds = None  # what `_room` holds, if it holds any
 
     def _map_rows(self, function):
         self._workers.map_rows(function, len(self.X), self._block)
@@ -122,10 +122,10 @@ class HighDimensionalL2:
 
     def _label(self, centers):
         self._place(centers)
-        if self._bounded:
+        if self._bounds is not None:
             self._bounds.travel(self._moved)
-            if self._worth_pruning():
-                self._prune()
+            if self._worth_pruning(self._bounds):
+                self._prune(self._bounds.record)
                 return
         self._dense()
 
@@ -149,17 +149,17 @@ class HighDimensionalL2:
             slack=slack,
         )
 
-    def _worth_pruning(self):
+    def _worth_pruning(self, bounds):
         """Try a sample of rows; prefer the dense pass where what is left would cost more."""
         counts = pruning.count_survivors(
             *(self.X, self._ref, self._every, self._targets, self._targets.moved.max()),
-            *(self._bounds.record, self.labels),
+            *(bounds.record, self.labels),
         )
         active, passed = np.array(counts) / len(self._sampled)
-        return self._policy.prunes(active, passed * self._bounds.largest_group)
+        return self._policy.prunes(active, passed * bounds.largest_group)
 
-    def _prune(self):
-        furthest, bounds = self._targets.moved.max(), self._bounds.record
+    def _prune(self, bounds):
+        furthest = self._targets.moved.max()
 
         def pruned(lo, hi):
             pruning.prune_rows(
@@ -171,15 +171,16 @@ class HighDimensionalL2:
     def _dense(self):
         """Compute all distances by blocks; store them as bounds unless those proved useless."""
         product = np.ascontiguousarray((-2 * self._rounded).T)
-        self._bounded = self._bounds is not None and self._policy.stores()
-        if self._bounded:
-            self._bounds.restart(self._norms, self._squares)
+        bounds = self._room if self._policy.stores() else None
+        self._bounds = bounds
+        if bounds is not None:
+            bounds.restart(self._norms, self._squares)
 
         def block(lo, hi):
             scores = np.matmul(self._rows(lo, hi), product, out=self._scores(hi - lo))
-            if self._bounded:
+            if bounds is not None:
                 dense.nearest_rows_bounds(
-                    scores, self._targets, lo, hi, self._norms, self.labels, self._bounds.record
+                    scores, self._targets, lo, hi, self._norms, self.labels, bounds.record
                 )
             else:
                 dense.nearest_rows(scores, self._targets.squares, lo, hi, self.labels)
@@ -209,7 +210,7 @@ class HighDimensionalL2:
 
     def _relabel(self, rows, target):
         """Set labels of `rows` to ``target[rows]``; of their distances nothing is known then."""
-        if self._bounded:
+        if self._bounds is not None:
             self._bounds.forget(rows, self.labels[rows])
         self.labels[rows] = target[rows]
 

@@ -6,8 +6,8 @@ SDM) single bound goes first. Functions release the interpreter lock; rows are `
 """
 
 import numpy as np
-from numba import njit
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.highdim.dense import FAST
 from kmgpu.kernels.cpu.highdim.scan import (
     FULL,

@@ -1,8 +1,8 @@
 """Additive statistics of clusters (float64): they give means and losses without a pass."""
 
 import numpy as np
-from numba import njit
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.highdim.dense import FAST, row_norms
 
 _RECOUNT_EVERY = 64  # updates by difference, so that nothing drifts
