@@ -12,17 +12,18 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
 from kmgpu.arrays import (
+    HOST,
     Array,
     Place,
+    adopted,
     asarray,
-    block_bytes,
     is_array,
     is_floating,
     namespace,
     place_of,
-    row_blocks,
     to_host,
 )
+from kmgpu.blocks import block_bytes, over_blocks, row_blocks
 
 MIN_MEMORY_BUDGET = 1 << 16
 
@@ -40,17 +41,19 @@ def check_data(x: Any, name: str = "X") -> Array:
     TypeError, ValueError
         Naming the argument, what was received (for NaN and infinity the row), and the remedy.
     """
+    x = adopted(x)
     if is_host_data(x):
         x = check_array(
             x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, input_name=name
         )
     else:
-        _check_device_array(x, name)
+        check_device_array(x, name)
     check_finite(x, name)
     return x
 
 
-def _check_device_array(x: Array, name: str) -> None:
+def check_device_array(x: Array, name: str) -> None:
+    """Raise when `x`, not of the host, is not two-dimensional, real and of at least one row."""
     xp = namespace(x)
     if x.ndim != 2:
         msg = (
@@ -81,12 +84,17 @@ def check_finite(x: Array, name: str) -> None:
     xp, _ = place = place_of(x)
     if x.dtype == object or not is_floating(x):
         return
-    for start, stop in row_blocks(x.shape[0], 8 * x.shape[1], block_bytes(place, None)):
+
+    def check(start: int, stop: int) -> None:
         block = x[start:stop, ...]
         if not bool(xp.all(xp.isfinite(block))):
             host = to_host(block)
             row, column = np.argwhere(~np.isfinite(host))[0]
             _raise_not_finite(name, start + int(row), int(column), float(host[row, column]))
+
+    with place.current():
+        blocks = row_blocks(x.shape[0], 8 * x.shape[1], block_bytes(place, None))
+        over_blocks(blocks, check, place == HOST)
 
 
 def _raise_not_finite(name: str, row: int, column: int, value: float) -> None:
