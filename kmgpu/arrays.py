@@ -18,6 +18,8 @@ Array = Any
 Namespace = Any
 
 DLPACK_CPU = 1
+# `numpy.dtype.isbuiltin` of a type that an extension registered
+USER_DTYPE = 2
 # in CuPy's own build for AMD, and in JAX; PyTorch says "cuda" for both makers
 GPU_PLATFORMS = ("cuda", "gpu", "rocm")
 
@@ -147,6 +149,8 @@ def to_host(x: Any) -> np.ndarray:
         xp = namespace(x)
         if hasattr(xp, "Device"):  # array-api-strict refuses to leave its pretend devices
             x = compat.to_device(x, xp.Device("CPU_DEVICE"))
+        if place_of(x).on_gpu:
+            return handed_over(x, _cupy_for(x)).get()
         return np.from_dlpack(x)
     return np.asarray(x)
 
@@ -159,6 +163,18 @@ def _is_bfloat16(x: Array) -> bool:
 def is_floating(x: Array) -> bool:
     """Whether the dtype of `x` is a real floating one."""
     return _is_bfloat16(x) or bool(namespace(x).isdtype(x.dtype, "real floating"))
+
+
+def is_real(x: Array) -> bool:
+    """Whether the dtype of `x` is boolean, integer or floating, and no mere storage format."""
+    if is_extension(x):
+        return _is_bfloat16(x)
+    return bool(namespace(x).isdtype(x.dtype, ("bool", "integral", "real floating")))
+
+
+def is_extension(x: Array) -> bool:
+    """Whether the dtype of `x` is none of NumPy's own numbers: of ml_dtypes, or a record."""
+    return getattr(x.dtype, "kind", "") == "V" or getattr(x.dtype, "isbuiltin", 1) == USER_DTYPE
 
 
 def compute_dtype(x: Array) -> Any:

@@ -195,8 +195,7 @@ class AlternatingMinimizer(
             )
         else:
             check_device_array(x, "X")
-            # names of features are those of what came in, a frame perhaps
-            validate_data(self, X if hasattr(X, "shape") else x, skip_check_array=True, reset=reset)
+            validate_data(self, x, skip_check_array=True, reset=reset)
         return x, home, resolve(self.device, x)
 
     def _moved(self, x: Array, place: Place) -> Array:

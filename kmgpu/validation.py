@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
-import array_api_compat as compat
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
@@ -18,8 +17,9 @@ from kmgpu.arrays import (
     adopted,
     asarray,
     is_array,
+    is_extension,
     is_floating,
-    namespace,
+    is_real,
     place_of,
     to_host,
 )
@@ -30,7 +30,7 @@ MIN_MEMORY_BUDGET = 1 << 16
 
 def is_host_data(x: Any) -> bool:
     """Whether `x` is what scikit-learn takes: NumPy, SciPy sparse, lists, frames."""
-    return not is_array(x) or issparse(x) or compat.is_numpy_array(x)
+    return not is_array(x) or issparse(x) or (isinstance(x, np.ndarray) and not is_extension(x))
 
 
 def check_data(x: Any, name: str = "X") -> Array:
@@ -53,15 +53,14 @@ def check_data(x: Any, name: str = "X") -> Array:
 
 
 def check_device_array(x: Array, name: str) -> None:
-    """Raise when `x`, not of the host, is not two-dimensional, real and of at least one row."""
-    xp = namespace(x)
+    """Raise when `x`, no host data, is not two-dimensional, real and of at least one row."""
     if x.ndim != 2:
         msg = (
             f"Expected {name} to be a 2D array, got {x.ndim}D of shape {tuple(x.shape)} instead. "
             f"Reshape your data: (n_samples, n_features)."
         )
         raise ValueError(msg)
-    if not xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
+    if not is_real(x):
         msg = f"{name} has dtype {x.dtype}; Complex data not supported: pass real numbers."
         raise ValueError(msg)
     if 0 in x.shape:

@@ -1,6 +1,6 @@
 """Arrays of other libraries: taken over without a copy, and given back as what they were."""
 
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import ml_dtypes
 import numpy as np
@@ -60,7 +60,8 @@ def from_dlpack(x):
     return Foreign(cupy.from_dlpack(x))
 
 
-FOREIGN = SimpleNamespace(__name__="foreign", from_dlpack=from_dlpack)
+FOREIGN = ModuleType("foreign")
+FOREIGN.from_dlpack = from_dlpack
 
 
 def on_cupy(backend):
@@ -119,23 +120,18 @@ def test_gpu_memory_without_cupy_says_what_is_missing(monkeypatch):
 
 
 @BOTH
-def test_a_frame_on_a_gpu_is_gathered_by_its_own_method_and_keeps_its_names(backend, estimator):
+def test_a_frame_on_a_gpu_is_gathered_by_its_own_method(backend, estimator):
     x = on_cupy(backend)
 
     class Frame:
         shape = x.shape
-        columns = ("a", "b", "c")
 
         def to_cupy(self):
             return x
 
-        def __dataframe__(self):
-            return SimpleNamespace(column_names=lambda: iter(self.columns))
-
     model = estimator(4, random_state=0).fit(Frame())
     assert type(model.labels_) is type(x)
-    np.testing.assert_array_equal(model.feature_names_in_, ["a", "b", "c"])
-    model.predict(Frame())
+    assert type(model.predict(Frame())) is type(x)
 
 
 @BOTH
@@ -168,15 +164,11 @@ def test_results_are_handed_over_without_a_copy(backend):
 
 
 def test_a_dtype_that_cupy_does_not_take_stays_with_its_library(backend):
-    foreign = Foreign(on_cupy(backend))
+    class Refusing(Foreign):
+        def __dlpack__(self, **kwargs):
+            raise BufferError
 
-    def refuse(**kwargs):
-        msg = "bfloat16"
-        raise BufferError(msg)
-
-    foreign.__class__ = type(
-        "Refusing", (Foreign,), {"__dlpack__": lambda self, **kwargs: refuse()}
-    )
+    foreign = Refusing(on_cupy(backend))
     assert devices.borrowed(foreign) is foreign
 
 
