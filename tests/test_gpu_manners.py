@@ -53,13 +53,12 @@ def test_no_code_of_ours_names_a_stream(request):
 
 
 @BOTH
-def test_host_data_is_moved_once(cupy, estimator):
+def test_host_data_is_moved_once(cupy, counted, estimator):
     """A fit of a NumPy array copies to the GPU once more often than one of a CuPy array."""
-    counters = pytest.importorskip("gpuless_counters")
     x = cupy.asarray(X)
 
     def copies(data, device):
-        with counters.counted() as cost:
+        with counted() as cost:
             estimator(5, random_state=0, max_iter=4, tol=0, device=device).fit(data)
         return cost.host_to_device_copies
 
@@ -109,9 +108,9 @@ print("done")
 """
 
 
-def test_work_stays_on_the_device_of_the_input(cupy, request):
+@pytest.mark.usefixtures("cupy", "counted")
+def test_work_stays_on_the_device_of_the_input(request):
     """Two devices: in the emulation, an array on another device than the current one raises."""
-    pytest.importorskip("gpuless_counters")
     run = subprocess.run(
         [sys.executable, "-c", ON_THE_SECOND],
         cwd=request.config.rootpath,
