@@ -68,8 +68,8 @@ class KMeans(AlternatingMinimizer):
     -----
     On a GPU, float32 matrix products are computed as CuPy or PyTorch has been told to. Where TF32
     is on (``CUPY_TF32=1``; ``torch.set_float32_matmul_precision("high")``), the product that ranks
-    the centres keeps 11 bits of each factor instead of 24. Kernels rank again what that leaves open,
-    so it costs time there. Without kernels (PyTorch where there is no CuPy,
+    the centres keeps 11 bits of each factor instead of 24. Kernels rank again what that leaves
+    open, so it costs time there. Without kernels (PyTorch where there is no CuPy,
     ``kmgpu.kernels.use("reference")``) it costs labels: of two centres whose squared distances to
     a row differ by less than about 2⁻¹⁰ × ‖x - r‖ ‖µ - r‖, where r is the median of the centres,
     either may be taken, and the loss may rise by as much. The loss that is reported is exact for
