@@ -1,12 +1,12 @@
-"""Arrays of any library: their namespace, their device, blocks of rows, and the way to the host.
+"""Arrays of any library: their namespace, their device, rows of them, and the way to the host.
 
-The only generic file that names array libraries. A library is imported only when an array of it
-arrives or a device asks for it.
+The only generic files that name array libraries are this one and `kmgpu.gpus`. A library is
+imported only when an array of it arrives or a device asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
@@ -17,9 +17,11 @@ from scipy.sparse import issparse
 Array = Any
 Namespace = Any
 
-CPU_BLOCK_BYTES = 1 << 21
-GPU_BLOCK_BYTES = 1 << 28
-INSTALL_CUPY = "pip install 'kmgpu[cuda12]' (CUDA 12) or 'kmgpu[cuda13]' (CUDA 13)"
+DLPACK_CPU = 1
+# `numpy.dtype.isbuiltin` of a type that an extension registered
+USER_DTYPE = 2
+# in CuPy's own build for AMD, and in JAX; PyTorch says "cuda" for both makers
+GPU_PLATFORMS = ("cuda", "gpu", "rocm")
 
 
 class Place(NamedTuple):
@@ -30,7 +32,17 @@ class Place(NamedTuple):
 
     @property
     def on_gpu(self) -> bool:
-        return compat.is_cupy_namespace(self.xp) or getattr(self.device, "type", "") == "cuda"
+        kind = getattr(self.device, "type", getattr(self.device, "platform", ""))
+        return compat.is_cupy_namespace(self.xp) or kind in GPU_PLATFORMS
+
+    @property
+    def ordinal(self) -> int:
+        """Number of the device, from 0."""
+        return int(getattr(self.device, "id", None) or getattr(self.device, "index", None) or 0)
+
+    def current(self) -> AbstractContextManager[Any]:
+        """Make this the current device inside a ``with`` block; streams stay the caller's."""
+        return self.device if compat.is_cupy_namespace(self.xp) else nullcontext()
 
 
 class Usable(NamedTuple):
@@ -62,8 +74,46 @@ def place_of(x: Array) -> Place:
     return Place(namespace(x), compat.device(x))
 
 
+def adopted(x: Any) -> Any:
+    """`x`, or the array on the memory of an `x` that has no namespace but shows its memory.
+
+    Whatever has ``to_cupy`` (cuDF; its columns are gathered), ``__cuda_array_interface__`` (Numba)
+    or ``__dlpack__`` becomes an array of CuPy on a GPU and of NumPy on a CPU, without a copy.
+
+    Raises
+    ------
+    ImportError
+        When `x` is on a GPU and CuPy cannot be imported.
+    """
+    if is_array(x):
+        return x
+    if hasattr(x, "to_cupy"):
+        return x.to_cupy()
+    if hasattr(x, "__cuda_array_interface__"):
+        return _cupy_for(x).asarray(x)
+    if hasattr(x, "__dlpack_device__"):
+        on_cpu = x.__dlpack_device__()[0] == DLPACK_CPU
+        return (np if on_cpu else _cupy_for(x)).from_dlpack(x)
+    return x
+
+
+def _cupy_for(x: Any) -> Namespace:
+    try:
+        import cupy
+    except ImportError as error:
+        msg = (
+            f"a {type(x).__name__} in GPU memory needs CuPy, which cannot be imported ({error}); "
+            f"see kmgpu info, or pass a NumPy array."
+        )
+        raise ImportError(msg) from error
+    return cupy
+
+
 def asarray(x: Any, place: Place, dtype: Any = None) -> Array:
-    """`x` (an array of any library, or host data) at `place`; the same object if it is there."""
+    """`x` (an array of any library, or host data) at `place`; no copy where none is needed."""
+    x = adopted(x)
+    if is_array(x) and place_of(x).xp is not place.xp and place_of(x).on_gpu and place.on_gpu:
+        x = handed_over(x, place.xp)
     if is_array(x) and place_of(x).xp is place.xp:
         moved = x if place.xp is numpy_namespace else compat.to_device(x, place.device)
         return moved if dtype is None else place.xp.astype(moved, dtype, copy=False)
@@ -79,31 +129,60 @@ def asarray(x: Any, place: Place, dtype: Any = None) -> Array:
     return place.xp.asarray(host, device=place.device, dtype=dtype)
 
 
+def handed_over(x: Array, xp: Namespace) -> Array:
+    """`x` as an array of another library on the same memory, by DLPack.
+
+    The protocol makes the stream current in `xp` wait for what `x` is still being filled by.
+    """
+    return xp.from_dlpack(x.detach() if compat.is_torch_array(x) else x)
+
+
 def to_host(x: Any) -> np.ndarray:
     """`x` as a NumPy array; the one way from a device to the host."""
+    x = adopted(x)
     if compat.is_cupy_array(x):
         return x.get()
     if compat.is_torch_array(x):
-        return x.detach().cpu().numpy()
-    if is_array(x) and not compat.is_numpy_array(x):
+        tensor = x.detach().cpu()
+        return (tensor.float() if _is_bfloat16(x) else tensor).numpy()  # NumPy has no bfloat16
+    if is_array(x) and not compat.is_numpy_array(x) and not compat.is_jax_array(x):
         xp = namespace(x)
         if hasattr(xp, "Device"):  # array-api-strict refuses to leave its pretend devices
             x = compat.to_device(x, xp.Device("CPU_DEVICE"))
+        if place_of(x).on_gpu:
+            return handed_over(x, _cupy_for(x)).get()
         return np.from_dlpack(x)
     return np.asarray(x)
 
 
+def _is_bfloat16(x: Array) -> bool:
+    # of torch, or of ml_dtypes, which gives it to NumPy, CuPy and JAX
+    return str(x.dtype).rpartition(".")[2] == "bfloat16"
+
+
 def is_floating(x: Array) -> bool:
     """Whether the dtype of `x` is a real floating one."""
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray) and x.dtype.kind != "V":
         return x.dtype.kind == "f"
-    return bool(namespace(x).isdtype(x.dtype, "real floating"))
+    return _is_bfloat16(x) or bool(namespace(x).isdtype(x.dtype, "real floating"))
+
+
+def is_real(x: Array) -> bool:
+    """Whether the dtype of `x` is boolean, integer or floating, and no mere storage format."""
+    if is_extension(x):
+        return _is_bfloat16(x)
+    return bool(namespace(x).isdtype(x.dtype, ("bool", "integral", "real floating")))
+
+
+def is_extension(x: Array) -> bool:
+    """Whether the dtype of `x` is none of NumPy's own numbers: of ml_dtypes, or a record."""
+    return getattr(x.dtype, "kind", "") == "V" or getattr(x.dtype, "isbuiltin", 1) == USER_DTYPE
 
 
 def compute_dtype(x: Array) -> Any:
     """float32 for float32 and narrower floats, float64 for the rest (integers are exact in it)."""
     xp = namespace(x)
-    narrow = is_floating(x) and xp.finfo(x.dtype).bits <= 32
+    narrow = _is_bfloat16(x) or (is_floating(x) and xp.finfo(x.dtype).bits <= 32)
     return xp.float32 if narrow else xp.float64
 
 
@@ -132,142 +211,3 @@ def column(x: Array, feature: int, dtype: Any) -> Array:
 def _dense(part: Array, dtype: Any) -> Array:
     part = part.toarray() if issparse(part) else part
     return namespace(part).astype(part, dtype, copy=False)
-
-
-def block_bytes(place: Place, memory_budget: int | None) -> int:
-    """Bytes that the temporary arrays of one block may take.
-
-    Without a budget: on a CPU what its caches hold, on a GPU enough rows to fill it, but no more
-    than an eighth of the memory that is free.
-    """
-    if memory_budget is not None:
-        return memory_budget
-    if not place.on_gpu:
-        return CPU_BLOCK_BYTES
-    return min(GPU_BLOCK_BYTES, free_bytes(place) // 8)
-
-
-def free_bytes(place: Place) -> int:
-    """Free bytes of a GPU, those held by CuPy's pool but not in use among them."""
-    if compat.is_cupy_namespace(place.xp):
-        import cupy
-
-        with place.device:
-            pool = cupy.get_default_memory_pool()
-            return int(cupy.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
-    import torch
-
-    return int(torch.cuda.mem_get_info(place.device)[0])
-
-
-def row_blocks(n_rows: int, row_bytes: int, budget: int) -> Iterator[tuple[int, int]]:
-    """Ranges ``(start, stop)`` covering `n_rows`, each within `budget` bytes, at least one row."""
-    step = max(1, budget // max(1, row_bytes))
-    return ((start, min(n_rows, start + step)) for start in range(0, n_rows, step))
-
-
-def cupy_usable() -> Usable:
-    """Whether CuPy imports and finds a GPU; if not, why and what to install."""
-    try:
-        import cupy
-    except ImportError as error:
-        return Usable(False, f"CuPy cannot be imported ({error}); {INSTALL_CUPY}")
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return Usable(False, f"CuPy {cupy.__version__} finds no usable GPU or driver ({error})")
-    if count == 0:
-        return Usable(False, f"CuPy {cupy.__version__} finds no GPU")
-    return Usable(True, f"CuPy {cupy.__version__}, {count} GPU(s)")
-
-
-def torch_usable() -> Usable:
-    """Whether PyTorch imports; if not, why and what to install."""
-    try:
-        import torch
-    except ImportError as error:
-        return Usable(False, f"PyTorch cannot be imported ({error}); pip install torch")
-    return Usable(True, f"PyTorch {torch.__version__}")
-
-
-def torch_cuda_usable() -> Usable:
-    """Whether PyTorch imports and finds a GPU; if not, why."""
-    found = torch_usable()
-    if not found.yes:
-        return found
-    import torch
-
-    if not torch.cuda.is_available():
-        return Usable(False, f"{found.why} finds no usable GPU or driver")
-    return Usable(True, f"{found.why}, {torch.cuda.device_count()} GPU(s)")
-
-
-def resolve(device: str | None, x: Array) -> Place:
-    """Where to compute on `x`.
-
-    Parameters
-    ----------
-    device : None, "cpu", "cuda", "cuda:N" or "auto"
-        None stays where `x` is; "auto" takes a usable GPU, else stays on the CPU. PyTorch
-        tensors stay PyTorch's; other arrays go to CuPy on a GPU and to NumPy on the CPU. Sparse
-        matrices are computed on the CPU.
-
-    Raises
-    ------
-    ValueError
-        For any other `device`, a GPU index that does not exist, a sparse matrix for a GPU.
-    RuntimeError
-        When the GPU asked for cannot be used; the message says why and what to do.
-    """
-    home = place_of(x)
-    if device is None or (device == "auto" and (home.on_gpu or issparse(x))):
-        return home
-    torch_home = compat.is_torch_namespace(home.xp)
-    if device == "cpu":
-        return Place(home.xp, home.xp.empty(0, device="cpu").device) if torch_home else HOST
-    if device != "auto" and not (isinstance(device, str) and _is_cuda_name(device)):
-        msg = f"device={device!r} is not known; use None, 'cpu', 'cuda', 'cuda:N' or 'auto'."
-        raise ValueError(msg)
-    if issparse(x):
-        msg = f"device={device!r}: a sparse X is computed on the CPU; pass X.toarray() instead."
-        raise ValueError(msg)
-    usable = torch_cuda_usable() if torch_home else cupy_usable()
-    if device == "auto" and not usable.yes:
-        return home
-    if not usable.yes:
-        msg = (
-            f"device={device!r} cannot be used: {usable.why}. device='auto' falls back to the CPU."
-        )
-        raise RuntimeError(msg)
-    return _gpu(home, 0 if device == "auto" or ":" not in device else int(device[5:]), device)
-
-
-def _is_cuda_name(device: str) -> bool:
-    return device == "cuda" or (device.startswith("cuda:") and device[5:].isdecimal())
-
-
-def _gpu(home: Place, index: int, device: str) -> Place:
-    if compat.is_torch_namespace(home.xp):
-        import torch
-
-        count, place = torch.cuda.device_count(), Place(home.xp, torch.device("cuda", index))
-    else:
-        import cupy
-        from array_api_compat import cupy as cupy_namespace
-
-        count = cupy.cuda.runtime.getDeviceCount()
-        place = Place(cupy_namespace, cupy.cuda.Device(index))
-    if index >= count:
-        msg = f"device={device!r}: there are {count} GPU(s), numbered from 0."
-        raise ValueError(msg)
-    return place
-
-
-def backends() -> dict[str, Usable]:
-    """What can compute here, by backend; for ``kmgpu info``."""
-    return {
-        "numpy (cpu)": Usable(True, f"NumPy {np.__version__}"),
-        "cupy (cuda)": cupy_usable(),
-        "torch (cpu)": torch_usable(),
-        "torch (cuda)": torch_cuda_usable(),
-    }

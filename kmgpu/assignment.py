@@ -21,15 +21,13 @@ from kmgpu.arrays import (
     HOST,
     Array,
     Place,
-    block_bytes,
     compute_dtype,
     namespace,
     place_of,
-    row_blocks,
     rows,
 )
+from kmgpu.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.losses import Loss
-from kmgpu.threads import over_blocks
 
 # float32 ranks rows to about 2**-13 of their cost where they cost this much more at the reference
 FINEST_FLOAT32 = 1024
@@ -131,10 +129,13 @@ def distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None = 
     reference = _reference_point(centers, xp.float64)
     shifted = centers - reference
     out_dtype = compute_dtype(x)
-    found = []
-    for start, stop in _blocks(x, centers, loss, place, memory_budget):
+
+    def distance(start: int, stop: int) -> Array:
         block = rows(x, start, stop, xp.float64) - reference
-        found.append(xp.astype(loss.distance(loss.pairwise(block, shifted)), out_dtype))
+        return xp.astype(loss.distance(loss.pairwise(block, shifted)), out_dtype)
+
+    blocks = _blocks(x, centers, loss, place, memory_budget)
+    found = over_blocks(blocks, distance, place == HOST)
     return found[0] if len(found) == 1 else xp.concat(found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,8 +17,10 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kmgpu.arrays import Array, Place, asarray, place_of, resolve
+from kmgpu.arrays import HOST, Array, Place, adopted, asarray, is_array, place_of
 from kmgpu.assignment import distances
+from kmgpu.blocks import working_at
+from kmgpu.devices import borrowed, device_name, resolve
 from kmgpu.kernels import COMPILATION
 from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.losses import Loss
@@ -26,7 +29,7 @@ from kmgpu.seeding import METHODS
 from kmgpu.steps import engine
 from kmgpu.validation import (
     check_choice,
-    check_data,
+    check_device_array,
     check_finite,
     check_init_centers,
     check_integer,
@@ -105,15 +108,15 @@ class AlternatingMinimizer(
         """
         del y
         self._check_params()
-        X = self._check_x(X, reset=True)
+        X, home, place = self._check_x(X, reset=True)
         check_n_clusters(self.n_clusters, X.shape[0])
-        home, place = place_of(X), resolve(self.device, X)
-        x = X if place == home else asarray(X, place)
-        weight = check_sample_weight(sample_weight, X.shape[0], place)
-        with COMPILATION.told(self._say):
+        with working_at(place, X, self.n_clusters), COMPILATION.told(self._say):
+            x = self._moved(X, place)
+            weight = check_sample_weight(sample_weight, X.shape[0], place)
             best = best_run(x, weight, self._plan(x, place))
-        self.cluster_centers_ = asarray(best.last.centers, home)
-        self.labels_ = asarray(best.last.labels, home)
+            self.cluster_centers_ = asarray(best.last.centers, home)
+            self.labels_ = asarray(best.last.labels, home)
+        self.device_ = device_name(place)
         self.inertia_ = best.loss
         self.n_iter_ = best.last.iteration
         self.converged_ = best.last.stop != "max_iter"
@@ -128,10 +131,10 @@ class AlternatingMinimizer(
 
         Ties go to the lowest index. The result is where `X` is.
         """
-        X, x, centers = self._at_work(X)
-        steps = engine(x, None, centers.shape[0], self._loss, self.memory_budget)
-        steps.assign(centers)
-        return asarray(steps.labels, place_of(X))
+        with self._at_work(X) as (x, centers, home):
+            steps = engine(x, None, centers.shape[0], self._loss, self.memory_budget)
+            steps.assign(centers)
+            return asarray(steps.labels, home)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).labels_``."""
@@ -143,8 +146,8 @@ class AlternatingMinimizer(
         Euclidean for k-means, Manhattan for k-medians, in the units of the data; computed in
         float64, returned in the floating dtype of `X`, where `X` is.
         """
-        X, x, centers = self._at_work(X)
-        return asarray(distances(x, centers, self._loss, self.memory_budget), place_of(X))
+        with self._at_work(X) as (x, centers, home):
+            return asarray(distances(x, centers, self._loss, self.memory_budget), home)
 
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).transform(X)``."""
@@ -153,12 +156,10 @@ class AlternatingMinimizer(
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the loss of `X` at the fitted centres (greater is better)."""
         del y
-        _, x, centers = self._at_work(X)
-        weight = check_sample_weight(sample_weight, x.shape[0], place_of(x))
-        loss, _ = engine(x, weight, centers.shape[0], self._loss, self.memory_budget).assign(
-            centers
-        )
-        return -loss
+        with self._at_work(X) as (x, centers, _):
+            weight = check_sample_weight(sample_weight, x.shape[0], place_of(x))
+            steps = engine(x, weight, centers.shape[0], self._loss, self.memory_budget)
+            return -steps.assign(centers)[0]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -184,25 +185,38 @@ class AlternatingMinimizer(
                 stacklevel=3,
             )
 
-    def _check_x(self, X: Any, *, reset: bool) -> Array:
-        if not is_host_data(X):
-            X = check_data(X)
-            validate_data(self, X, skip_check_array=True, reset=reset)
-            return X
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, reset=reset
-        )
-        check_finite(X, "X")
-        return X
+    def _check_x(self, X: Any, *, reset: bool) -> tuple[Array, Place, Place]:
+        """`X` as checked but for NaN and infinity, where results go, and where to compute."""
+        given = adopted(X)
+        home = place_of(given) if is_array(given) else HOST
+        x = borrowed(given)
+        if is_host_data(x):
+            x = validate_data(
+                self, x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, reset=reset
+            )
+        else:
+            check_device_array(x, "X")
+            validate_data(self, x, skip_check_array=True, reset=reset)
+        return x, home, resolve(self.device, x)
 
-    def _at_work(self, X: Any) -> tuple[Array, Array, Array]:
-        """`X` as checked, `X` and the float64 centres where they are computed on."""
+    def _moved(self, x: Array, place: Place) -> Array:
+        """`x` at `place`, all finite."""
+        x = x if place == place_of(x) else asarray(x, place)
+        check_finite(x, "X")
+        return x
+
+    @contextmanager
+    def _at_work(self, X: Any) -> Iterator[tuple[Array, Array, Place]]:
+        """`X` and the float64 centres where they are computed on, and where results go."""
         check_is_fitted(self)
         check_memory_budget(self.memory_budget)
-        X = self._check_x(X, reset=False)
-        place = resolve(self.device, X)
-        x = X if place == place_of(X) else asarray(X, place)
-        return X, x, asarray(self.cluster_centers_, place, place.xp.float64)
+        X, home, place = self._check_x(X, reset=False)
+        with working_at(place, X, self.n_clusters):
+            yield (
+                self._moved(X, place),
+                asarray(self.cluster_centers_, place, place.xp.float64),
+                home,
+            )
 
     def _plan(self, x: Array, place: Place) -> Plan:
         init = self.init

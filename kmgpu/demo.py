@@ -6,7 +6,6 @@ from time import perf_counter
 
 import numpy as np
 
-from kmgpu.arrays import resolve
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import KMeans, KMedians
 from kmgpu.plotting import INSTALL_PLOT
@@ -45,6 +44,6 @@ def fit_colours(
         fit = estimator(N_COLOURS, random_state=SEED, device=device, progress=progress)
         start = perf_counter()
         fit.fit(pixels)
-        summaries.append(fit_summary(fit, resolve(device, pixels), perf_counter() - start))
+        summaries.append(fit_summary(fit, perf_counter() - start))
         fits.append(fit)
     return fits, summaries

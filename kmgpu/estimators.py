@@ -35,11 +35,11 @@ class KMeans(AlternatingMinimizer):
     empty_cluster : {"farthest", "keep", "error"}, default="farthest"
         An empty cluster takes the row of largest weight × cost, keeps its centre, or raises.
     device : {None, "cpu", "cuda", "cuda:N", "auto"}, default=None
-        Where to compute: where `X` is; on the CPU; on a GPU; on a GPU if one is usable. Results
-        come back to where `X` is.
+        Where to compute: where `X` is; on the CPU; on a GPU; on the usable GPU of most free
+        memory if the work fits there, else on the CPU. Results come back to where `X` is.
     memory_budget : int, optional
         Bytes for the temporary arrays of one block of rows. By default what a CPU's cache holds
-        or a share of a GPU's free memory.
+        or a share of a GPU's free memory; halved where that is still too much.
     progress : bool, default=False
         Show a progress bar.
 
@@ -58,9 +58,22 @@ class KMeans(AlternatingMinimizer):
         ``(kind, iteration, loss, shift, n_changed, n_relocated)`` of every half-step.
     n_relocated_ : int
         How often an empty cluster was given a row.
+    device_ : str
+        Where the fit was computed: "cpu" or "cuda:N".
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
         Only where `X` was a frame with string column names.
+
+    Notes
+    -----
+    On a GPU, float32 matrix products are computed as CuPy or PyTorch has been told to. Where TF32
+    is on (``CUPY_TF32=1``; ``torch.set_float32_matmul_precision("high")``), the product that ranks
+    the centres keeps 11 bits of each factor instead of 24. Kernels rank again what that leaves
+    open, so it costs time there. Without kernels (PyTorch where there is no CuPy,
+    ``kmgpu.kernels.use("reference")``) it costs labels: of two centres whose squared distances to
+    a row differ by less than about 2⁻¹⁰ × ‖x - r‖ ‖µ - r‖, where r is the median of the centres,
+    either may be taken, and the loss may rise by as much. The loss that is reported is exact for
+    the labels that are.
 
     References
     ----------
@@ -108,11 +121,11 @@ class KMedians(AlternatingMinimizer):
     empty_cluster : {"farthest", "keep", "error"}, default="farthest"
         An empty cluster takes the row of largest weight × cost, keeps its centre, or raises.
     device : {None, "cpu", "cuda", "cuda:N", "auto"}, default=None
-        Where to compute: where `X` is; on the CPU; on a GPU; on a GPU if one is usable. Results
-        come back to where `X` is.
+        Where to compute: where `X` is; on the CPU; on a GPU; on the usable GPU of most free
+        memory if the work fits there, else on the CPU. Results come back to where `X` is.
     memory_budget : int, optional
         Bytes for the temporary arrays of one block of rows. By default what a CPU's cache holds
-        or a share of a GPU's free memory.
+        or a share of a GPU's free memory; halved where that is still too much.
     progress : bool, default=False
         Show a progress bar.
 
@@ -131,6 +144,8 @@ class KMedians(AlternatingMinimizer):
         ``(kind, iteration, loss, shift, n_changed, n_relocated)`` of every half-step.
     n_relocated_ : int
         How often an empty cluster was given a row.
+    device_ : str
+        Where the fit was computed: "cpu" or "cuda:N".
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
         Only where `X` was a frame with string column names.

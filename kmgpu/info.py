@@ -6,12 +6,14 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from kmgpu import __version__
-from kmgpu.arrays import backends
 from kmgpu.data_io import INSTALL_PARQUET
+from kmgpu.devices import explain_auto
+from kmgpu.gpus import backends
 from kmgpu.kernels import describe
 from kmgpu.plotting import INSTALL_PLOT
 
 REQUIRED = ("numpy", "array-api-compat", "scikit-learn", "numba", "tqdm")
+AUTO = "device='auto'"
 OPTIONAL = {
     "matplotlib": f"for pictures; {INSTALL_PLOT}",
     "pillow": f"for the demo's photograph; {INSTALL_PLOT}",
@@ -32,6 +34,7 @@ def info() -> str:
     lines += ["", "Backends"]
     for name, usable in backends().items():
         lines.append(f"{name:<16}  {'usable' if usable.yes else 'not usable'}: {usable.why}")
+    lines.append(f"{AUTO:<16}  {explain_auto()}")
     lines += ["", f"Fused kernels: {describe()}"]
     return "\n".join(lines)
 

@@ -5,22 +5,27 @@ Estimators, pictures, progress bars and tests all consume this one generator.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
 
 import numpy as np
 
 from kmgpu.arrays import (
+    HOST,
     Array,
-    block_bytes,
+    Place,
+    adopted,
+    asarray,
     compute_dtype,
+    is_array,
     namespace,
     place_of,
-    row_blocks,
     rows,
     to_host,
 )
+from kmgpu.blocks import block_bytes, over_blocks, row_blocks, working_at
+from kmgpu.devices import borrowed
 from kmgpu.losses import Loss, get_loss
 from kmgpu.steps import Steps, engine
 from kmgpu.validation import check_choice, check_data, check_init_centers, check_sample_weight
@@ -118,19 +123,35 @@ def lloyd(
     """
     loss = get_loss(loss)
     check_choice("empty_cluster", empty_cluster, EMPTY_CLUSTER)
-    x = check_data(x)
+    x = adopted(x)
+    home = place_of(x) if is_array(x) else HOST
+    x = check_data(borrowed(x))
     place = place_of(x)
-    weight = check_sample_weight(sample_weight, x.shape[0], place)
-    centers = check_init_centers(init, None, x, place)
-    steps = engine(x, weight, centers.shape[0], loss, memory_budget)
+    with place.current():
+        weight = check_sample_weight(sample_weight, x.shape[0], place)
+        centers = check_init_centers(init, None, x, place)
+        steps = engine(x, weight, centers.shape[0], loss, memory_budget)
     loop = half_steps(
         steps, loss, x, weight, centers, max_iter=max_iter, tol=tol, empty_cluster=empty_cluster
     )
-    return (replace(step, labels=_copied(step.labels)) for step in loop)
+    return _given_back(loop, home, x, centers.shape[0])
 
 
-def _copied(labels: Array | None) -> Array | None:
-    return None if labels is None else namespace(labels).asarray(labels, copy=True)
+def _given_back(
+    loop: Iterator[HalfStep], home: Place, x: Array, n_clusters: int
+) -> Iterator[HalfStep]:
+    """The half-steps, each made on the device of `x`, with arrays of `home` and labels to keep."""
+    place = place_of(x)
+    while True:
+        with working_at(place, x, n_clusters):
+            step = next(loop, None)
+            if step is None:
+                return
+            labels = step.labels
+            if labels is not None:
+                labels = asarray(namespace(labels).asarray(labels, copy=True), home)
+            step = replace(step, centers=asarray(step.centers, home), labels=labels)
+        yield step
 
 
 def half_steps(
@@ -246,13 +267,16 @@ def scaled_tolerance(
     def weighted(values: Array, start: int, stop: int) -> Array:
         return values if sample_weight is None else values * sample_weight[start:stop, None]
 
-    offset = xp.zeros(d, dtype=xp.float64, device=device)
-    for start, stop in blocks:
-        block = rows(x, start, stop, xp.float64) - origin
-        offset = offset + xp.sum(weighted(block, start, stop), axis=0)
-    center = origin + offset / total
-    deviation = xp.zeros((), dtype=xp.float64, device=device)
-    for start, stop in blocks:
+    def offset(start: int, stop: int) -> Array:
+        return xp.sum(weighted(rows(x, start, stop, xp.float64) - origin, start, stop), axis=0)
+
+    def deviation(start: int, stop: int) -> Array:
         costs = loss.cost(rows(x, start, stop, xp.float64) - center)[:, None]
-        deviation = deviation + xp.sum(weighted(costs, start, stop))
-    return tol * float(deviation) / (total * d)
+        return xp.sum(weighted(costs, start, stop))
+
+    def added(function: Callable[[int, int], Array], shape: tuple[int, ...]) -> Array:
+        zero = xp.zeros(shape, dtype=xp.float64, device=device)
+        return sum(over_blocks(blocks, function, place == HOST), start=zero)
+
+    center = origin + added(offset, (d,)) / total
+    return tol * float(added(deviation, ())) / (total * d)

@@ -13,7 +13,7 @@ from math import sqrt
 import numpy as np
 
 from kmgpu.arrays import HOST, Array, asarray, column, compute_dtype, place_of, take_rows, to_host
-from kmgpu.threads import over_blocks
+from kmgpu.blocks import over_blocks
 
 MAX_CLUSTERS_A_RUN = 64
 
@@ -113,7 +113,7 @@ def means(
     anchors = _first_rows(x, groups)
     empty = asarray(groups.sizes == 0, place)[:, None]
 
-    def add_up(first: int, last: int, start: int, stop: int) -> tuple[Array, Array]:
+    def add_up(first: int, last: int, start: int, stop: int) -> tuple[int, int, Array, Array]:
         picked = groups.order[start:stop]
         member = xp.astype(xp.take(groups.keys, picked), xp.int32)
         clusters = xp.arange(first, last, dtype=member.dtype, device=device)
@@ -121,14 +121,13 @@ def means(
         if sample_weight is not None:
             share = share * xp.take(sample_weight, picked)[None, :]
         offsets = take_rows(x, picked, xp.float64) - xp.take(anchors, member, axis=0)
-        return xp.matmul(share, offsets), xp.sum(share, axis=1)
+        return first, last, xp.matmul(share, offsets), xp.sum(share, axis=1)
 
-    runs = list(groups.runs(budget // 8, 2 * n_features + 2))
+    runs = groups.runs(budget // 8, 2 * n_features + 2)
     sums: list[Array] = []
     totals: list[Array] = []
     done = 0
-    added = over_blocks(runs, add_up, place == HOST)
-    for (first, last, _, _), (run_sum, run_total) in zip(runs, added, strict=True):
+    for first, last, run_sum, run_total in over_blocks(runs, add_up, place == HOST):
         if first < done:
             sums[-1], totals[-1] = sums[-1] + run_sum, totals[-1] + run_total
         else:

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from kmgpu.arrays import (
+    HOST,
     Array,
     asarray,
-    block_bytes,
     place_of,
-    row_blocks,
     rows,
     take_rows,
     to_host,
 )
+from kmgpu.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.kernels import kernel
 from kmgpu.losses import Loss
 from kmgpu.validation import check_choice, check_init_centers
@@ -157,25 +157,31 @@ class _Potential:
         center = take_rows(self._x, asarray(index, place), xp.float64)
         if self._closest is None:
             self._reference = center
-        pieces = [self._lowered(block, center)[:, 0] for block in self._blocks]
-        self._closest = xp.concat(pieces)
+
+        def lowered(start: int, stop: int) -> Array:
+            return self._lowered(start, stop, center)[:, 0]
+
+        self._closest = xp.concat(over_blocks(self._blocks, lowered, place == HOST))
 
     def best(self, candidates: np.ndarray) -> int:
         """Position of the candidate that leaves the lowest potential; the first of equals."""
         xp, _ = place = place_of(self._x)
         centers = take_rows(self._x, asarray(candidates, place), xp.float64)
         potentials = xp.zeros(len(candidates), dtype=xp.float64, device=place.device)
-        for start, stop in self._blocks:
-            lowered = self._lowered((start, stop), centers)
+
+        def potential(start: int, stop: int) -> Array:
+            lowered = self._lowered(start, stop, centers)
             if self._weight is not None:
                 lowered = lowered * self._weight[start:stop, None]
-            potentials = potentials + xp.sum(lowered, axis=0)
+            return xp.sum(lowered, axis=0)
+
+        for part in over_blocks(self._blocks, potential, place == HOST):
+            potentials = potentials + part
         return int(xp.argmin(potentials))
 
-    def _lowered(self, block: tuple[int, int], centers: Array) -> Array:
-        """Costs of a block's rows if each of `centers` joined those chosen: (rows, n_centers)."""
+    def _lowered(self, start: int, stop: int, centers: Array) -> Array:
+        """Costs of rows start:stop if each of `centers` joined those chosen: (rows, n_centers)."""
         xp, _ = place_of(self._x)
-        start, stop = block
         points = rows(self._x, start, stop, xp.float64) - self._reference
         costs = self._loss.pairwise(points, centers - self._reference)
         if self._closest is None:

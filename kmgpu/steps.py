@@ -10,8 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from kmgpu.arrays import Array, asarray, block_bytes, namespace, place_of, to_host
+from kmgpu.arrays import Array, asarray, namespace, place_of, to_host
 from kmgpu.assignment import costs_at, nearest, weighted_sum
+from kmgpu.blocks import block_bytes
 from kmgpu.kernels import kernel
 from kmgpu.losses import Loss
 from kmgpu.refit import Groups, group_rows

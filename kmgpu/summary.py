@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from kmgpu.arrays import Array, Place
 from kmgpu.base import AlternatingMinimizer
+from kmgpu.devices import device_name
 
 NAMES = {"l2": "k-means", "l1": "k-medians"}
 
 
-def fit_summary(estimator: AlternatingMinimizer, place: Place, seconds: float) -> dict[str, str]:
-    """What a fit that ran at `place` for `seconds` started from and where it ended."""
+def fit_summary(estimator: AlternatingMinimizer, seconds: float) -> dict[str, str]:
+    """What a fit that ran for `seconds` started from and where it ended."""
     loss = estimator._loss
     return {
         "": NAMES[loss.name],
@@ -24,7 +25,7 @@ def fit_summary(estimator: AlternatingMinimizer, place: Place, seconds: float) -
         "iterations": f"{estimator.n_iter_:,}",
         "converged": "yes" if estimator.converged_ else f"no, max_iter={estimator.max_iter}",
         "seconds": f"{seconds:.2f}",
-        "device": device_name(place),
+        "device": estimator.device_,
     }
 
 
@@ -40,14 +41,6 @@ def predict_summary(
         "seconds": f"{seconds:.2f}",
         "device": device_name(place),
     }
-
-
-def device_name(place: Place) -> str:
-    """The name that ``device=`` takes for `place`."""
-    if not place.on_gpu:
-        return "cpu"
-    index = getattr(place.device, "id", getattr(place.device, "index", 0))
-    return f"cuda:{index}"
 
 
 def table(columns: Sequence[Mapping[str, str]]) -> str:

@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-# fewer blocks are done before threads have started
-FEWEST_BLOCKS = 8
-
 
 def usable_cpus() -> int:
     """Return the number of CPUs this process may run on."""
@@ -99,14 +96,3 @@ def single_threaded_blas() -> Iterator[None]:
         yield
     finally:
         _SINGLE.leave()
-
-
-def over_blocks(
-    blocks: Iterable[tuple[Any, ...]], function: Callable[..., Any], on_host: bool
-) -> list[Any]:
-    """`function` of every block, in order; by several threads where the host computes."""
-    blocks = list(blocks)
-    if not on_host or len(blocks) < FEWEST_BLOCKS:
-        return [function(*block) for block in blocks]
-    with single_threaded_blas():
-        return Workers().map(lambda block: function(*block), blocks)

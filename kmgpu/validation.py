@@ -6,30 +6,31 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
-import array_api_compat as compat
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
 from kmgpu.arrays import (
+    HOST,
     Array,
     Place,
+    adopted,
     asarray,
-    block_bytes,
     is_array,
+    is_extension,
     is_floating,
-    namespace,
+    is_real,
     place_of,
-    row_blocks,
     to_host,
 )
+from kmgpu.blocks import block_bytes, over_blocks, row_blocks
 
 MIN_MEMORY_BUDGET = 1 << 16
 
 
 def is_host_data(x: Any) -> bool:
     """Whether `x` is what scikit-learn takes: NumPy, SciPy sparse, lists, frames."""
-    return not is_array(x) or issparse(x) or compat.is_numpy_array(x)
+    return not is_array(x) or issparse(x) or (isinstance(x, np.ndarray) and not is_extension(x))
 
 
 def check_data(x: Any, name: str = "X") -> Array:
@@ -40,25 +41,26 @@ def check_data(x: Any, name: str = "X") -> Array:
     TypeError, ValueError
         Naming the argument, what was received (for NaN and infinity the row), and the remedy.
     """
+    x = adopted(x)
     if is_host_data(x):
         x = check_array(
             x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, input_name=name
         )
     else:
-        _check_device_array(x, name)
+        check_device_array(x, name)
     check_finite(x, name)
     return x
 
 
-def _check_device_array(x: Array, name: str) -> None:
-    xp = namespace(x)
+def check_device_array(x: Array, name: str) -> None:
+    """Raise when `x`, no host data, is not two-dimensional, real and of at least one row."""
     if x.ndim != 2:
         msg = (
             f"Expected {name} to be a 2D array, got {x.ndim}D of shape {tuple(x.shape)} instead. "
             f"Reshape your data: (n_samples, n_features)."
         )
         raise ValueError(msg)
-    if not xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
+    if not is_real(x):
         msg = f"{name} has dtype {x.dtype}; Complex data not supported: pass real numbers."
         raise ValueError(msg)
     if 0 in x.shape:
@@ -81,12 +83,17 @@ def check_finite(x: Array, name: str) -> None:
     xp, _ = place = place_of(x)
     if x.dtype == object or not is_floating(x):
         return
-    for start, stop in row_blocks(x.shape[0], 8 * x.shape[1], block_bytes(place, None)):
+
+    def check(start: int, stop: int) -> None:
         block = x[start:stop, ...]
         if not bool(xp.all(xp.isfinite(block))):
             host = to_host(block)
             row, column = np.argwhere(~np.isfinite(host))[0]
             _raise_not_finite(name, start + int(row), int(column), float(host[row, column]))
+
+    with place.current():
+        blocks = row_blocks(x.shape[0], 8 * x.shape[1], block_bytes(place, None))
+        over_blocks(blocks, check, place == HOST)
 
 
 def _raise_not_finite(name: str, row: int, column: int, value: float) -> None:

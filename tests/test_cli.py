@@ -17,7 +17,7 @@ import kmgpu
 from kmgpu import KMeans, KMedians, load_model
 from kmgpu.arrays import HOST, Place, Usable
 from kmgpu.cli import main
-from kmgpu.summary import device_name
+from kmgpu.devices import device_name
 from tests import oracles
 
 ESTIMATORS = {"l2": KMeans, "l1": KMedians}

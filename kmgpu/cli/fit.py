@@ -6,7 +6,6 @@ import argparse
 from time import perf_counter
 from typing import Any
 
-from kmgpu.arrays import resolve
 from kmgpu.cli.options import (
     ESTIMATORS,
     add_data,
@@ -66,10 +65,9 @@ def _fit(args: argparse.Namespace) -> None:
         progress=show_progress(args),
     )
     weights = None if args.weights is None else read_weights(args.weights)
-    place = resolve(args.device, data)
     start = perf_counter()
     estimator.fit(data, sample_weight=weights)
-    print(table([fit_summary(estimator, place, perf_counter() - start)]))
+    print(table([fit_summary(estimator, perf_counter() - start)]))
     estimator.progress = False
     if args.out is not None:
         save_model(estimator, args.out)

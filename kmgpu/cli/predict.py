@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.arrays import resolve
 from kmgpu.cli.options import DEVICE_HELP, add_data, check_outputs, write_labels
 from kmgpu.data_io import read_data
+from kmgpu.devices import device_name, resolve
 from kmgpu.model_io import load_model
 from kmgpu.summary import predict_summary, table
 
@@ -30,13 +30,15 @@ def add(commands: Any) -> None:
 
 def _predict(args: argparse.Namespace) -> None:
     check_outputs({".npy": args.out}, (args.model, args.data))
-    model = load_model(args.model).set_params(device=args.device)
+    model = load_model(args.model)
     data = read_data(args.data, args.array)
+    place = resolve(args.device, data)
+    model.set_params(device=device_name(place))
     start = perf_counter()
     labels = model.predict(data)
     seconds = perf_counter() - start
     if args.out is None:
         np.savetxt(sys.stdout, labels, fmt="%d")
         return
-    print(table([predict_summary(model, data, resolve(args.device, data), seconds)]))
+    print(table([predict_summary(model, data, place, seconds)]))
     write_labels(args.out, labels)

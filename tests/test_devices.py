@@ -1,0 +1,214 @@
+"""What `device` means on every kind of machine, and what ``kmgpu info`` says of it."""
+
+import re
+import sys
+import warnings
+from contextlib import suppress
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from kmgpu import KMeans, arrays, devices, gpus
+from kmgpu.info import info
+from tests import fake_cupy
+
+with suppress(ImportError), warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # its first import may warn
+    import torch  # noqa: F401
+
+X = np.arange(12.0).reshape(4, 3)
+GB = 10**9
+
+
+def home(backend):
+    return arrays.place_of(backend.asarray(X))
+
+
+def test_device_none_stays_and_cpu_goes_to_the_cpu(backend):
+    x = backend.asarray(X)
+    assert devices.resolve(None, x) == arrays.place_of(x)
+    on_cpu = devices.resolve("cpu", x)
+    assert not on_cpu.on_gpu
+    assert on_cpu.xp is (backend.xp if backend.name == "torch" else arrays.HOST.xp)
+    assert devices.resolve("cpu", sparse.csr_matrix(X)) == arrays.HOST
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", "", 0, ("cuda",)])
+def test_an_unknown_device_is_refused_by_name(backend, device):
+    with pytest.raises(ValueError, match=r"device=.* is not known; use None, 'cpu', 'cuda'"):
+        devices.resolve(device, backend.asarray(X))
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_without_cupy_cuda_names_the_extra_and_auto_stays(monkeypatch, device):
+    fake_cupy.remove(monkeypatch)
+    with pytest.raises(RuntimeError, match=r"pip install 'kmgpu\[cuda12\]'.*device='auto'"):
+        KMeans(2, device=device).fit(X)
+    model = KMeans(2, device="auto", random_state=0).fit(X)
+    assert isinstance(model.labels_, np.ndarray)
+    assert model.device_ == "cpu"
+    assert re.search(r"device='auto' +the CPU: CuPy cannot be imported .*kmgpu\[cuda12\]", info())
+
+
+def test_sparse_data_is_not_computed_on_a_gpu():
+    x = sparse.csr_matrix(X)
+    with pytest.raises(ValueError, match=r"sparse X is computed on the CPU; pass X.toarray\(\)"):
+        devices.resolve("cuda", x)
+    assert devices.resolve("auto", x) == arrays.HOST
+
+
+def test_without_a_driver(monkeypatch):
+    fake_cupy.install(monkeypatch, [], driver="cudaErrorInsufficientDriver: too old")
+    assert gpus.cupy_usable() == (
+        False,
+        "CuPy 99 finds no usable GPU or driver (cudaErrorInsufficientDriver: too old)",
+    )
+    assert devices.resolve("auto", X) == arrays.HOST
+    with pytest.raises(RuntimeError, match=r"'cuda' cannot be used: CuPy 99 finds no usable GPU"):
+        devices.resolve("cuda", X)
+    assert "device='auto'     the CPU: CuPy 99 finds no usable GPU or driver" in info()
+
+
+def test_without_a_gpu(monkeypatch):
+    fake_cupy.install(monkeypatch, [])
+    assert gpus.cupy_usable() == (False, "CuPy 99 finds no GPU")
+    assert devices.resolve("auto", X) == arrays.HOST
+    assert "device='auto'     the CPU: CuPy 99 finds no GPU" in info()
+
+
+def test_one_gpu(monkeypatch):
+    fake_cupy.install(monkeypatch, [8 * GB])
+    found = gpus.cupy_usable()
+    assert found == (True, "CuPy 99, 1 GPU(s): cuda:0 Fake, 8.0 of 16.0 GB free")
+    for device in ("auto", "cuda", "cuda:0"):
+        assert devices.device_name(devices.resolve(device, X)) == "cuda:0"
+    with pytest.raises(ValueError, match=r"device='cuda:1': there are 1 GPU\(s\), numbered from 0"):
+        devices.resolve("cuda:1", X)
+    told = "device='auto'     cuda:0; the CPU for data that need more than its 8.0 free GB"
+    assert told in info()
+
+
+def test_auto_with_too_little_memory_says_so_and_stays(monkeypatch):
+    fake_cupy.install(monkeypatch, [8 * GB])
+    fits = np.broadcast_to(np.float32(0), (60_000_000, 16))
+    assert devices.resolve("auto", fits).on_gpu
+    large = np.broadcast_to(np.float32(0), (70_000_000, 16))
+    with pytest.warns(RuntimeWarning, match=r"stays on the CPU: .* 8\.98 GB, cuda:0 has 8 GB free"):
+        assert devices.resolve("auto", large) == arrays.HOST
+    assert devices.resolve("cuda", large).on_gpu
+
+
+@pytest.mark.parametrize(
+    ("free", "taken"), [([2, 9, 4], "cuda:1"), ([5, 5], "cuda:0"), ([1, 2, 2], "cuda:1")]
+)
+def test_auto_takes_the_gpu_of_most_free_memory_the_first_of_equals(monkeypatch, free, taken):
+    fake_cupy.install(monkeypatch, [GB * amount for amount in free])
+    assert devices.device_name(devices.resolve("auto", X)) == taken
+    assert devices.device_name(devices.resolve("cuda", X)) == "cuda:0"
+    assert devices.device_name(devices.resolve("cuda:1", X)) == "cuda:1"
+    assert f"device='auto'     {taken}, which has most free memory" in info()
+
+
+def test_auto_passes_over_a_gpu_on_which_no_kernel_runs(monkeypatch):
+    full = MemoryError("===\nout of\n memory")
+    fake_cupy.install(monkeypatch, [9 * GB, 4 * GB], trouble={0: full})
+    found = gpus.cupy_usable()
+    assert found.yes
+    assert "cuda:0 cannot be used: out of memory; cuda:1 Fake" in found.why
+    assert devices.device_name(devices.resolve("auto", X)) == "cuda:1"
+    with pytest.raises(RuntimeError, match="'cuda:0' cannot be used: CuPy 99: out of memory"):
+        devices.resolve("cuda:0", X)
+    fake_cupy.install(monkeypatch, [9 * GB], trouble={0: full})
+    assert not gpus.cupy_usable().yes
+    assert devices.resolve("auto", X) == arrays.HOST
+    assert "device='auto'     the CPU: no GPU can be used" in info()
+
+
+def test_free_bytes_are_those_of_the_card_and_the_pool_within_its_limit(monkeypatch):
+    fake_cupy.install(monkeypatch, [8 * GB], pooled=GB)
+    place = gpus.cupy_place(0)
+    assert gpus.free_bytes(place) == 9 * GB
+    fake_cupy.install(monkeypatch, [8 * GB], pooled=GB, limit=4 * GB, used=3 * GB)
+    assert gpus.free_bytes(place) == GB
+    fake_cupy.install(monkeypatch, [8 * GB], limit=GB, used=2 * GB)
+    assert gpus.free_bytes(place) == 0
+
+
+def test_torch_says_what_it_found(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for usable in (gpus.torch_usable(), gpus.torch_cuda_usable()):
+        assert not usable.yes
+        assert "pip install torch" in usable.why
+    cuda = SimpleNamespace(is_available=lambda: False, device_count=lambda: 3)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(__version__="9", cuda=cuda))
+    assert "no usable GPU" in gpus.torch_cuda_usable().why
+    cuda.is_available = lambda: True
+    assert gpus.torch_cuda_usable() == (True, "PyTorch 9, 3 GPU(s)")
+    assert set(gpus.backends()) == {"numpy (cpu)", "cupy (cuda)", "torch (cpu)", "torch (cuda)"}
+
+
+def fake_torch_cuda(monkeypatch, free):
+    """PyTorch as it would be with GPUs, as far as a device is chosen."""
+    torch = pytest.importorskip("torch")
+    fake_cupy.remove(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device.index], 16 * GB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1)
+    return torch
+
+
+def test_torch_tensors_go_to_torchs_gpus_where_there_is_no_cupy(monkeypatch):
+    torch = fake_torch_cuda(monkeypatch, [GB, 2 * GB, 0])
+    x = torch.asarray(X)
+    place = devices.resolve("auto", x)
+    assert place.device == torch.device("cuda", 1)
+    assert gpus.free_bytes(place) == 2 * GB + 2
+    assert devices.resolve("cuda:2", x).device == torch.device("cuda", 2)
+    with pytest.raises(ValueError, match=r"there are 3 GPU\(s\)"):
+        devices.resolve("cuda:3", x)
+
+
+def test_torch_tensors_go_to_cupys_gpus_where_there_are_any(monkeypatch):
+    torch = pytest.importorskip("torch")
+    fake_cupy.install(monkeypatch, [GB])
+    for device in ("auto", "cuda"):
+        assert devices.resolve(device, torch.asarray(X)) == devices.resolve("cuda", X)
+
+
+def test_torch_without_a_gpu_is_told_so(backend, monkeypatch):
+    if backend.name != "torch" or gpus.torch_cuda_usable().yes:
+        pytest.skip("needs PyTorch without a GPU")
+    fake_cupy.remove(monkeypatch)
+    with pytest.raises(RuntimeError, match=r"PyTorch .* finds no usable GPU"):
+        devices.resolve("cuda", backend.asarray(X))
+    assert devices.resolve("auto", backend.asarray(X)) == home(backend)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "auto"])
+def test_host_data_computed_on_a_gpu_comes_back(backend, device):
+    if backend.name != "cupy":
+        pytest.skip("needs CuPy with a GPU")
+    place = devices.resolve(device, X)
+    assert place == home(backend)
+    assert place.on_gpu
+    model = KMeans(2, init=X[[0, 3]], device=device).fit(X)
+    assert model.device_ == "cuda:0"
+    assert isinstance(model.labels_, np.ndarray)
+    assert isinstance(model.cluster_centers_, np.ndarray)
+    assert isinstance(model.transform(X), np.ndarray)
+    np.testing.assert_array_equal(model.labels_, [0, 0, 1, 1])
+    with pytest.raises(ValueError, match=r"device='cuda:99': there are \d+ GPU"):
+        devices.resolve("cuda:99", X)
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_what_is_on_a_gpu_stays_on_that_one(backend, device):
+    if backend.name != "cupy":
+        pytest.skip("needs CuPy with a GPU")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert devices.resolve(device, backend.asarray(X)) == home(backend)
