@@ -11,7 +11,6 @@ import numpy as np
 
 from kmgpu.arrays import resolve
 from kmgpu.cli.options import (
-    ESTIMATORS,
     add_data,
     add_loss,
     add_running,
@@ -20,6 +19,7 @@ from kmgpu.cli.options import (
     write_labels,
 )
 from kmgpu.data_io import read_data, read_weights
+from kmgpu.estimators import ESTIMATORS
 from kmgpu.lloyd import EMPTY_CLUSTER
 from kmgpu.model_io import save_model
 from kmgpu.seeding import METHODS

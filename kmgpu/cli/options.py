@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kmgpu.base import AlternatingMinimizer
-from kmgpu.estimators import KMeans, KMedians
+from kmgpu.estimators import ESTIMATORS
 from kmgpu.files import check_writable, replacing
 
-ESTIMATORS: dict[str, type[AlternatingMinimizer]] = {"l2": KMeans, "l1": KMedians}
 DATA_HELP = "rows × features: .npy (memory-mapped), .npz, .csv or .parquet"
 DEVICE_HELP = "cpu, cuda, cuda:N, or auto: a GPU if one is usable (default: auto)"
 
