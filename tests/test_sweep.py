@@ -212,7 +212,7 @@ def test_it_is_a_small_table(x):
     assert columns["loss"] == [entry.loss for entry in table]
     assert pd.DataFrame(columns).shape == (3, 6)
     title, *rows, notes = repr(table).splitlines()
-    assert title.split() == "k loss iterations seconds simplified silhouette silhouette".split()
+    assert " ".join(title.split()) == "k loss iterations seconds simplified silhouette silhouette"
     assert [row.split()[:2] for row in rows] == [[str(e.k), f"{e.loss:.6g}"] for e in table]
     assert len({len(line) for line in (title, *rows)}) == 1
     assert notes.startswith("loss l2, squared units of the data; silhouette of 120 rows; ")
