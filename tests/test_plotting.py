@@ -112,6 +112,10 @@ def test_pictures_touch_no_global_state(photo, fits):
     assert "matplotlib.pyplot" not in sys.modules
 
 
+def test_a_notebook_shows_a_figure():
+    assert new_figure(1, 1)._repr_png_().startswith(b"\x89PNG")
+
+
 @pytest.fixture
 def small(monkeypatch):
     """The demo on every tenth row and column of its photograph."""

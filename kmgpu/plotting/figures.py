@@ -24,13 +24,17 @@ def require_matplotlib() -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, of that size in inches, that belongs to no window and no global state."""
+    """An empty figure, of that size in inches, that belongs to no window and no global state.
+
+    As the value of a notebook's cell it is shown.
+    """
     require_matplotlib()
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    from kmgpu.plotting.notebook import NotebookFigure
+
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    return Figure(figsize=(width, height), layout=layout)
+    return NotebookFigure(figsize=(width, height), layout=layout)
 
 
 def save_figure(figure: Figure, path: PathLike) -> None:
