@@ -14,7 +14,7 @@ from kmgpu.plotting import INSTALL_PLOT
 REQUIRED = ("numpy", "array-api-compat", "scikit-learn", "numba", "tqdm")
 OPTIONAL = {
     "matplotlib": f"for pictures; {INSTALL_PLOT}",
-    "pillow": f"for the demo's photograph; {INSTALL_PLOT}",
+    "pillow": f"for photographs; {INSTALL_PLOT}",
     "pyarrow": f"for .parquet; {INSTALL_PARQUET}",
 }
 
