@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from time import perf_counter
 from typing import Any
-
-import numpy as np
 
 from kmgpu.arrays import resolve
 from kmgpu.cli.options import (
     add_data,
+    add_init,
     add_loss,
     add_running,
     check_outputs,
+    initialisation,
     show_progress,
     write_labels,
 )
@@ -22,7 +21,6 @@ from kmgpu.data_io import read_data, read_weights
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.lloyd import EMPTY_CLUSTER
 from kmgpu.model_io import save_model
-from kmgpu.seeding import METHODS
 from kmgpu.summary import fit_summary, table
 
 
@@ -32,12 +30,7 @@ def add(commands: Any) -> None:
     add_data(fit)
     fit.add_argument("-k", "--n-clusters", metavar="K", type=int, required=True)
     add_loss(fit)
-    fit.add_argument(
-        "--init",
-        metavar="INIT",
-        default=METHODS[0],
-        help=f"{', '.join(METHODS)}, or a file of K centres (default: {METHODS[0]})",
-    )
+    add_init(fit)
     fit.add_argument(
         "--n-init", metavar="N", type=_n_init, default="auto", help="restarts (default: auto)"
     )
@@ -63,7 +56,7 @@ def _fit(args: argparse.Namespace) -> None:
     data = read_data(args.data, args.array)
     estimator = ESTIMATORS[args.loss](
         args.n_clusters,
-        init=_init(args.init),
+        init=initialisation(args.init),
         n_init=args.n_init,
         max_iter=args.max_iter,
         tol=args.tol,
@@ -83,16 +76,6 @@ def _fit(args: argparse.Namespace) -> None:
         print(f"model written to {args.out}")
     if args.labels is not None:
         write_labels(args.labels, estimator.labels_)
-
-
-def _init(text: str) -> str | np.ndarray:
-    """The name of a method, or the centres in a file."""
-    if text in METHODS:
-        return text
-    if not Path(text).exists():
-        msg = f"--init {text} is neither one of {', '.join(METHODS)} nor a file of centres."
-        raise ValueError(msg)
-    return read_data(text)
 
 
 def _n_init(text: str) -> int | str:

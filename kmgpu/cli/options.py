@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kmgpu.data_io import read_data
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.files import check_writable, replacing
+from kmgpu.seeding import METHODS
 
 DATA_HELP = "rows × features: .npy (memory-mapped), .npz, .csv or .parquet"
 DEVICE_HELP = "cpu, cuda, cuda:N, or auto: a GPU if one is usable (default: auto)"
@@ -36,6 +38,26 @@ def add_loss(command: argparse.ArgumentParser) -> None:
         default="l2",
         help="l2: k-means (default); l1: k-medians",
     )
+
+
+def add_init(command: argparse.ArgumentParser) -> None:
+    """``--init``."""
+    command.add_argument(
+        "--init",
+        metavar="INIT",
+        default=METHODS[0],
+        help=f"{', '.join(METHODS)}, or a file of K centres (default: {METHODS[0]})",
+    )
+
+
+def initialisation(text: str) -> str | np.ndarray:
+    """What ``--init`` names: a method, or the centres in a file."""
+    if text in METHODS:
+        return text
+    if not Path(text).exists():
+        msg = f"--init {text} is neither one of {', '.join(METHODS)} nor a file of centres."
+        raise ValueError(msg)
+    return read_data(text)
 
 
 def check_outputs(outputs: dict[str, str | None], inputs: Sequence[str | None]) -> None:

@@ -12,3 +12,5 @@ from kmgpu.plotting.photo import colours_of as colours_of
 from kmgpu.plotting.photo import demo_figure as demo_figure
 from kmgpu.plotting.photo import draw_palette as draw_palette
 from kmgpu.plotting.photo import quantised as quantised
+from kmgpu.plotting.steps import animate as animate
+from kmgpu.plotting.steps import plot_steps as plot_steps

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.arrays import Array, asarray, place_of, take_rows, to_host
+from kmgpu.arrays import Array, asarray, namespace, place_of, take_rows, to_host
 from kmgpu.validation import check_data
 
 MAX_DRAWN = 5_000
@@ -67,7 +67,8 @@ def drawn_rows(x: Any, most: int = MAX_DRAWN) -> Drawn:
 
 def taken(values: Array, drawn: Drawn) -> np.ndarray:
     """The values, one for each row of the data set, of the rows that are drawn; on the host."""
-    return to_host(values)[drawn.rows]
+    at = asarray(drawn.rows, place_of(values))
+    return to_host(namespace(values).take(values, at, axis=0))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,197 @@
+"""The story as a matplotlib animation. Imported only when one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from matplotlib.animation import FFMpegWriter, FuncAnimation
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from kmgpu.files import PathLike, check_writable, replacing
+from kmgpu.plotting.figures import ASSIGN_COLOUR, REFIT_COLOUR, new_figure
+from kmgpu.plotting.page import page
+from kmgpu.plotting.panel import LARGE, draw_frame, story_view
+from kmgpu.plotting.story import Story
+
+WIDTH, HEIGHT, LEFT_SHARE = 10.0, 5.7, 0.56
+DPI = 110
+MILLISECONDS, AT_THE_END = 1000, 3000
+FORMATS = (".html", ".gif", ".mp4")
+KINDS = {"assign": ("o", ASSIGN_COLOUR, "assignment"), "refit": ("s", REFIT_COLOUR, "refitting")}
+
+
+class StepsAnimation(FuncAnimation):
+    """One frame a second of a story, the points on the left, the loss on the right."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self._figure = new_figure(WIDTH, HEIGHT)
+        self._figure.set_dpi(DPI)
+        self._canvas = FigureCanvasAgg(self._figure)
+        left, right = self._figure.subfigures(1, 2, width_ratios=(LEFT_SHARE, 1 - LEFT_SHARE))
+        self._points, self._losses = left.subplots(), right.subplots()
+        self._caption = left.supxlabel(fill(story.caption, 80), fontsize=8.5)
+        self._view = story_view(story)
+        self._set_up_losses()
+        super().__init__(
+            self._figure,
+            self._show,
+            frames=len(story.frames),
+            init_func=lambda: None,
+            interval=MILLISECONDS,
+            repeat=False,
+        )
+
+    def save(self, filename: Any, writer: Any = None, *rest: Any, **options: Any) -> None:
+        """Write the animation: .html, .gif, or .mp4 where ffmpeg is installed.
+
+        Parameters
+        ----------
+        filename : str or path-like
+            The ending chooses the format; the file appears whole or not at all.
+        writer, *rest, **options
+            Given a writer, everything is as in `matplotlib.animation.Animation.save`.
+
+        Raises
+        ------
+        ValueError
+            For another ending.
+        RuntimeError
+            For .mp4 without ffmpeg.
+        """
+        if writer is not None:
+            with self._arranged(titled=True):
+                super().save(filename, writer, *rest, **options)
+            return
+        suffix = Path(filename).suffix.lower()
+        check_format(suffix, filename)
+        check_writable(filename)
+        encode = {".html": lambda: self.to_html().encode(), ".gif": self._gif, ".mp4": self._mp4}
+        content = encode[suffix]()
+        with replacing(filename) as file:
+            file.write(content)
+
+    def to_html(self) -> str:
+        """A page of its own that needs no network: a player with keys, step names and losses."""
+        with self._arranged(titled=False):  # the page itself says what the titles say
+            pngs = [_encoded(picture, "png") for picture in self._pictures()]
+        points, losses = (share * WIDTH / HEIGHT for share in (LEFT_SHARE, 1 - LEFT_SHARE))
+        return page(_player(len(pngs)), pngs, self.story, points, losses)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own."""
+        return (
+            f'<iframe srcdoc="{escape(self.to_html())}" title="{self.story.name}, step by step" '
+            f'style="width: 100%; height: 640px; border: 0"></iframe>'
+        )
+
+    def _gif(self) -> bytes:
+        with self._arranged(titled=True):
+            first, *others = self._pictures()
+        durations = [MILLISECONDS] * len(others) + [AT_THE_END]
+        return _encoded(
+            first, "gif", save_all=True, append_images=others, duration=durations, loop=0
+        )
+
+    def _mp4(self) -> bytes:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "steps.mp4")
+            self.save(path, FFMpegWriter(fps=1000 // MILLISECONDS), dpi=DPI)
+            return path.read_bytes()
+
+    def _pictures(self) -> Iterator[Image.Image]:
+        """Every frame in 256 colours; drawn once, where ``savefig`` draws twice."""
+        for number in range(len(self.story.frames)):
+            self._show(number)
+            self._canvas.draw()
+            picture = Image.fromarray(np.asarray(self._canvas.buffer_rgba())[..., :3])
+            yield picture.quantize(256, dither=Image.Dither.NONE)
+
+    @contextmanager
+    def _arranged(self, *, titled: bool) -> Iterator[None]:
+        """Laid out once: what fits the last frame fits all, and each is drawn faster."""
+        words = (self._points.title, self._losses.title, self._caption)
+        engine = self._figure.get_layout_engine()
+        self._show(len(self.story.frames) - 1)
+        for word in words:
+            word.set_visible(titled)
+        engine.execute(self._figure)
+        self._figure.set_layout_engine("none")
+        try:
+            yield
+        finally:
+            for word in words:
+                word.set_visible(True)
+            self._figure.set_layout_engine(engine)
+
+    def _set_up_losses(self) -> None:
+        axes, history = self._losses, self.story.history
+        values = [entry.loss for entry in history]
+        low, high = min(values), max(values)
+        room = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
+        axes.set_xlim(0.5, max(2, len(values)) + 0.5)
+        axes.set_ylim(low - room, high + room)
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        axes.set_xlabel("half-step")
+        axes.set_ylabel(f"loss L(µ), {self.story.loss.units}")
+        axes.grid(alpha=0.3)
+        (self._line,) = axes.plot([], [], color="0.6", linewidth=1, zorder=1)
+        self._marks = {
+            kind: axes.plot([], [], marker, color=colour, markersize=5, label=name, zorder=2)[0]
+            for kind, (marker, colour, name) in KINDS.items()
+        }
+        (self._here,) = axes.plot([], [], "o", markersize=13, mfc="none", mec="black", zorder=3)
+        axes.legend(title="after", frameon=False, loc="upper right")
+        axes.set_box_aspect(1)
+
+    def _show(self, number: int) -> None:
+        """Draw the frame of that number."""
+        frame = self.story.frames[number]
+        self._points.clear()
+        draw_frame(self._points, self.story, frame, self._view, LARGE)
+        self._points.set_title(f"{frame.title}\n{frame.note}", fontsize=11)
+        self._show_losses(frame.n_done)
+        said = "" if frame.loss is None else f"L(µ) = {frame.loss:.6g}"
+        self._losses.set_title(f"{said}\n", fontsize=11)
+
+    def _show_losses(self, n_done: int) -> None:
+        history = self.story.history[:n_done]
+        at, values = np.arange(1, n_done + 1), np.array([entry.loss for entry in history])
+        self._line.set_data(at, values)
+        for kind, marks in self._marks.items():
+            of_kind = np.array([entry.kind == kind for entry in history], np.bool_)
+            marks.set_data(at[of_kind], values[of_kind])
+        self._here.set_data(at[-1:], values[-1:])
+
+
+def check_format(suffix: str, filename: PathLike) -> None:
+    """Raise for an animation that cannot be written here: another format, or no ffmpeg."""
+    if suffix not in FORMATS:
+        msg = f"{filename} cannot be written: its name must end in one of {', '.join(FORMATS)}."
+        raise ValueError(msg)
+    if suffix == ".mp4" and not FFMpegWriter.isAvailable():
+        msg = f"{filename}: writing .mp4 needs ffmpeg; install it, or write .gif or .html."
+        raise RuntimeError(msg)
+
+
+def _player(n_frames: int) -> str:
+    """Matplotlib's own player, of frames that hold nothing yet."""
+    blank = FuncAnimation(Figure((0.1, 0.1)), lambda _: (), frames=n_frames, cache_frame_data=False)
+    return blank.to_jshtml(fps=1000 // MILLISECONDS, default_mode="once")
+
+
+def _encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    out = BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()

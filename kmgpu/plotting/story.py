@@ -1,0 +1,205 @@
+"""The algorithm as a lecture shows it: what there is to see after every half-step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kmgpu.arrays import Array, to_host
+from kmgpu.kernels import use
+from kmgpu.lloyd import HalfStep, lloyd
+from kmgpu.losses import Loss, get_loss
+from kmgpu.plotting.points import Drawn, Plane, drawn_rows, plane_of, taken
+from kmgpu.runs import HistoryEntry
+from kmgpu.seeding import initial_centers
+from kmgpu.summary import NAMES
+from kmgpu.validation import check_data, check_integer, check_n_clusters
+
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+ASSIGNED = {"l2": "zᵢ = argminⱼ ‖xᵢ − µⱼ‖₂²", "l1": "zᵢ = argminⱼ ‖xᵢ − µⱼ‖₁"}
+# below it compiling the kernels, some seconds, takes longer than the reference
+LEAST_WORK = 1 << 22
+REFITTED = {"l2": "mean", "l1": "coordinatewise median"}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of the story.
+
+    Attributes
+    ----------
+    kind : str
+        "data", "init", "assign" or "refit".
+    title, note : str
+        The name of the step, and what it did.
+    n_done : int
+        Half-steps so far: 0 for "data" and "init".
+    loss : float or None
+        After this half-step; None for "data" and "init".
+    centers, previous : numpy.ndarray of shape (n_clusters, n_features) or None
+        The centres, and for "refit" those that the points were assigned to.
+    labels, changed : numpy.ndarray of shape (n_drawn,) or None
+        The labels of the drawn points, and which have just changed; nobody's have at the first
+        assignment.
+    """
+
+    kind: str
+    title: str
+    note: str
+    n_done: int = 0
+    loss: float | None = None
+    centers: Array = None
+    previous: Array = None
+    labels: Array = None
+    changed: Array = None
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run of the loop, told in frames.
+
+    Attributes
+    ----------
+    loss : Loss
+    drawn : Drawn
+        The points that are shown.
+    plane : Plane
+        Where they lie.
+    frames : tuple of Frame
+        The data, the initialisation, the first half-steps and the last.
+    history : tuple of HistoryEntry
+        Every half-step, those without a frame among them.
+    """
+
+    loss: Loss
+    drawn: Drawn
+    plane: Plane
+    frames: tuple[Frame, ...]
+    history: tuple[HistoryEntry, ...]
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.loss.name]
+
+    @property
+    def caption(self) -> str:
+        """What is drawn, in a sentence."""
+        said = [self.drawn.caption, self.plane.caption]
+        return f"{self.name} on {'; '.join(filter(None, said))}."
+
+
+def tell(
+    X: Any,
+    n_clusters: int | None,
+    *,
+    init: Any,
+    loss: str | Loss,
+    random_state: int | None,
+    max_iter: int,
+    most: int,
+) -> Story:
+    """Run the loop and keep the data, the initialisation, `most` half-steps and the last.
+
+    The other parameters are those of `kmgpu.plotting.plot_steps`.
+    """
+    check_integer("max_iter", max_iter, 1)
+    if random_state is not None:
+        check_integer("random_state", random_state, 0)
+    loss, x = get_loss(loss), check_data(X)
+    n_clusters = _n_clusters(n_clusters, init, x)
+    small = x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
+    with use("reference" if small else "auto"):
+        rng = np.random.default_rng(random_state)
+        centers = initial_centers(x, init, n_clusters, loss, None, rng)
+        loop = lloyd(x, centers, loss, max_iter=max_iter)
+    drawn = drawn_rows(x)
+    plane = plane_of(drawn.points)
+    opening = [
+        Frame("data", "The data", drawn.caption),
+        Frame("init", f"Initialisation: {_names(n_clusters)}", "", centers=to_host(centers)),
+    ]
+    history: list[HistoryEntry] = []
+    kept: list[Frame] = []
+    before = opening[-1]
+    for step in _observed(loop, history):
+        n_shown = kept[-1].n_done if kept else 0
+        before = _frame(step, before, loss, drawn, n_shown, len(history))
+        if len(kept) < most or step.stop is not None:
+            kept.append(before)
+    return Story(loss, drawn, plane, (*opening, *kept), tuple(history))
+
+
+def _n_clusters(n_clusters: int | None, init: Any, x: Array) -> int:
+    if n_clusters is None:
+        if isinstance(init, str) or callable(init):
+            msg = f"n_clusters=None and init={init!r}: give n_clusters, or the initial centres."
+            raise ValueError(msg)
+        n_clusters = len(init)
+    check_integer("n_clusters", n_clusters, 1)
+    check_n_clusters(n_clusters, x.shape[0])
+    return n_clusters
+
+
+def _observed(loop: Iterator[HalfStep], history: list[HistoryEntry]) -> Iterator[HalfStep]:
+    """The half-steps that have a loss, recorded in `history`."""
+    for step in loop:
+        if step.loss is not None:
+            numbers = (step.shift, step.n_changed, step.n_relocated)
+            history.append(HistoryEntry(step.kind, step.iteration, step.loss, *numbers))
+            yield step
+
+
+def _frame(
+    step: HalfStep, before: Frame, loss: Loss, drawn: Drawn, n_shown: int, n_done: int
+) -> Frame:
+    labels = taken(step.labels, drawn)
+    first = before.labels is None
+    return Frame(
+        kind=step.kind,
+        title=_title(step, loss),
+        note=_note(step, before, n_done - n_shown - 1),
+        n_done=n_done,
+        loss=step.loss,
+        centers=to_host(step.centers).astype(np.float64),
+        previous=before.centers if step.kind == "refit" else None,
+        labels=labels,
+        changed=np.zeros(len(labels), np.bool_) if first else labels != before.labels,
+    )
+
+
+def _title(step: HalfStep, loss: Loss) -> str:
+    if step.stop == "max_iter":
+        return f"Stopped after {step.iteration} iteration{'' if step.iteration == 1 else 's'}"
+    if step.stop is not None:
+        return "Converged"
+    if step.kind == "assign":
+        return f"Assignment step {step.iteration}: {ASSIGNED[loss.name]}"
+    return f"Refitting step {step.iteration}: µⱼ = {REFITTED[loss.name]} of its points"
+
+
+def _note(step: HalfStep, before: Frame, n_left_out: int) -> str:
+    if step.kind == "refit":
+        moved = (to_host(step.centers) != before.centers).any(axis=1)
+        said = f"{np.count_nonzero(moved)} of {_count(len(moved), 'centre')} moved"
+        if step.n_relocated:
+            said += f", {_count(step.n_relocated, 'empty cluster')} refilled"
+    elif before.labels is None:
+        said = "each point takes the nearest centre"
+    elif step.n_changed:
+        said = f"{_count(step.n_changed, 'point')} changed cluster"
+    else:
+        said = "no point changes cluster"
+    return f"{said} ({_count(n_left_out, 'half-step')} left out)" if n_left_out else said
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _names(k: int) -> str:
+    """µ₁, …, µ_k."""
+    names = [f"µ{number}".translate(SUBSCRIPTS) for number in range(1, k + 1)]
+    return ", ".join(names if k <= 3 else [names[0], "…", names[-1]])
