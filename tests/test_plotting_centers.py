@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
 import pytest
 
 from kmgpu.losses import LOSSES
-from kmgpu.plotting import plot_elbow, plot_loss_curve, plot_mean_vs_median
+from kmgpu.plotting import (
+    animate_mean_vs_median,
+    plot_elbow,
+    plot_loss_curve,
+    plot_mean_vs_median,
+)
 from kmgpu.sweep import Sweep, SweepEntry
 from tests import oracles
 
@@ -315,6 +321,65 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
         lambda: plot_loss_curve([1.0, 2]),
         lambda: plot_mean_vs_median([1.0, 2, 3]),
         lambda: plot_elbow(table([3.0, 1, 0])),
+        lambda: animate_mean_vs_median([1.0, 2, 3]),
     ):
         with pytest.raises(ImportError, match=r"needs matplotlib.*pip install 'kmgpu\[plot\]'"):
             draw()
+
+
+@pytest.fixture
+def moving():
+    return animate_mean_vs_median([1.0, 2, 3, 4, 100], n_frames=5)
+
+
+def test_as_the_outlier_moves_the_mean_follows_and_the_median_stays(moving):
+    figure = moving._figure
+    strip, below = figure.axes
+    seen = []
+    for at in range(5):
+        moving._show(at)
+        outlier = points_at(strip, "the outlier").get_offsets()[0, 0]
+        assert outlier == pytest.approx(4 + 24 * at)
+        x = np.array([1, 2, 3, 4, outlier])
+        mean, median = (brute_center(x, None, loss) for loss in ("l2", "l1"))
+        assert points_at(strip, "mean").get_offsets()[0, 0] == pytest.approx(mean, rel=1e-12)
+        assert points_at(strip, "median").get_offsets()[0, 0] == median
+        assert strip.get_title().endswith(f"\nmean {mean:.4g}, median {median:.4g}")
+        seen.append((outlier, mean, median))
+        expected = np.transpose(seen)
+        for line, row in zip(below.lines, (1, 2), strict=True):
+            np.testing.assert_allclose(line.get_data(), expected[[0, row]])
+        assert_nothing_overlaps(figure)
+    assert seen[0][1] < seen[-1][1]
+    assert {median for _, _, median in seen} == {3.0}
+    moving._draw_was_started = True  # matplotlib warns of animations that nobody watched
+
+
+def test_a_notebook_shows_the_animation_as_a_player_without_a_network(moving):
+    shown = moving._repr_html_()
+    assert shown.startswith("<iframe srcdoc=")
+    page = moving.to_html()
+    assert page.count("data:image/png;base64,") == 5
+    assert not re.search(r"(src|href)=.https?:|<link rel=.stylesheet", page)
+    assert 'type="range"' in page
+    assert "fa-play" in page
+
+
+def test_an_animation_is_saved_by_its_ending(moving, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    moving.save(tmp_path / "a.gif")
+    with image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 5
+        first = np.asarray(film.convert("RGB")).copy()
+        film.seek(4)
+        assert (first != np.asarray(film.convert("RGB"))).any()
+    moving.save(tmp_path / "a.html")
+    assert (tmp_path / "a.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    with pytest.raises(ValueError, match="must end in one of"):
+        moving.save(tmp_path / "a.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.html"]
+
+
+def test_one_frame_is_no_animation():
+    with pytest.raises(ValueError, match="n_frames=1 must be at least 2"):
+        animate_mean_vs_median([1.0, 2, 9], n_frames=1)

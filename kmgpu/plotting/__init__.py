@@ -7,6 +7,7 @@ from kmgpu.plotting.figures import require_matplotlib as require_matplotlib
 from kmgpu.plotting.figures import save_figure as save_figure
 from kmgpu.plotting.history import draw_history as draw_history
 from kmgpu.plotting.loss_curve import plot_loss_curve as plot_loss_curve
+from kmgpu.plotting.mean_median import animate_mean_vs_median as animate_mean_vs_median
 from kmgpu.plotting.mean_median import plot_mean_vs_median as plot_mean_vs_median
 from kmgpu.plotting.photo import colours_of as colours_of
 from kmgpu.plotting.photo import demo_figure as demo_figure

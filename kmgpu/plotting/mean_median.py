@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kmgpu.losses import LOSSES
-from kmgpu.plotting.figures import Axes, Figure, new_figure
+from kmgpu.plotting.figures import Axes, Figure, new_figure, require_matplotlib
 from kmgpu.plotting.one_dimension import LOOKS, POINTS, best_center, points_on_a_line
+from kmgpu.validation import check_integer
+
+if TYPE_CHECKING:
+    from kmgpu.plotting.moving import JourneyAnimation
 
 LEAST_POINTS = 3
 N_STRIPS = 4
@@ -97,6 +101,37 @@ def plot_mean_vs_median(x: Any, *, sample_weight: Any = None) -> Figure:
     strips[0].set_title("The mean follows the outlier, the median stays")
     add_legend(figure, strips[0])
     return figure
+
+
+def animate_mean_vs_median(
+    x: Any, *, sample_weight: Any = None, n_frames: int = 24
+) -> JourneyAnimation:
+    """The same as a moving picture. A notebook shows it as a player.
+
+    Parameters
+    ----------
+    x, sample_weight
+        As in `plot_mean_vs_median`.
+    n_frames : int, default=24
+        At least 2; ten are shown a second.
+
+    Returns
+    -------
+    matplotlib.animation.FuncAnimation
+        With ``save(filename)``, which chooses the writer by the name, and ``to_html()``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad input; the message names the argument, the value and the remedy.
+    ImportError
+        Without matplotlib; the message says what to install.
+    """
+    require_matplotlib()
+    from kmgpu.plotting.moving import JourneyAnimation
+
+    check_integer("n_frames", n_frames, 2)
+    return JourneyAnimation(journey(x, sample_weight, n_frames))
 
 
 def draw_strip(axes: Axes, path: Journey, at: int) -> None:
