@@ -15,7 +15,6 @@ import numpy as np
 from matplotlib.animation import FFMpegWriter, FuncAnimation
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from kmgpu.files import PathLike, check_writable, replacing
@@ -42,6 +41,7 @@ class StepsAnimation(FuncAnimation):
         left, right = self._figure.subfigures(1, 2, width_ratios=(LEFT_SHARE, 1 - LEFT_SHARE))
         self._points, self._losses = left.subplots(), right.subplots()
         self._caption = left.supxlabel(fill(story.caption, 80), fontsize=8.5)
+        self._titled = True
         self._view = story_view(story)
         self._set_up_losses()
         super().__init__(
@@ -121,18 +121,17 @@ class StepsAnimation(FuncAnimation):
     @contextmanager
     def _arranged(self, *, titled: bool) -> Iterator[None]:
         """Laid out once: what fits the last frame fits all, and each is drawn faster."""
-        words = (self._points.title, self._losses.title, self._caption)
         engine = self._figure.get_layout_engine()
+        self._titled = titled
+        self._caption.set_visible(titled)
         self._show(len(self.story.frames) - 1)
-        for word in words:
-            word.set_visible(titled)
         engine.execute(self._figure)
         self._figure.set_layout_engine("none")
         try:
             yield
         finally:
-            for word in words:
-                word.set_visible(True)
+            self._titled = True
+            self._caption.set_visible(True)
             self._figure.set_layout_engine(engine)
 
     def _set_up_losses(self) -> None:
@@ -142,7 +141,7 @@ class StepsAnimation(FuncAnimation):
         room = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
         axes.set_xlim(0.5, max(2, len(values)) + 0.5)
         axes.set_ylim(low - room, high + room)
-        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("half-step")
         axes.set_ylabel(f"loss L(µ), {self.story.loss.units}")
         axes.grid(alpha=0.3)
@@ -153,17 +152,16 @@ class StepsAnimation(FuncAnimation):
         }
         (self._here,) = axes.plot([], [], "o", markersize=13, mfc="none", mec="black", zorder=3)
         axes.legend(title="after", frameon=False, loc="upper right")
-        axes.set_box_aspect(1)
 
     def _show(self, number: int) -> None:
         """Draw the frame of that number."""
         frame = self.story.frames[number]
         self._points.clear()
         draw_frame(self._points, self.story, frame, self._view, LARGE)
-        self._points.set_title(f"{frame.title}\n{frame.note}", fontsize=11)
         self._show_losses(frame.n_done)
-        said = "" if frame.loss is None else f"L(µ) = {frame.loss:.6g}"
-        self._losses.set_title(f"{said}\n", fontsize=11)
+        said = "" if frame.loss is None else f"L(µ) = {frame.loss:.6g}\n"
+        self._points.set_title(f"{frame.title}\n{frame.note}" if self._titled else "", fontsize=11)
+        self._losses.set_title(said if self._titled else "", fontsize=11)
 
     def _show_losses(self, n_done: int) -> None:
         history = self.story.history[:n_done]

@@ -16,6 +16,8 @@ from kmgpu.plotting.story import Frame, Story
 MARGIN = 0.06
 LINES, POINTS, RINGED, ARROWS, CENTERS = 2, 3, 4, 5, 6
 INK = "#222222"
+# areas of markers whose middle is narrow
+ROOM_FOR_A_NUMBER = {"^": 1.4, "v": 1.4, "P": 1.7, "X": 1.7}
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Scale:
     point : float
         Diameter of a point of the data, where there are few.
     line : float
-        Width of rings, arrows and median lines.
+        Width of arrows and median lines.
     pixels : int
         Along each side of the background.
     """
@@ -90,7 +92,6 @@ def prepare(axes: Axes, plane: Plane, view: View) -> None:
     axes.set_ylabel(plane.labels[1])
     if plane.n_features == 1:
         axes.set_yticks([])
-        axes.set_box_aspect(1)
     else:
         axes.set_aspect("equal", adjustable="box")
 
@@ -103,12 +104,13 @@ def draw_points(
     scale: Scale,
 ) -> None:
     """Points in the looks of their clusters, those that changed larger and ringed; grey before."""
-    size = (scale.point * np.clip(300 / len(points), 0.09, 1) ** 0.3) ** 2
-    thin = {"linewidths": 0.3, "edgecolors": INK, "zorder": POINTS}
+    diameter = scale.point * np.clip(300 / len(points), 0.09, 1) ** 0.3
+    size = diameter**2
+    thin = {"linewidths": 0.06 * diameter, "edgecolors": INK, "zorder": POINTS}
     if labels is None:
         axes.scatter(*points.T, s=size, c=NO_CLUSTER, marker="o", **(thin | {"linewidths": 0}))
         return
-    ring = {"linewidths": scale.line, "edgecolors": "black", "zorder": RINGED}
+    ring = {"linewidths": 0.25 * diameter, "edgecolors": "black", "zorder": RINGED}
     for cluster in np.unique(labels):
         colour, marker = look(cluster)
         for these, style, factor in (
@@ -124,12 +126,12 @@ def draw_centers(axes: Axes, at: np.ndarray, scale: Scale) -> None:
     from matplotlib.patheffects import Normal, withStroke
 
     halo = [withStroke(linewidth=4.5, foreground="white"), Normal()]
-    legible = [withStroke(linewidth=2, foreground="white")]
+    legible = [withStroke(linewidth=1.6, foreground="white")]
     for cluster, place in enumerate(at):
         colour, marker = look(cluster)
         axes.scatter(
             *place,
-            s=scale.center**2,
+            s=scale.center**2 * ROOM_FOR_A_NUMBER.get(marker, 1),
             c=colour,
             marker=marker,
             edgecolors="black",

@@ -88,10 +88,11 @@ def _grid(story: Story) -> Figure:
         draw_frame(axes, story, frame, view, SMALL)
         title = frame.title.replace(": ", "\n")
         axes.set_title(f"{title}\n{frame.note}", fontsize=8.5)
+    _draw_loss(panels[len(frames)], story)
+    for axes in panels:
         axes.tick_params(labelsize=7)
         axes.xaxis.label.set_fontsize(8)
         axes.yaxis.label.set_fontsize(8)
-    _draw_loss(panels[len(frames)], story)
     for axes in panels[len(frames) + 1 :]:
         axes.set_axis_off()
     return figure
@@ -99,8 +100,8 @@ def _grid(story: Story) -> Figure:
 
 def _draw_loss(axes: Axes, story: Story) -> None:
     draw_history(axes, story.history, story.loss.units)
+    axes.legend(title="after", title_fontsize=7.5, fontsize=7.5, frameon=False)
     axes.set_title(f"The loss: L(µ) = {story.history[-1].loss:.6g} at the end", fontsize=8.5)
-    axes.set_box_aspect(1)
 
 
 def animate(
