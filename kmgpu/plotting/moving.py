@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from html import escape
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
+from PIL import Image
 
 from kmgpu.files import check_writable, replacing
 from kmgpu.plotting.animation import check_format
@@ -90,6 +93,7 @@ class JourneyAnimation(FuncAnimation):
     def to_html(self) -> str:
         """A page of its own that needs no network, with matplotlib's player."""
         player = re.sub(r"<link[^>]*>", "", self.to_jshtml(fps=FPS))
+        player = re.sub(r'data:image/png;base64,([^"]*)', _in_fewer_bytes, player)
         style = (files("kmgpu.plotting") / "player.css").read_text(encoding="utf-8")
         return PAGE.format(title=TITLE, style=style, player=player)
 
@@ -115,3 +119,12 @@ class JourneyAnimation(FuncAnimation):
         draw_centers(self._centers, self.path, [at])
         mean, median = (self.path.centers[name][at] for name in ("l2", "l1"))
         self._strip.set_title(f"{TITLE}\nmean {mean:.4g}, median {median:.4g}", fontsize="medium")
+
+
+def _in_fewer_bytes(frame: re.Match[str]) -> str:
+    """An embedded PNG in 256 colours: a quarter of the bytes."""
+    out = BytesIO()
+    with Image.open(BytesIO(b64decode(frame[1].replace("\\\n", "")))) as picture:
+        few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(out, "png")
+    return f"data:image/png;base64,{b64encode(out.getvalue()).decode()}"
