@@ -31,7 +31,7 @@ def _outlier() -> np.ndarray:
     from sklearn.datasets import make_blobs
 
     points = make_blobs(60, centers=[[0, 0], [6, 1]], cluster_std=1, random_state=SEED)[0]
-    return np.concatenate([points, [[30.0, 14.0]]])
+    return np.concatenate([points, [[18.0, 9.0]]])
 
 
 def _line() -> np.ndarray:

@@ -1,11 +1,19 @@
 """The test harness itself: what --backend promises, and how narrow the strict arrays are."""
 
 import operator
+import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from tests.gpuless.kernel_build import COMPILER
+
+# the environment before pytest may have started itself anew for cupy-on-cpu
+PREPARED = ("GPULESS_RUNTIME", "GPULESS_OBJECTS", "LD_LIBRARY_PATH", "PYTHONPATH")
+UNPREPARED = {name: value for name, value in os.environ.items() if name not in PREPARED}
 
 WITHOUT_CUPY = """
 import sys
@@ -15,15 +23,23 @@ sys.exit(pytest.main(["--collect-only", "-q", "-q", "tests/test_losses.py", *sys
 """
 
 
-def pytest_without_cupy(request, *arguments):
+COLLECT = ["-m", "pytest", "--collect-only", "-q", "tests/test_losses.py"]
+
+
+def python(request, *arguments, **settings):
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT_CUPY, *arguments],
+        [sys.executable, *arguments],
         cwd=request.config.rootpath,
+        env=UNPREPARED | settings,
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
+
+
+def pytest_without_cupy(request, *arguments):
+    return python(request, "-c", WITHOUT_CUPY, *arguments)
 
 
 def test_a_backend_asked_for_by_name_never_skips(request):
@@ -39,6 +55,53 @@ def test_otherwise_it_is_skipped_with_its_reason_in_the_header(request):
     assert "backend cupy: SKIPPED, CuPy cannot be imported" in run.stdout
     assert "backend numpy: NumPy" in run.stdout
     assert "backend strict: array-api-strict" in run.stdout
+
+
+def test_cupy_and_cupy_on_the_cpu_exclude_each_other(request):
+    run = python(request, *COLLECT, "--backend", "cupy", "--backend", "cupy-on-cpu")
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "are one library" in run.stderr
+
+
+def test_cupy_on_the_cpu_says_when_there_is_no_compiler(request):
+    run = python(request, *COLLECT, "--backend", "cupy-on-cpu", GPULESS_CXX="no-such-compiler")
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--backend cupy-on-cpu cannot be used: no-such-compiler is not on PATH" in run.stderr
+    assert "apt-get install g++" in run.stderr
+
+
+@pytest.mark.skipif(not shutil.which(COMPILER), reason="the compiler is asked for first")
+def test_cupy_on_the_cpu_says_when_the_wheel_cannot_be_had(request, tmp_path):
+    nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
+    run = python(
+        request, *COLLECT, "--backend", "cupy-on-cpu", GPULESS_CACHE=str(tmp_path), **nowhere
+    )
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--backend cupy-on-cpu cannot be used: fetching cupy-rocm-7-0" in run.stderr
+    assert "No matching distribution" in run.stderr
+    assert "PIP_FIND_LINKS" in run.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_pytest_starts_itself_anew_for_cupy_on_the_cpu(request, backend, counted, tmp_path):
+    (tmp_path / "test_it.py").write_text(STARTED_ANEW)
+    where = ["--rootdir", request.config.rootpath, "-p", "conftest", tmp_path]
+    run = python(request, "-m", "pytest", "--backend", "cupy-on-cpu", "-q", *where)
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
+    assert "1 failed, 1 passed" in run.stdout
+    assert "fetching" not in run.stderr
+
+
+STARTED_ANEW = """
+import sys
+
+def test_cupy(backend, counted):
+    import cupy
+    print(cupy.ones(3).sum(), file=sys.stderr)
+
+def test_fails():
+    assert False
+"""
 
 
 def test_strict_arrays_are_as_narrow_as_cupys(backend):

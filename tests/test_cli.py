@@ -175,7 +175,6 @@ def test_every_format_gives_the_same_labels(folder, name):
         ("predict m.npz x.npy --out nowhere/z.npy", "nowhere/z.npy cannot be written"),
         ("demo --out picture.jpg", "picture.jpg cannot be written: its name must end in .png"),
         ("", "arguments are required: COMMAND (see kmgpu --help)"),
-        ("animate x.npy", "invalid choice: 'animate'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, command, said):

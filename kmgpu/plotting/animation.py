@@ -53,6 +53,9 @@ class StepsAnimation(FuncAnimation):
             repeat=False,
         )
 
+    def __del__(self) -> None:
+        """Nothing: matplotlib warns of an animation no window has shown, but a page is none."""
+
     def save(self, filename: Any, writer: Any = None, *rest: Any, **options: Any) -> None:
         """Write the animation: .html, .gif, or .mp4 where ffmpeg is installed.
 

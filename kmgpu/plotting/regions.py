@@ -50,5 +50,10 @@ def draw_regions(axes: Axes, centers: np.ndarray, loss: Loss, view: View, pixels
     border[1:] |= labels[1:] != labels[:-1]
     picture[border] = BORDER
     axes.imshow(
-        picture, extent=view, origin="lower", aspect="auto", interpolation="nearest", zorder=0
+        picture,
+        extent=view,
+        origin="lower",
+        aspect=axes.get_aspect(),  # left out, it would be changed
+        interpolation="nearest",
+        zorder=0,
     )

@@ -87,7 +87,8 @@ def _grid(story: Story) -> Figure:
     for axes, frame in zip(panels, frames, strict=False):
         draw_frame(axes, story, frame, view, SMALL)
         title = frame.title.replace(": ", "\n")
-        axes.set_title(f"{title}\n{frame.note}", fontsize=8.5)
+        note = frame.note.replace(" (", "\n(")
+        axes.set_title(f"{title}\n{note}", fontsize=8.5)
     _draw_loss(panels[len(frames)], story)
     for axes in panels:
         axes.tick_params(labelsize=7)

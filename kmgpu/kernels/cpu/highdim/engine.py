@@ -2,15 +2,16 @@
 
 import numpy as np
 
-from kmgpu.kernels.cpu.highdim import kernels, pruning, sketch
+from kmgpu.kernels.cpu.highdim import dense, pruning, stored
 from kmgpu.kernels.cpu.highdim.policy import Policy, lowest_copies
+from kmgpu.kernels.cpu.highdim.records import Targets
 from kmgpu.kernels.cpu.highdim.sums import ClusterSums
 from kmgpu.threads import Workers, single_threaded_blas
 
 _LEAST_BUDGET = 256 << 20
-_SCORES = 1 << 17  # elements of a block of scores: they stay in the second-level cache
-_SKETCH_FROM = 4.0  # distances a row that make a sketch worth its cost
-_SKETCH_HOLDS = 0.4  # share of the variance on its axes
+_SCORES = 1 << 18  # elements of a block of scores
+_PRUNED = 2048  # rows that one call prunes
+_SKETCH_HOLDS = 0.4
 _SAMPLE = 256
 _FINEST = 1024  # float32 ranks rows finely enough while they cost less than this more at the ref
 
@@ -40,12 +41,11 @@ class HighDimensionalL2:
         self.n_clusters = n_clusters
         self._workers = Workers(n_threads)
         n = len(X)
-        most = max(256, min(4096, 2 * _SCORES // X.shape[1]))
+        most = max(256, min(4096, _SCORES // X.shape[1]))
         self._block = int(np.clip(_SCORES // n_clusters, 64, most))
+        self._every = max(1, n // _SAMPLE)
         self._sample_weight, self._memory_budget = sample_weight, memory_budget
         self.labels = np.full(n, -1, np.int32)
-        self._centers = None
-        self._rounded = None
         self._set_reference()
 
     # ---- set-up
@@ -66,34 +66,27 @@ class HighDimensionalL2:
 
     def _prepare(self):
         """Compute the norms of the rows about the reference, and make room for bounds."""
-        roundoff = np.finfo(self._ref.dtype).eps / 2
-        self._slack = self._ref.dtype.type((self.X.shape[1] + 8) * roundoff)
+        kind = self._ref.dtype
         self._sums = ClusterSums(
             *(self.X, self._ref, self._sample_weight, self.n_clusters),
             *(self._block, self._workers),
         )
         self._norms = self._sums.norms
+        self._sampled = self.X[:: self._every].astype(np.float64) - self._ref
+        self._extent = np.square(self._sampled).sum()
+        self._rounded = np.zeros((self.n_clusters, self.X.shape[1]), kind)
+        self._policy = Policy(self.n_clusters, self.X.shape[1])
         self._reserve_bounds()
 
     def _reserve_bounds(self):
-        n, k, memory_budget = len(self.X), self.n_clusters, self._memory_budget
-        columns = -(-k // kernels.GROUP) * kernels.GROUP
+        n, k, budget = len(self.X), self.n_clusters, self._memory_budget
         kind = self._ref.dtype
-        if memory_budget is None:
-            memory_budget = max(self.X.nbytes, _LEAST_BUDGET)
-        fixed = n * 40  # labels twice, norms, row numbers, changes
-        bounds = n * (2 * columns + 3 * kind.itemsize)
-        sketches = n * (sketch.N_AXES + 1) * kind.itemsize
-        self._fits = fixed + bounds <= memory_budget and k > 1
+        if budget is None:
+            budget = max(self.X.nbytes, _LEAST_BUDGET)
+        # 40 a row: labels twice, norms, row numbers, changes
+        taken = n * 40 + stored.bytes_of(n, k, kind)
+        self._bounds = stored.StoredBounds(n, k, kind) if taken <= budget and k > 1 else None
         self._bounded = False
-        self._policy = Policy(k, self.X.shape[1])
-        if self._fits:
-            self._bounds = np.empty((n, columns), np.uint16)
-            self._upper, self._lower, self._step = (np.empty(n, kind) for _ in range(3))
-            self._path = np.zeros(columns)
-        self._sketch = None
-        affordable = fixed + bounds + sketches <= memory_budget
-        self._sketchable = affordable and self.X.shape[1] > 3 * sketch.N_AXES
 
     def _map_rows(self, function):
         self._workers.map_rows(function, len(self.X), self._block)
@@ -102,29 +95,24 @@ class HighDimensionalL2:
 
     def assign(self, centers):
         """Label every row with its nearest centre; return the loss and how many rows changed."""
-        centers = np.asarray(centers, np.float64) - self._ref.astype(np.float64)
-        rounded = np.ascontiguousarray(centers, self._ref.dtype)
+        centers = np.ascontiguousarray(centers, np.float64)
         before = self.labels.copy()
         with single_threaded_blas():
-            self._label(rounded)
-            if not self._resolves(centers):
+            self._label(centers)
+            if not self._resolves():
                 self._widen()
-                rounded = centers
-                self._label(rounded)
-        self._centers, self._rounded = centers, rounded
-        self._lowest_duplicate(rounded)
+                self._label(centers)
+        self._lowest_duplicate()
         changed = np.flatnonzero(self.labels != before)
         self._sums.update(changed, before, self.labels)
-        return self._sums.loss(centers, self.labels), self._sums.count_positive(changed)
+        return self._sums.loss(self._centers, self.labels), self._sums.count_positive(changed)
 
-    def _resolves(self, centers):
+    def _resolves(self):
         """Whether rounding is small beside the costs, by a sample of rows; see `assignment`."""
         if self._ref.dtype == np.float64 or self.n_clusters == 1:
             return True
-        every = max(1, len(self.X) // _SAMPLE)
-        rows = self.X[::every].astype(np.float64) - self._ref
-        extent = np.square(rows).sum()
-        return extent < _FINEST * np.square(rows - centers[self.labels[::every]]).sum()
+        away = self._sampled - self._centers[self.labels[:: self._every]]
+        return self._extent < _FINEST * np.einsum("ip,ip->", away, away)
 
     def _widen(self):
         """Compute in float64 from now on."""
@@ -132,104 +120,68 @@ class HighDimensionalL2:
         self._shifted = True
         self._prepare()
 
-    def _label(self, rounded):
+    def _label(self, centers):
+        self._place(centers)
         if self._bounded:
-            self._travel(rounded)
-        if self._bounded and self._worth_pruning(rounded):
-            self._prune(rounded)
-        else:
-            self._dense(rounded)
+            self._bounds.travel(self._moved)
+            if self._worth_pruning():
+                self._prune()
+                return
+        self._dense()
 
-    def _travel(self, rounded):
-        """Add the movement of the centres to their paths."""
-        moved = np.sqrt(((rounded.astype(np.float64) - self._rounded) ** 2).sum(axis=1))
-        self._moved = moved.astype(rounded.dtype) * rounded.dtype.type(1 + self._slack)
-        self._path[: len(moved)] += moved
-        kind = rounded.dtype
-        self._path_up = (self._path * (1 + 4 * np.finfo(kind).eps)).astype(kind)
-        self._path_down = (self._path * (1 - 4 * np.finfo(kind).eps)).astype(kind)
-
-    def _worth_pruning(self, rounded):
-        """Try a sample of rows; prefer the dense pass where what is left would cost more."""
-        active, passed, pairs = self._count_survivors(rounded)
-        if self._sketchable and passed > _SKETCH_FROM:
-            self._sketchable = False
-            if self._make_sketch():
-                active, passed, pairs = self._count_survivors(rounded)
-        return self._policy.prunes(active, passed, pairs, self._sketch is not None)
-
-    def _count_survivors(self, rounded):
-        """Return, for the mean row: share to be read, distances left, those after sketches."""
-        every = max(1, len(self.X) // _SAMPLE)
-        counts = pruning.count_survivors(
-            *(self.X, self._ref, every, rounded, self._moved.max(), self._path_up),
-            *(self._path_down, self._slack, *self._sketch_arguments(rounded), self.labels),
-            *(self._lower, self._step, self._bounds),
+    def _place(self, centers):
+        """Set `_centers` (float64) and `_targets` (rounded), both less the reference."""
+        kind = self._ref.dtype
+        self._centers = np.empty_like(centers)
+        rounded = np.empty(centers.shape, kind)
+        self._squares, self._moved = np.empty(len(centers)), np.empty(len(centers))
+        dense.place_centers(
+            *(centers, self._ref, self._rounded, self._centers, rounded),
+            *(self._squares, self._moved),
         )
-        return np.array(counts) / -(-len(self.X) // every)
+        self._rounded = rounded
+        slack = kind.type((centers.shape[1] + 8) * np.finfo(kind).eps / 2)
+        self._targets = Targets(
+            centers=rounded,
+            squares=self._squares.astype(kind),
+            top=float(np.sqrt(self._squares.max())),
+            moved=self._moved.astype(kind) * (1 + slack),
+            slack=slack,
+        )
 
-    def _make_sketch(self):
-        """Sketch all rows if a few axes hold enough of them."""
-        n = len(self.X)
-        axes, held = sketch.leading_axes(sketch.sample_rows(self._rows, n))
-        if held < _SKETCH_HOLDS:
-            return False
-        self._sketch = sketch.Sketches(axes, n, self._ref.dtype)
-        self._map_rows(lambda lo, hi: self._sketch.fill(lo, hi, self._rows(lo, hi), self._norms))
-        return True
+    def _worth_pruning(self):
+        """Try a sample of rows; prefer the dense pass where what is left would cost more."""
+        counts = pruning.count_survivors(
+            *(self.X, self._ref, self._every, self._targets, self._targets.moved.max()),
+            *(self._bounds.record, self.labels),
+        )
+        return self._policy.prunes(*(np.array(counts) / -(-len(self.X) // self._every)))
 
-    def _sketch_arguments(self, rounded):
-        """Return what the kernels take: sketches of rows, of centres, their margin, and norms."""
-        norms = np.sqrt((rounded.astype(np.float64) ** 2).sum(axis=1))
-        top = float(norms.max())
-        if self._sketch is None:
-            nothing = np.empty((0, sketch.N_AXES + 1), rounded.dtype)
-            return nothing, nothing, 0.0, self._norms, top
-        centers = self._sketch.of(rounded, norms)
-        return self._sketch.rows, centers, self._sketch.margin, self._norms, top
+    def _prune(self):
+        furthest, bounds = self._targets.moved.max(), self._bounds.record
 
-    def _prune(self, rounded):
-        rows, sketches, margin, norms, top = extra = self._sketch_arguments(rounded)
-        product = np.ascontiguousarray((-2 * sketches).T)
-        offset = (rounded.astype(np.float64) ** 2).sum(axis=1).astype(rounded.dtype)
-        furthest = self._moved.max()
-
-        def block(lo, hi):
-            if self._policy.refresh:
-                scores = np.matmul(
-                    rows[lo:hi], product, out=self._buffer("scores", self.n_clusters)[: hi - lo]
-                )
-                known = norms, top, self._slack, margin, self._path_down, self._step, self._bounds
-                pruning.raise_rows(scores, offset, lo, hi, *known)
+        def pruned(lo, hi):
             pruning.prune_rows(
-                *(self.X, self._ref, lo, hi, rounded, self._moved, furthest, self._path_up),
-                *(self._path_down, self._slack, *extra, self.labels, self._upper),
-                *(self._lower, self._step, self._bounds),
+                *(self.X, self._ref, lo, hi, self._targets, furthest, bounds, self.labels)
             )
 
-        self._map_rows(block)
+        self._workers.map_rows(pruned, len(self.X), _PRUNED)
 
-    def _dense(self, rounded):
+    def _dense(self):
         """Compute all distances by blocks; store them as bounds unless those proved useless."""
-        product = np.ascontiguousarray((-2 * rounded).T)
-        squares = (rounded.astype(np.float64) ** 2).sum(axis=1)
-        offset = squares.astype(rounded.dtype)
-        self._bounded = self._fits and self._policy.stores()
-        top = np.sqrt(squares.max())
+        product = np.ascontiguousarray((-2 * self._rounded).T)
+        self._bounded = self._bounds is not None and self._policy.stores()
         if self._bounded:
-            self._path[:] = 0
+            self._bounds.restart(self._norms, self._squares)
 
         def block(lo, hi):
-            scores = np.matmul(
-                self._rows(lo, hi), product, out=self._buffer("scores", self.n_clusters)[: hi - lo]
-            )
+            scores = np.matmul(self._rows(lo, hi), product, out=self._scores(hi - lo))
             if self._bounded:
-                kernels.nearest_rows_bounds(
-                    *(scores, offset, lo, hi, self._norms, top, self._slack, self.labels),
-                    *(self._upper, self._lower, self._step, self._bounds),
+                dense.nearest_rows_bounds(
+                    scores, self._targets, lo, hi, self._norms, self.labels, self._bounds.record
                 )
             else:
-                kernels.nearest_rows(scores, offset, lo, hi, self.labels)
+                dense.nearest_rows(scores, self._targets.squares, lo, hi, self.labels)
 
         self._map_rows(block)
 
@@ -237,16 +189,19 @@ class HighDimensionalL2:
         if not self._shifted:
             return self.X[lo:hi]
         out = self._buffer("rows", self.X.shape[1])[: hi - lo]
-        kernels.center_rows(self.X, self._ref, lo, hi, out)
+        dense.center_rows(self.X, self._ref, lo, hi, out)
         return out
+
+    def _scores(self, count):
+        return self._buffer("scores", self.n_clusters)[:count]
 
     def _buffer(self, name, columns):
         """Return this thread's scratch block."""
         return self._workers.scratch(name, (self._block, columns), self._ref.dtype)
 
-    def _lowest_duplicate(self, rounded):
+    def _lowest_duplicate(self):
         """Give rows of a repeated centre to its first copy: equal centres can round apart."""
-        lowest = lowest_copies(rounded)
+        lowest = lowest_copies(self._rounded)
         if lowest is not None:
             target = lowest[self.labels]
             self._relabel(np.flatnonzero(target != self.labels), target)
@@ -254,9 +209,7 @@ class HighDimensionalL2:
     def _relabel(self, rows, target):
         """Set labels of `rows` to ``target[rows]``; of their distances nothing is known then."""
         if self._bounded:
-            self._bounds[rows, self.labels[rows]] = 0
-            self._upper[rows] = np.finfo(self._upper.dtype).max / 4
-            self._lower[rows] = 0
+            self._bounds.forget(rows, self.labels[rows])
         self.labels[rows] = target[rows]
 
     # ---- refitting

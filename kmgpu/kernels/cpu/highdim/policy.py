@@ -7,13 +7,16 @@ _STORE_FREELY = 128  # features that make storing bounds cheap against the produ
 
 
 class Policy:
-    """Decides from counted shares, never from clocks, so that results repeat."""
+    """Decides from counted shares, never from clocks, so that results repeat.
+
+    Costs are nanoseconds a row of one thread, measured once on one machine; only their ratios
+    matter.
+    """
 
     def __init__(self, n_clusters: int, n_features: int) -> None:
         self._k, self._d = n_clusters, n_features
         self._failures = 0
-        self._pause = 0
-        self.refresh = False
+        self._pause = 1  # initial centres are rows: their first means lie too far from them
 
     def stores(self) -> bool:
         """Return whether the next dense pass shall store bounds; pauses grow as they fail."""
@@ -22,21 +25,18 @@ class Policy:
         return stores
 
     def _dense_cost(self) -> float:
-        return self._k * (0.4 + 0.02 * self._d)
+        return self._k * (0.5 + 0.025 * self._d)
 
-    def prunes(self, active: float, passed: float, pairs: float, sketched: bool) -> bool:
+    def prunes(self, active: float, passed: float) -> bool:
         """Return whether pruning costs less than a dense pass.
 
-        Takes, for the mean row, the chance that its bounds must be read, the centres that pass
-        them, and those that then pass the sketch. Costs are nanoseconds a row, measured once on
-        one machine; only their ratios matter.
+        Takes, for the mean row, the chance that its bounds must be read, and the centres that pass
+        them.
         """
         k, d = self._k, self._d
-        self.refresh = sketched and passed > k / 20
-        sifting = 0 if not sketched else 2 * k if self.refresh else 6 * passed
-        pruned = 40 + active * (100 + k) + sifting + pairs * (12 + 0.06 * d)
+        pruned = 20 + active * (0.2 * k + 0.15 * d) + passed * (15 + 0.06 * d)
         dense = self._dense_cost()
-        if pruned < 0.9 * dense:
+        if pruned < 0.75 * dense:  # a dense pass renews all bounds
             self._failures = 0
             return True
         self._failures += 1

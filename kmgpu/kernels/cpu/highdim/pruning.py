@@ -1,22 +1,21 @@
 """Compiled pruning of the L2 assignment (Numba): only distances that bounds do not exclude.
 
 Bounds follow Elkan (2003, ICML), with one addition: a lower bound is stored once, as distance plus
-the path its centre has travelled so far, so that later iterations only read it. They are 16-bit
-fixed-point numbers, a step a row, rounded down. Hamerly's (2010, SDM) single bound goes first.
-Functions release the interpreter lock and work on rows ``lo`` to ``hi``, each ``X[i] - ref``.
+the path its centre has travelled so far, so that later iterations only read it. Hamerly's (2010,
+SDM) single bound goes first. Functions release the interpreter lock; rows are ``X[i] - ref``.
 """
 
 import numpy as np
 from numba import njit
 
-from kmgpu.kernels.cpu.highdim.kernels import FULL, GROUP
-from kmgpu.kernels.cpu.highdim.scan import survivors, threshold_steps
+from kmgpu.kernels.cpu.highdim.dense import FAST
+from kmgpu.kernels.cpu.highdim.scan import FULL, candidates, nearer, threshold_steps
 
 SMALL = 0.02  # movement, as a share of the distance, that leaves an upper bound good
-_FAST = {"contract", "reassoc", "nsz", "nnan"}  # values are finite: the engine checks the norms
+TINY = 0.003  # the same, beyond which no bound can be carried to the next iteration
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True, fastmath=FAST)
 def _square(x, center):
     total = x.dtype.type(0)
     for p in range(x.shape[0]):
@@ -25,7 +24,7 @@ def _square(x, center):
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True, fastmath=FAST)
 def _four_squares(x, a, b, c, d):
     s0 = x.dtype.type(0)
     s1 = x.dtype.type(0)
@@ -43,259 +42,147 @@ def _four_squares(x, a, b, c, d):
     return s0, s1, s2, s3
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def _in_steps(distance, path, scale, kind):
-    return np.uint16(np.int32(min((distance + path) * scale, kind(FULL))))
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _squares_of(x, centers, found, first, count):
+    """Squared distances to the centres ``found[first:first + 4]``, the last repeated at the end."""
+    last = count - 1
+    return _four_squares(
+        x,
+        centers[found[first]],
+        centers[found[min(first + 1, last)]],
+        centers[found[min(first + 2, last)]],
+        centers[found[min(first + 3, last)]],
+    )
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def _sketch_out(y, sketches, margin, limit, path, scale, slack, found, count, bounds):
-    """Drop from `found` the centres whose sketch is further than `limit`; return how many stay."""
-    kind = y.dtype.type
-    kept = 0
-    least = kind(np.inf)
-    for e in range(count, count + 3):
-        found[e] = found[count - 1]
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _measure(x, centers, found, count, squares):
+    """Write the squared distances of x to the centres `found`."""
     for e in range(0, count, 4):
-        squares = _four_squares(
-            y,
-            sketches[found[e]],
-            sketches[found[e + 1]],
-            sketches[found[e + 2]],
-            sketches[found[e + 3]],
+        squares[e], squares[e + 1], squares[e + 2], squares[e + 3] = _squares_of(
+            x, centers, found, e, count
         )
-        for f in range(min(4, count - e)):
-            j = found[e + f]
-            distance = np.sqrt(squares[f]) * (kind(1) - slack) - margin
-            if distance > limit:
-                bounds[j] = _in_steps(distance, path[j], scale, kind)
-                least = min(least, distance)
-            else:
-                found[kept] = j
-                kept += 1
-    return kept, least
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def _contest(x, centers, path, scale, label, best, found, count, bounds):
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _renew(distances, path, scale, found, count, steps):
+    """Store distances to the centres `found` as bounds, in steps."""
+    kind = distances.dtype.type
+    for e in range(np.uint64(count)):
+        j = found[e]
+        steps[j] = np.uint16(np.int32(min((distances[e] + path[j]) * scale, kind(FULL))))
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _contest(x, centers, path, scale, label, best, found, count, far, steps):
     """Compute the distances of `found`; return the new label, its square and the second square."""
-    kind = x.dtype.type
-    second = kind(np.inf)
-    old = label
-    own = best
-    for e in range(count, count + 3):
-        found[e] = found[count - 1]
-    for e in range(0, count, 4):
-        squares = _four_squares(
-            x,
-            centers[found[e]],
-            centers[found[e + 1]],
-            centers[found[e + 2]],
-            centers[found[e + 3]],
-        )
-        for f in range(min(4, count - e)):
-            j = found[e + f]
-            square = squares[f]
-            bounds[j] = _in_steps(np.sqrt(square), path[j], scale, kind)
+    old, own, second = label, best, x.dtype.type(np.inf)
+    _measure(x, centers, found, count, far)
+    for e in range(count):
+        square = far[e]
+        if square <= second:
+            j = np.int32(found[e])
             if square < best or (square == best and j < label):
-                second = min(second, best)
-                best = square
-                label = j
+                second, best, label = best, square, j
             else:
-                second = min(second, square)
+                second = square
+    for e in range(count):
+        far[e] = np.sqrt(far[e])
     if label != old:
-        bounds[old] = _in_steps(np.sqrt(own), path[old], scale, kind)
-        bounds[label] = FULL
+        found[count], far[count] = old, np.sqrt(own)
+        count += 1
+    _renew(far, path, scale, found, count, steps)
+    if label != old:
+        steps[label] = FULL
     return label, best, second
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def raise_rows(scores, offset, lo, hi, norms, top, slack, margin, path, step, bounds):
-    """Raise bounds to the distances of sketches, given as in `nearest_rows_bounds`."""
-    kind = scores.dtype.type
-    for i in range(lo, hi):
-        part = scores[i - lo]
-        row = bounds[i]
-        base = kind(norms[i] * norms[i] - slack * (norms[i] + top) ** 2)
-        less = kind(margin * (norms[i] + top))
-        scale = (kind(1) - slack) / step[i]
-        for j in range(part.shape[0]):
-            distance = np.sqrt(max(part[j] + offset[j] + base, kind(0))) - less + path[j]
-            steps = np.int32(max(min(distance * scale, kind(FULL)), kind(0)))
-            row[j] = np.uint16(max(np.int32(row[j]), steps))
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _own_square(X, ref, i, center, x):
+    """Copy row i less the reference to `x`; return its squared distance to `center`."""
+    for p in range(x.shape[0]):
+        x[p] = X[i, p] - ref[p]
+    return _square(x, center)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def prune_rows(
-    X,
-    ref,
-    lo,
-    hi,
-    centers,
-    moved,
-    furthest,
-    path_up,
-    path_down,
-    slack,
-    sketch,
-    sketches,
-    margin,
-    norms,
-    top,
-    labels,
-    upper,
-    lower,
-    step,
-    bounds,
-):
+@njit(nogil=True, cache=True, fastmath=FAST)
+def prune_rows(X, ref, lo, hi, targets, furthest, bounds, labels):
     """Relabel rows, computing only the distances that bounds do not exclude.
 
     Distances are sums of squared differences: their relative error is at most d + 2 unit roundoffs
-    before the root; `slack` = (d + 8) unit roundoffs covers it and the few operations on bounds.
-    `sketch`, `sketches` (rows, centres; perhaps empty) and `margin`: see `sketch.py`.
+    before the root; the slack of `targets` covers it and the few operations on bounds. No centre
+    has moved by more than `furthest`.
     """
+    centers, upper, lower = targets.centers, bounds.upper, bounds.lower
     kind = centers.dtype.type
-    n_clusters = centers.shape[0]
-    less = kind(1) - slack
-    more = kind(1) + slack
+    more, less = kind(1) + targets.slack, kind(1) - targets.slack
     x = np.empty(X.shape[1], centers.dtype)
-    found = np.empty(n_clusters + 4, np.int32)
-    steps = np.empty(bounds.shape[1], np.int32)
-    lows = np.empty(bounds.shape[1] // GROUP, np.int32)
+    found = np.empty(bounds.steps.shape[1] + 1, np.uint32)  # unsigned: no index is below zero
+    far = np.empty(found.shape[0] + 3, centers.dtype)
     for i in range(lo, hi):
         label = labels[i]
-        limit = (upper[i] + moved[label]) * more
+        limit = (upper[i] + targets.moved[label]) * more
         others = (lower[i] - furthest) * less
-        upper[i] = limit
         lower[i] = others
         if limit < others:
+            upper[i] = limit
             continue
-        stride = step[i]
-        row = bounds[i]
-        if moved[label] < limit * kind(SMALL):  # likely to pass without reading the row itself
-            count, least = survivors(
-                row,
-                path_up,
-                kind(1) / stride,
-                threshold_steps(limit, stride, slack, kind),
-                label,
-                n_clusters,
-                steps,
-                lows,
-                found,
-            )
-            if count == 0:
-                lower[i] = max(others, kind(least) * stride * less)
-                continue
-        for p in range(x.shape[0]):
-            x[p] = X[i, p] - ref[p]
-        best = _square(x, centers[label])
-        limit = np.sqrt(best) * more
+        best = kind(-1)
+        if targets.moved[label] > limit * kind(SMALL):
+            best = _own_square(X, ref, i, centers[label], x)
+            limit = np.sqrt(best) * more
+        row, path = bounds.steps[i], bounds.paths[bounds.kinds[i]]
+        stride = bounds.strides[bounds.kinds[i]]
+        # a little further than needed, where that may settle the next iteration without a scan
+        travel = furthest + targets.moved[label]
+        ahead = travel if travel < limit * kind(TINY) else kind(0)
+        wide = threshold_steps(limit + ahead, stride, more, kind)
+        count = candidates(row, path, wide, label, centers.shape[0], found)
+        if count and best < 0:
+            best = _own_square(X, ref, i, centers[label], x)
+            limit = np.sqrt(best) * more
         upper[i] = limit
-        if limit < others:
-            continue
-        count, least = survivors(
-            row,
-            path_up,
-            kind(1) / stride,
-            threshold_steps(limit, stride, slack, kind),
-            label,
-            n_clusters,
-            steps,
-            lows,
-            found,
-        )
-        rest = kind(least) * stride * less
-        if count and sketch.shape[0]:
-            count, out = _sketch_out(
-                sketch[i],
-                sketches,
-                kind(margin * (norms[i] + top)),
-                limit,
-                path_down,
-                less / stride,
-                slack,
-                found,
-                count,
-                row,
-            )
-            rest = min(rest, out)
+        threshold = threshold_steps(limit, stride, more, kind)
+        least = wide
+        if threshold < wide:
+            count, least = nearer(row, path, threshold, found, count)
+        others = max(others, kind(min(least, wide)) * stride * less)
         if count:
+            others = limit * less
             label, best, second = _contest(
-                x, centers, path_down, less / stride, label, best, found, count, row
+                x, centers, bounds.path_down, less / stride, label, best, found, count, far, row
             )
             labels[i] = label
             upper[i] = np.sqrt(best) * more
-            rest = min(rest, np.sqrt(second) * less)
-        lower[i] = rest
+            others = min(others, np.sqrt(second) * less)
+        lower[i] = others
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def count_survivors(
-    X,
-    ref,
-    every,
-    centers,
-    furthest,
-    path_up,
-    path_down,
-    slack,
-    sketch,
-    sketches,
-    margin,
-    norms,
-    top,
-    labels,
-    lower,
-    step,
-    bounds,
-):
+@njit(nogil=True, cache=True, fastmath=FAST)
+def count_survivors(X, ref, every, targets, furthest, bounds, labels):
     """Try every `every`-th row.
 
     Returns
     -------
     tuple of int
-        Rows whose bounds must be read, centres that pass those, centres that then pass the sketch.
+        Rows whose bounds must be read, and centres that pass those.
     """
+    centers = targets.centers
     kind = centers.dtype.type
+    more, less = kind(1) + targets.slack, kind(1) - targets.slack
     x = np.empty(X.shape[1], centers.dtype)
-    found = np.empty(centers.shape[0] + 4, np.int32)
-    steps = np.empty(bounds.shape[1], np.int32)
-    lows = np.empty(bounds.shape[1] // GROUP, np.int32)
+    found = np.empty(bounds.steps.shape[1] + 1, np.uint32)
     active = 0
     passed = 0
-    pairs = 0
     for i in range(0, X.shape[0], every):
-        for p in range(x.shape[0]):
-            x[p] = X[i, p] - ref[p]
-        limit = np.sqrt(_square(x, centers[labels[i]])) * (kind(1) + slack)
-        if limit < (lower[i] - furthest) * (kind(1) - slack):
+        label = labels[i]
+        limit = np.sqrt(_own_square(X, ref, i, centers[label], x)) * more
+        if limit < (bounds.lower[i] - furthest) * less:
             continue
         active += 1
-        count = survivors(
-            bounds[i],
-            path_up,
-            kind(1) / step[i],
-            threshold_steps(limit, step[i], slack, kind),
-            labels[i],
-            centers.shape[0],
-            steps,
-            lows,
-            found,
-        )[0]
-        passed += count
-        if count and sketch.shape[0]:
-            count = _sketch_out(
-                sketch[i],
-                sketches,
-                kind(margin * (norms[i] + top)),
-                limit,
-                path_down,
-                (kind(1) - slack) / step[i],
-                slack,
-                found,
-                count,
-                bounds[i],
-            )[0]
-        pairs += count
-    return active, passed, pairs
+        at = bounds.kinds[i]
+        threshold = threshold_steps(limit, bounds.strides[at], more, kind)
+        passed += candidates(
+            bounds.steps[i], bounds.paths[at], threshold, label, centers.shape[0], found
+        )
+    return active, passed

@@ -1,69 +1,58 @@
-"""Compiled scan of a row's stored bounds (Numba): which centres they leave in question."""
+"""Compiled scan of a row's stored bounds (Numba): which centres they leave in question.
+
+Bounds and paths are whole steps of one length, unsigned 16-bit, so that a few vector instructions
+test 64 centres; a bound less the path of its centre stops at zero.
+"""
 
 import numpy as np
 from numba import njit
 
-from kmgpu.kernels.cpu.highdim.kernels import FULL, GROUP
+from kmgpu.kernels.cpu.intrinsics import WORD, lowest_bit, word_within
 
-FEW = 32  # fewer than one in so many columns are picked by group
-_FAST = {"contract", "reassoc", "nsz", "nnan"}  # values are finite: the engine checks the norms
+FULL = 65535  # the largest stored bound, also the mark of a row's own centre and of padding
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def _pick_by_group(steps, threshold, lows, found):
-    """Collect the few columns at most `threshold`, passing over groups whose minimum is above it.
+@njit(nogil=True, cache=True)
+def candidates(row, path, threshold, label, n_clusters, found):
+    """Collect the centres whose bound is at most `threshold`, a row's own apart; return how many.
 
-    Column ``j`` belongs to group ``j % n_groups``, so that minima of groups are elementwise.
+    Parameters
+    ----------
+    row, path : ndarrays of shape (columns,), uint16
+    threshold : int, at most 65535
+    label, n_clusters : int
+    found : ndarray of shape (columns + 1,), uint32, written
     """
-    n_groups = lows.shape[0]
-    for g in range(n_groups):
-        lows[g] = FULL + 1
-    for first in range(0, steps.shape[0], n_groups):
-        part = steps[first : first + n_groups]
-        for g in range(n_groups):
-            lows[g] = min(lows[g], part[g])
-    count = np.int32(0)
-    for g in range(n_groups):
-        if lows[g] <= threshold:
-            for turn in range(GROUP):
-                j = np.uint32(g + turn * n_groups)
-                found[np.uint32(count)] = j
-                count += np.int32(steps[j] <= threshold)
-    return count
+    one, own, end = np.uint64(1), np.uint64(label), np.uint64(n_clusters)
+    count = np.uint64(0)
+    for first in range(0, row.shape[0], WORD):
+        word = word_within(row, path, first, np.uint16(threshold))
+        while word:
+            j = np.uint64(first) + lowest_bit(word)
+            word &= word - one
+            found[count] = j
+            count += np.uint64((j != own) & (j < end))
+    return np.int64(count)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def survivors(bounds, path, inverse, threshold, label, n_clusters, steps, lows, found):
-    """Collect columns with bounds up to `threshold`; return how many, and the least other bound.
+@njit(nogil=True, cache=True)
+def nearer(row, path, threshold, found, count):
+    """Keep those of `found` whose bound is at most `threshold`.
 
-    Bounds less the paths of their centres go to `steps`, in whole steps, none if negative.
+    Returns how many, and the least bound of the others.
     """
-    kind = path.dtype.type
+    kept = np.uint64(0)
     least = np.int32(FULL)
-    for j in range(bounds.shape[0]):
-        left = np.int32(max(kind(bounds[j]) - path[j] * inverse, kind(0)))
-        steps[j] = left
-        least = min(least, left)
-    if least > threshold:
-        return np.int32(0), least
-    steps[label] = FULL + 1  # above every threshold, as are the columns of padding
-    for j in range(n_clusters, bounds.shape[0]):
-        steps[j] = FULL + 1
-    rest = np.int32(FULL)
-    passing = np.int32(0)
-    for j in range(n_clusters):
-        passing += np.int32(steps[j] <= threshold)
-        rest = min(rest, np.int32(FULL) if steps[j] <= threshold else steps[j])
-    if passing * FEW < n_clusters:
-        return _pick_by_group(steps, threshold, lows, found), rest
-    count = np.int32(0)
-    for j in range(n_clusters):
-        found[np.uint32(count)] = j  # no branch on what cannot be predicted
-        count += np.int32(steps[j] <= threshold)
-    return count, rest
+    for e in range(np.uint64(count)):
+        j = found[e]
+        left = np.int32(max(row[j], path[j])) - np.int32(path[j])
+        found[kept] = j  # no branch on what cannot be predicted
+        kept += np.uint64(left <= threshold)
+        least = min(least, left if left > threshold else np.int32(FULL))
+    return np.int64(kept), least
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def threshold_steps(limit, stride, slack, kind):
+@njit(nogil=True, cache=True)
+def threshold_steps(limit, stride, more, kind):
     """Return a distance in steps, cut off where every bound is below it."""
-    return np.int32(min(limit / stride * (kind(1) + slack), kind(FULL)))
+    return np.int32(min(limit / stride * more, kind(FULL)))

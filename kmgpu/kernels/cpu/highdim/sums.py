@@ -1,11 +1,39 @@
 """Additive statistics of clusters (float64): they give means and losses without a pass."""
 
 import numpy as np
+from numba import njit
 
-from kmgpu.kernels.cpu.highdim import kernels
+from kmgpu.kernels.cpu.highdim.dense import FAST, row_norms
 
-_RECOUNT_EVERY = 16  # updates by difference, so that nothing drifts
+_RECOUNT_EVERY = 64  # updates by difference, so that nothing drifts
 _CANCELLED = 1e-5  # a loss below this share of the total is summed directly
+_PARTS = 4
+_WORTH_PARTS = 1 << 20  # numbers to be added
+_MOST_SUMS = 1 << 20  # numbers of all sums of a part
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def own_costs(X, ref, centers, labels, lo, hi, costs):
+    """Write the float64 squared distance of each row to its centre (float64, relative to `ref`)."""
+    for i in range(lo, hi):
+        label = labels[i]
+        cost = 0.0
+        for p in range(X.shape[1]):
+            difference = np.float64(X[i, p]) - np.float64(ref[p]) - centers[label, p]
+            cost += difference * difference
+        costs[i] = cost
+
+
+@njit(nogil=True, cache=True)
+def _add_rows(X, ref, weight, rows, labels, sign, sums):
+    """Add ``sign * weight * row`` to the sums of each row's cluster, in the order of `rows`."""
+    for e in range(rows.shape[0]):
+        i = rows[e]
+        factor = sign * (weight[i] if weight.size else 1.0)
+        x = X[i]
+        total = sums[labels[e]]
+        for p in range(x.shape[0]):
+            total[p] += factor * (np.float64(x[p]) - np.float64(ref[p]))
 
 
 class ClusterSums:
@@ -24,9 +52,10 @@ class ClusterSums:
         self._masses = np.zeros(n_clusters)
         self._updates = 0
         self.norms = np.empty(len(X))
+        shifted = bool(ref.any())
         self._total = sum(
             self._map_rows(
-                lambda lo, hi: kernels.row_norms(X, ref, self._weight, lo, hi, self.norms)
+                lambda lo, hi: row_norms(X, ref, shifted, self._weight, lo, hi, self.norms)
             )
         )
 
@@ -36,22 +65,20 @@ class ClusterSums:
     def means(self, centers):
         """Return the means; a cluster without weight keeps its row of `centers`."""
         held = self.sizes > 0
-        centers = centers.copy()
-        centers[held] = self._sums[held] / self._masses[held, None]
-        return centers
+        masses = np.where(held, self._masses, 1.0)
+        return np.where(held[:, None], self._sums / masses[:, None], centers)
 
     def costs(self, centers, labels):
         """Return every row's squared distance to its centre."""
         costs = np.empty(len(self._X))
-        self._map_rows(
-            lambda lo, hi: kernels.own_costs(self._X, self._ref, centers, labels, lo, hi, costs)
-        )
+        self._map_rows(lambda lo, hi: own_costs(self._X, self._ref, centers, labels, lo, hi, costs))
         return costs
 
     def loss(self, centers, labels):
         """Expand the loss in the sums; add up rows directly where that would cancel."""
-        squares = (centers * centers).sum(axis=1)
-        loss = self._total - 2 * (centers * self._sums).sum() + (self._masses * squares).sum()
+        products = np.einsum("jp,jp->j", centers, self._sums)
+        squares = np.einsum("jp,jp->j", centers, centers)
+        loss = self._total - 2 * products.sum() + (self._masses * squares).sum()
         if loss > _CANCELLED * self._total:
             return float(loss)
         costs = self.costs(centers, labels)
@@ -73,29 +100,25 @@ class ClusterSums:
             self.sizes[:] = 0
             changed = np.arange(len(self._X))
         else:
-            self._add(changed, before, -1.0)
-        self._add(changed, labels, 1.0)
+            self._add(changed, before[changed], -1.0)
+        self._add(changed, labels[changed], 1.0)
         self._sums[self.sizes == 0] = 0.0  # what rounding left of a cluster that is gone
         self._masses[self.sizes == 0] = 0.0
 
     def _add(self, rows, labels, sign):
         k, d = self._sums.shape
-        width = int(np.clip(-(-d // self._workers.n_threads), 16, 128))
-        self._workers.map(
-            lambda b: kernels.add_rows(
-                self._X,
-                self._ref,
-                self._weight,
-                rows,
-                labels,
-                sign,
-                b * width,
-                min(d, (b + 1) * width),
-                self._sums,
-            ),
-            range(-(-d // width)),
-        )
-        labels = labels[rows]
+        # rows in their order are read fastest; how they are split depends on sizes alone
+        parts = _PARTS if rows.size * d > _WORTH_PARTS and k * d <= _MOST_SUMS else 1
+        edges = [p * rows.size // parts for p in range(parts + 1)]
+
+        def add(part):
+            lo, hi = edges[part], edges[part + 1]
+            sums = self._sums if part == 0 else np.zeros_like(self._sums)
+            _add_rows(self._X, self._ref, self._weight, rows[lo:hi], labels[lo:hi], sign, sums)
+            return sums
+
+        for sums in self._workers.map(add, range(parts))[1:]:
+            self._sums += sums
         if self._positive is None:
             counts = np.bincount(labels, minlength=k)
             self._masses += sign * counts

@@ -1,0 +1,186 @@
+"""The story as a file: .html, .gif, .mp4 and .png; the command that writes them."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kmgpu
+from kmgpu.cli import main
+from kmgpu.examples import EXAMPLES, load_example
+from kmgpu.plotting import animate
+from tests import oracles
+
+Image = pytest.importorskip("PIL.Image")
+pytest.importorskip("matplotlib")
+REFERENCES = Path(__file__).parent / "reference_images"
+
+
+def shown_steps():
+    return animate(oracles.blobs(60, 2, 3, spread=1.5), 3, loss="l1", init="random", random_state=3)
+
+
+@pytest.fixture(scope="module")
+def movie():
+    return shown_steps()
+
+
+def test_a_page_of_thirty_steps_is_small(tmp_path):
+    movie = animate(oracles.blobs(5000, 2, 20, spread=2), 20, init="random", max_frames=5)
+    movie.save(tmp_path / "x.html")
+    sizes = [
+        len(line) for line in (tmp_path / "x.html").read_text().splitlines() if ";base64" in line
+    ]
+    assert len(sizes) == 5
+    assert 30 * max(sizes) + 50_000 < 5_000_000
+    assert (tmp_path / "x.html").stat().st_size < sum(sizes) + 50_000
+
+
+def test_a_gif_has_every_frame(movie, tmp_path):
+    movie.save(tmp_path / "x.gif")
+    with Image.open(tmp_path / "x.gif") as gif:
+        assert gif.n_frames == len(movie.story.frames)
+        assert gif.info["duration"] == 1000
+        frames = []
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            frames.append(np.asarray(gif.convert("RGB")))
+        assert gif.info["duration"] > 1000
+    assert all((one != other).any() for one, other in pairwise(frames))
+
+
+def test_an_mp4_needs_ffmpeg(tmp_path, monkeypatch):
+    from matplotlib.animation import FFMpegWriter
+
+    movie = animate(oracles.blobs(60, 2, 3), 3, max_frames=4)
+    if FFMpegWriter.isAvailable():
+        movie.save(tmp_path / "x.mp4")
+        assert b"ftyp" in (tmp_path / "x.mp4").read_bytes()[:16]
+    monkeypatch.setattr(FFMpegWriter, "isAvailable", classmethod(lambda _: False))
+    with pytest.raises(RuntimeError, match=r"y\.mp4: writing \.mp4 needs ffmpeg; install it"):
+        movie.save(tmp_path / "y.mp4")
+    assert not (tmp_path / "y.mp4").exists()
+
+
+def test_a_writer_of_matplotlibs_own_is_taken(tmp_path):
+    movie = animate(oracles.blobs(60, 2, 3), 3, max_frames=4)
+    movie.save(tmp_path / "x.gif", writer="pillow", dpi=30)
+    with Image.open(tmp_path / "x.gif") as gif:
+        assert gif.size == (300, 171)
+
+
+def test_other_formats_are_refused_before_anything_is_drawn(movie, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(movie), "_show", lambda *_: pytest.fail("something was drawn"))
+    with pytest.raises(ValueError, match=r"must end in one of \.html, \.gif, \.mp4"):
+        movie.save(tmp_path / "x.avi")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        movie.save(tmp_path / "nowhere" / "x.gif")
+
+
+@pytest.mark.parametrize("name", ["init", "assign", "refit"])
+def test_frames_look_as_they_did(name, tmp_path):
+    """Blurred and small, so that fonts and versions of matplotlib matter little."""
+    movie = shown_steps()
+    number = {"init": 1, "assign": 4, "refit": 3}[name]
+    assert movie.story.frames[number].kind == name
+    with movie._arranged(titled=False):
+        movie._show(number)
+        movie._figure.savefig(tmp_path / "x.png", dpi=40)
+    with Image.open(tmp_path / "x.png") as found, Image.open(REFERENCES / f"{name}.png") as kept:
+        small = [np.asarray(one.convert("RGB").resize((60, 34)), float) for one in (found, kept)]
+    difference = np.abs(small[0] - small[1])
+    assert difference.mean() < 6, f"compare with {REFERENCES / name}.png"
+    assert np.corrcoef(small[0].ravel(), small[1].ravel())[0, 1] > 0.9
+
+
+def test_examples_are_always_the_same():
+    for name in EXAMPLES:
+        x = load_example(name)
+        assert x.ndim == 2
+        np.testing.assert_array_equal(x, load_example(name))
+    assert load_example("line").shape[1] == 1
+    with pytest.raises(ValueError, match="example='square' is not known; use one of 'blobs'"):
+        load_example("square")
+
+
+def test_the_command_writes_what_the_name_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("x.csv", oracles.blobs(40, 2, 2), delimiter=",")
+    np.save("init.npy", np.array([[0.0, 0], [1, 1]]))
+    for command in (
+        "x.csv -k 2 --init init.npy --max-frames 4 -o a.html",
+        "--example line -k 3 --loss l1 --seed 4 --max-frames 4 -o a.gif",
+        "--example iris -k 3 --max-iter 1 -o a.png",
+    ):
+        assert main(["animate", *command.split()]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out == [
+        "animation written to a.html",
+        "animation written to a.gif",
+        "picture written to a.png",
+    ]
+    assert Path("a.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    for kind in ("gif", "png"):
+        with Image.open(f"a.{kind}") as picture:
+            assert picture.format == kind.upper()
+
+
+def test_options_reach_the_story(tmp_path, monkeypatch):
+    told = {}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kmgpu.plotting.steps.tell", lambda x, k, **how: told.update(how, k=k, x=x))
+    monkeypatch.setattr("kmgpu.plotting.animation.StepsAnimation", lambda _: FakeMovie())
+    command = "animate --example moons -k 4 --loss l1 --init random --seed 5 --max-iter 6"
+    assert main([*command.split(), "--max-frames", "20", "-o", "a.gif"]) == 0
+    np.testing.assert_array_equal(told.pop("x"), load_example("moons"))
+    assert told == {
+        "k": 4,
+        "loss": "l1",
+        "init": "random",
+        "random_state": 5,
+        "max_iter": 6,
+        "most": 17,
+    }
+
+
+class FakeMovie:
+    def save(self, filename):
+        Path(filename).touch()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("-k 2 -o a.html", "give either DATA or --example (blobs,"),
+        ("x.npy --example blobs -k 2 -o a.html", "give either DATA or --example"),
+        ("--example spiral -k 2 -o a.html", "--example: invalid choice: 'spiral'"),
+        ("--example blobs -o a.html", "required: -k/--n-clusters"),
+        ("--example blobs -k 2", "required: -o/--out"),
+        ("--example blobs -k 2 -o a.avi", "must end in one of .html, .gif, .mp4, .png"),
+        ("--example blobs -k 2 -o no/a.html", "no/a.html cannot be written: there is no folder"),
+        ("x.npy -k 2 -o x.npy", "must end in one of"),
+        ("--example blobs -k 2 --init best -o a.html", "--init best is neither one of"),
+        ("--example blobs -k 2 --max-frames 3 -o a.html", "max_frames=3 must be at least 4"),
+        ("--example blobs -k 401 -o a.png", "n_samples=400 should be >= n_clusters=401"),
+        ("--example blobs -k 2 --seed -1 -o a.png", "random_state=-1 must be at least 0"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, command, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["animate", *command.split()]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("kmgpu: error: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_without_matplotlib_names_the_extra(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(f"animate --example blobs -k 2 -o {tmp_path / 'a.html'}".split()) == 2
+    assert "pip install 'kmgpu[plot]'" in capsys.readouterr().err
+    assert kmgpu.__version__

@@ -1,0 +1,260 @@
+"""How the frames of a run are drawn, one by one and in a grid; the clusters of a fit."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import kmgpu
+from kmgpu.plotting import animate, plot_clusters, plot_history, plot_steps
+from kmgpu.plotting.palette import look, rgb, tints
+from kmgpu.plotting.panel import LARGE, draw_frame, story_view
+from kmgpu.plotting.regions import region_labels
+from kmgpu.plotting.story import tell
+from tests import oracles
+
+Image = pytest.importorskip("PIL.Image")
+colors = pytest.importorskip("matplotlib.colors")
+Figure = pytest.importorskip("matplotlib.figure").Figure
+FFMpegWriter = pytest.importorskip("matplotlib.animation").FFMpegWriter
+Agg = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
+
+HOW = {"init": "random", "random_state": 1, "max_iter": 300, "most": 57}
+
+
+@pytest.fixture(params=["l2", "l1"])
+def loss(request):
+    return request.param
+
+
+def flat(n_samples=120, **how):
+    return oracles.blobs(n_samples, 2, 3, spread=1.5, **how)
+
+
+def offsets(collections):
+    return np.concatenate([np.asarray(one.get_offsets()) for one in collections])
+
+
+def draw(story, number):
+    axes = Figure().subplots()
+    view = story_view(story)
+    draw_frame(axes, story, story.frames[number], view, LARGE)
+    return axes, view
+
+
+def test_a_frame_shows_points_regions_and_centres_in_their_looks(loss):
+    x = flat()
+    story = tell(x, 3, loss=loss, **HOW)
+    frame = story.frames[4]
+    axes, view = draw(story, 4)
+    assert axes.get_aspect() == 1.0
+    assert view[1] - view[0] == pytest.approx(view[3] - view[2])
+    for cluster in range(3):
+        colour = rgb(look(cluster).colour)
+        mine = [one for one in axes.collections if np.allclose(one.get_facecolor()[0, :3], colour)]
+        *points, center = sorted(mine, key=lambda one: one.get_zorder())
+        drawn = {tuple(at) for at in offsets(points)}
+        assert drawn == {tuple(at) for at in x[frame.labels == cluster]}
+        ringed = [one for one in points if one.get_zorder() == points[-1].get_zorder()]
+        if frame.changed[frame.labels == cluster].any():
+            assert {tuple(at) for at in offsets(ringed)} == {
+                tuple(at) for at in x[frame.changed & (frame.labels == cluster)]
+            }
+            assert ringed[0].get_sizes()[0] > 2 * points[0].get_sizes()[0]
+        np.testing.assert_array_equal(center.get_offsets(), frame.centers[[cluster]])
+        assert center.get_zorder() > max(one.get_zorder() for one in points)
+        assert center.get_linewidths()[0] > 1
+        shape = colors.to_rgb(center.get_edgecolor()[0])
+        assert shape == (0, 0, 0)
+    assert [text.get_text() for text in axes.texts] == ["1", "2", "3"]
+    (background,) = axes.images
+    assert background.get_zorder() < min(one.get_zorder() for one in axes.collections)
+    assert tuple(background.get_extent()) == view
+    picture = np.asarray(background.get_array())
+    labels = region_labels(frame.centers, story.loss, view, len(picture))
+    inside = np.abs(picture - tints(3)[labels]).max(axis=-1) < 1e-6
+    assert 0.97 < inside.mean() < 1
+
+
+def test_a_refit_shows_arrows_and_the_regions_it_was_made_from(loss):
+    story = tell(flat(), 3, loss=loss, **HOW)
+    axes, view = draw(story, 3)
+    frame = story.frames[3]
+    arrows = [text for text in axes.texts if text.get_text() == ""]
+    moved = (frame.centers != frame.previous).any(axis=1)
+    assert moved.any()
+    assert {(tuple(arrow.xyann), tuple(arrow.xy)) for arrow in arrows} == {
+        (tuple(old), tuple(new))
+        for old, new in zip(frame.previous[moved], frame.centers[moved], strict=True)
+    }
+    picture = np.asarray(axes.images[0].get_array())
+    labels = region_labels(frame.previous, story.loss, view, len(picture))
+    assert (np.abs(picture - tints(3)[labels]).max(axis=-1) < 1e-6).mean() > 0.97
+
+
+def test_k_medians_shows_the_median_lines_of_each_cluster():
+    x = flat()
+    for loss, expected in (("l2", 0), ("l1", 6)):
+        story = tell(x, 3, loss=loss, **HOW)
+        axes, _ = draw(story, 3)
+        lines = [one for one in axes.collections if hasattr(one, "get_segments")]
+        assert len(lines) == expected
+    frame = story.frames[3]
+    for cluster, (upright, level) in enumerate(zip(lines[::2], lines[1::2], strict=True)):
+        mine = x[frame.labels == cluster]
+        (column, row), (low, high) = frame.centers[cluster], (mine.min(axis=0), mine.max(axis=0))
+        np.testing.assert_allclose(upright.get_segments(), [[(column, low[1]), (column, high[1])]])
+        np.testing.assert_allclose(level.get_segments(), [[(low[0], row), (high[0], row)]])
+        for side in (mine < frame.centers[cluster], mine > frame.centers[cluster]):
+            assert (side.sum(axis=0) <= len(mine) / 2).all()
+
+
+def test_the_data_and_the_initialisation_are_grey():
+    story = tell(flat(), 3, loss="l2", **HOW)
+    data, _ = draw(story, 0)
+    (points,) = data.collections
+    assert len(points.get_offsets()) == 120
+    assert len(set(points.get_facecolor()[0, :3])) == 1
+    assert not data.images
+    init, _ = draw(story, 1)
+    assert len(init.collections) == 1 + 3
+    assert not init.images
+
+
+@pytest.mark.parametrize(("d", "images"), [(1, 1), (2, 1), (4, 0)])
+def test_regions_are_drawn_only_where_they_are_true(d, images):
+    story = tell(oracles.blobs(80, d, 3), 3, loss="l1", **HOW)
+    axes, _ = draw(story, 3)
+    assert len(axes.images) == images
+    assert ("no regions" in story.caption) == (images == 0)
+
+
+def test_twenty_centres_stay_visible():
+    story = tell(oracles.blobs(500, 2, 20, spread=2), 20, loss="l2", **HOW)
+    axes, view = draw(story, len(story.frames) - 1)
+    orders = [one.get_zorder() for one in axes.collections]
+    centers = [one for one in axes.collections if one.get_zorder() >= 6]
+    assert len(centers) == 20
+    assert max(o for o in orders if o < 6) < min(one.get_zorder() for one in centers)
+    looks = {
+        (tuple(one.get_facecolor()[0]), one.get_paths()[0].vertices.tobytes()) for one in centers
+    }
+    assert len(looks) == 20
+    at = offsets(centers)
+    assert (at > [view[0], view[2]]).all()
+    assert (at < [view[1], view[3]]).all()
+
+
+def test_the_grid_has_the_first_steps_the_last_and_the_loss(loss):
+    x = flat(200, seed=3)
+    figure = plot_steps(x, 3, loss=loss, init="random", m=3, random_state=1)
+    story = tell(x, 3, loss=loss, **(HOW | {"most": 3}))
+    titles = [axes.get_title() for axes in figure.axes if axes.axison]
+    for frame, title in zip(story.frames[1:], titles, strict=False):
+        said = [*frame.title.split(": "), *frame.note.replace(" (", "\n(").split("\n")]
+        assert title == "\n".join(said)
+    assert len(titles) == len(story.frames)
+    assert titles[-1].startswith("The loss: L(µ) = ")
+    assert float(titles[-1].split()[4]) == pytest.approx(story.history[-1].loss, rel=1e-5)
+    assert figure.get_supxlabel() == story.caption
+    assert story.caption == f"{story.name} on 200 points."
+
+
+def test_texts_of_the_grid_do_not_overlap(loss):
+    x = oracles.blobs(900, 5, 6, spread=3)
+    figure = plot_steps(x, 6, loss=loss, init="random", m=4)
+    assert "half-steps left out" in figure.axes[5].get_title()
+    canvas = Agg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    titles = [(axes, axes.title.get_window_extent(renderer)) for axes in figure.axes]
+    labels = [axes.xaxis.label.get_window_extent(renderer) for axes in figure.axes if axes.axison]
+    boxes = [box for _, box in titles if box.width > 1] + labels
+    boxes += [figure._suptitle.get_window_extent(renderer)]
+    boxes += [figure._supxlabel.get_window_extent(renderer)]
+    for at, box in enumerate(boxes):
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
+        assert not any(box.overlaps(other) for other in boxes[:at])
+
+
+def test_a_sample_is_drawn_of_many_points_and_all_are_computed():
+    x = flat(6000)
+    story = tell(x, 3, loss="l2", **HOW)
+    assert story.caption == "k-means on a seeded sample of 5,000 of the 6,000 points."
+    assert len(story.frames[-1].labels) == 5000
+    assert story.frames[-1].loss == pytest.approx(
+        oracles.total(x, story.frames[-1].centers, "l2"), rel=1e-9
+    )
+
+
+def test_clusters_of_a_fit(backend, loss):
+    x = flat()
+    estimator = {"l2": kmgpu.KMeans, "l1": kmgpu.KMedians}[loss](3, random_state=0)
+    estimator.fit(backend.asarray(x))
+    figure = plot_clusters(estimator, backend.asarray(x))
+    (axes,) = figure.axes
+    centers = backend.to_numpy(estimator.cluster_centers_)
+    assert axes.get_title() == (
+        f"{'k-means' if loss == 'l2' else 'k-medians'}, k = 3: the loss of the fit is "
+        f"{oracles.total(x, centers, loss):.6g}"
+    )
+    assert figure.get_supxlabel() == "120 points"
+    by_order = sorted(axes.collections, key=lambda one: one.get_zorder())
+    np.testing.assert_allclose(offsets(by_order[-3:]), centers)
+    labels = oracles.labels(x, centers, loss)
+    np.testing.assert_array_equal(offsets(by_order[:3]), x[np.argsort(labels, kind="stable")])
+    assert len(axes.images) == 1
+
+
+def test_clusters_of_a_frame_with_names():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(oracles.blobs(60), columns=["a", "b", "c"])
+    figure = plot_clusters(kmgpu.KMeans(2, random_state=0).fit(frame), frame)
+    assert "3 features" in figure.get_supxlabel()
+
+
+def test_history_of_a_fit():
+    fit = kmgpu.KMedians(3, random_state=0, max_iter=2, tol=0).fit(flat())
+    (axes,) = plot_history(fit).axes
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [e.loss for e in fit.history_])
+    assert axes.get_title() == "k-medians, k = 3: 5 half-steps, stopped by max_iter=2"
+    assert axes.get_ylabel() == "loss (units of the data)"
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "said"),
+    [
+        ({}, ValueError, "n_clusters=None and init='k-means++': give n_clusters"),
+        ({"n_clusters": 0}, ValueError, "n_clusters=0 must be at least 1"),
+        ({"n_clusters": 121}, ValueError, "n_samples=120 should be >= n_clusters=121"),
+        ({"n_clusters": 2, "loss": "l3"}, ValueError, "loss='l3' is not known"),
+        ({"n_clusters": 2, "init": "best"}, ValueError, "init='best' is not known"),
+        ({"init": np.zeros((2, 3))}, ValueError, "number of features of the data 2"),
+        ({"n_clusters": 2, "m": 0}, ValueError, "m=0 must be at least 1"),
+        ({"n_clusters": 2, "max_iter": 0}, ValueError, "max_iter=0 must be at least 1"),
+        ({"n_clusters": 2, "random_state": -1}, ValueError, "random_state=-1 must be at least 0"),
+    ],
+)
+def test_bad_input_is_named(how, error, said):
+    with pytest.raises(error, match=re.escape(said)):
+        plot_steps(flat(), **how)
+
+
+def test_drawing_before_a_fit_is_an_error():
+    for draws in (
+        lambda: plot_history(kmgpu.KMeans()),
+        lambda: plot_clusters(kmgpu.KMeans(), [[1]]),
+    ):
+        with pytest.raises(ValueError, match="not fitted yet"):
+            draws()
+
+
+@pytest.mark.parametrize("make", [plot_steps, animate])
+def test_without_matplotlib_the_extra_is_named(monkeypatch, make):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install 'kmgpu\[plot\]'"):
+        make(flat(), 2)
