@@ -9,6 +9,8 @@ from kmgpu.losses import L2 as L2
 from kmgpu.losses import Loss as Loss
 from kmgpu.model_io import load_model as load_model
 from kmgpu.model_io import save_model as save_model
+from kmgpu.sweep import Sweep as Sweep
+from kmgpu.sweep import sweep as sweep
 
 __version__ = "0.1.0"
 __all__ = [
@@ -18,7 +20,9 @@ __all__ = [
     "KMeans",
     "KMedians",
     "Loss",
+    "Sweep",
     "lloyd",
     "load_model",
     "save_model",
+    "sweep",
 ]

@@ -139,6 +139,36 @@ def distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None = 
     return found[0] if len(found) == 1 else xp.concat(found)
 
 
+def runner_up(
+    x: Array, centers: Array, labels: Array, loss: Loss, memory_budget: int | None = None
+) -> Array:
+    """Index of the nearest centre of every row but the one that its label names.
+
+    Parameters are those of `costs_at`, with at least two centres.
+
+    Returns
+    -------
+    array of shape (n_samples,), int32
+        Ranked in float64; ties go to the lowest index.
+    """
+    xp, device = place = place_of(centers)
+    n_clusters, n_features = centers.shape
+    reference = _reference_point(centers, xp.float64)
+    score = loss.scorer(centers - reference)
+    index = xp.arange(n_clusters, dtype=labels.dtype, device=device)
+    never = xp.asarray(xp.inf, dtype=xp.float64, device=device)
+
+    def second(start: int, stop: int) -> Array:
+        scores = score(rows(x, start, stop, xp.float64) - reference)
+        own = labels[start:stop, None] == index[None, :]
+        return xp.astype(xp.argmin(xp.where(own, never, scores), axis=1), xp.int32)
+
+    row_bytes = 8 * (loss.block_columns(n_clusters, n_features) + 2 * n_clusters)
+    blocks = row_blocks(x.shape[0], row_bytes, block_bytes(place, memory_budget))
+    found = over_blocks(blocks, second, place == HOST)
+    return found[0] if len(found) == 1 else xp.concat(found)
+
+
 def weighted_sum(values: Array, sample_weight: Array | None) -> Array:
     """Σ wᵢ vᵢ in float64, a 0-d array."""
     xp = namespace(values)

@@ -8,7 +8,7 @@ import numpy as np
 
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import KMeans, KMedians
-from kmgpu.plotting import INSTALL_PLOT
+from kmgpu.images import require_pillow
 from kmgpu.summary import fit_summary
 
 N_COLOURS = 16
@@ -23,11 +23,7 @@ def load_photo() -> np.ndarray:
     ImportError
         Without Pillow, which decodes it.
     """
-    try:
-        import PIL  # noqa: F401
-    except ImportError as error:
-        msg = f"the demo's photograph is decoded by Pillow ({error}); {INSTALL_PLOT}"
-        raise ImportError(msg) from error
+    require_pillow()
     from sklearn.datasets import load_sample_image
 
     return load_sample_image("china.jpg")

@@ -171,3 +171,8 @@ class KMedians(AlternatingMinimizer):
     """
 
     _loss = L1
+
+
+ESTIMATORS: dict[str, type[AlternatingMinimizer]] = {
+    cls._loss.name: cls for cls in (KMeans, KMedians)
+}

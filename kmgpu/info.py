@@ -16,7 +16,7 @@ REQUIRED = ("numpy", "array-api-compat", "scikit-learn", "numba", "tqdm")
 AUTO = "device='auto'"
 OPTIONAL = {
     "matplotlib": f"for pictures; {INSTALL_PLOT}",
-    "pillow": f"for the demo's photograph; {INSTALL_PLOT}",
+    "pillow": f"for photographs; {INSTALL_PLOT}",
     "pyarrow": f"for .parquet; {INSTALL_PARQUET}",
 }
 

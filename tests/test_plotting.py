@@ -146,11 +146,11 @@ def test_demo_writes_where_it_is_told(tmp_path, small):
 
 def test_demo_without_pillow_says_what_to_install(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
     assert main(["demo"]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith("kmgpu: error: the demo's photograph is decoded by Pillow")
+    assert err.startswith("kmgpu: error: reading and writing pictures needs Pillow")
     assert "pip install 'kmgpu[plot]'" in err
 
 

@@ -3,13 +3,14 @@
 import doctest
 import inspect
 import re
+import sys
 
 import pytest
 
 import kmgpu
 from kmgpu import estimators
 
-NAMES = ["L1", "L2", "HalfStep", "KMeans", "KMedians", "Loss", "lloyd"]
+NAMES = ["L1", "L2", "HalfStep", "KMeans", "KMedians", "Loss", "Sweep", "lloyd", "sweep"]
 PARAMETERS = ["n_clusters", "init", "n_init", "max_iter", "tol", "verbose", "random_state"]
 PARAMETERS += ["copy_x", "algorithm", "empty_cluster", "device", "memory_budget", "progress"]
 METHODS = ["fit", "predict", "fit_predict", "transform", "fit_transform", "score"]
@@ -43,7 +44,7 @@ def test_estimators_document_parameters_attributes_and_methods(estimator):
         assert inspect.getdoc(getattr(estimator, name))
 
 
-@pytest.mark.parametrize("function", [kmgpu.lloyd])
+@pytest.mark.parametrize("function", [kmgpu.lloyd, kmgpu.sweep])
 def test_functions_document_their_parameters(function):
     doc = inspect.getdoc(function)
     for name in inspect.signature(function).parameters:
@@ -51,11 +52,13 @@ def test_functions_document_their_parameters(function):
 
 
 def test_half_steps_and_losses_document_their_fields():
-    for record in (kmgpu.HalfStep, kmgpu.Loss):
+    for record in (kmgpu.HalfStep, kmgpu.Loss, kmgpu.Sweep):
         for name in inspect.signature(record).parameters:
             assert re.search(rf"^{name} : ", inspect.getdoc(record), flags=re.M), name
 
 
 def test_the_examples_of_the_docstrings_run():
-    assert doctest.testmod(estimators).attempted >= 8
-    assert doctest.testmod(estimators).failed == 0
+    for module, least in ((estimators, 8), (sys.modules["kmgpu.sweep"], 5)):
+        ran = doctest.testmod(module)
+        assert ran.attempted >= least
+        assert ran.failed == 0

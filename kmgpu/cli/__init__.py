@@ -1,4 +1,4 @@
-"""The command line: ``kmgpu fit | predict | animate | info | demo``, one file a command."""
+"""The command line: ``kmgpu fit | predict | animate | quantize | info | demo``, a file each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn, TextIO
 
-from kmgpu.cli import animate, demo, fit, info, predict
+from kmgpu.cli import animate, demo, fit, info, predict, quantize
 
 BAD_INPUT = 2
 INTERRUPTED = 130
-COMMANDS = (fit, predict, animate, info, demo)
+COMMANDS = (fit, predict, animate, quantize, info, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 
 from kmgpu.cli.options import (
-    ESTIMATORS,
     add_data,
     add_init,
     add_loss,
@@ -18,6 +17,7 @@ from kmgpu.cli.options import (
     write_labels,
 )
 from kmgpu.data_io import read_data, read_weights
+from kmgpu.estimators import ESTIMATORS
 from kmgpu.lloyd import EMPTY_CLUSTER
 from kmgpu.model_io import save_model
 from kmgpu.summary import fit_summary, table

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kmgpu.base import AlternatingMinimizer
 from kmgpu.data_io import read_data
-from kmgpu.estimators import KMeans, KMedians
+from kmgpu.estimators import ESTIMATORS
 from kmgpu.files import check_writable, replacing
 from kmgpu.seeding import METHODS
 
-ESTIMATORS: dict[str, type[AlternatingMinimizer]] = {"l2": KMeans, "l1": KMedians}
 DATA_HELP = "rows × features: .npy (memory-mapped), .npz, .csv or .parquet"
 DEVICE_HELP = "cpu, cuda, cuda:N, or auto: a GPU if one is usable (default: auto)"
 

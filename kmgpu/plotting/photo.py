@@ -13,6 +13,11 @@ from kmgpu.plotting.history import draw_history
 from kmgpu.summary import NAMES
 
 
+def colours_of(estimator: AlternatingMinimizer) -> np.ndarray:
+    """The centres of clusters of pixels as colours, (n_clusters, 3) uint8."""
+    return np.rint(to_host(estimator.cluster_centers_)).clip(0, 255).astype(np.uint8)
+
+
 def quantised(estimator: AlternatingMinimizer, shape: tuple[int, ...]) -> np.ndarray:
     """The picture in its clusters' colours.
 
@@ -27,14 +32,14 @@ def quantised(estimator: AlternatingMinimizer, shape: tuple[int, ...]) -> np.nda
     -------
     numpy.ndarray of `shape`, uint8
     """
-    return _colours(estimator)[to_host(estimator.labels_)].reshape(shape)
+    return colours_of(estimator)[to_host(estimator.labels_)].reshape(shape)
 
 
 def draw_palette(axes: Axes, estimator: AlternatingMinimizer) -> None:
     """One square for the colour of every cluster, the largest cluster first."""
     sizes = np.bincount(to_host(estimator.labels_), minlength=estimator.n_clusters)
     by_size = np.argsort(-sizes, kind="stable")
-    axes.imshow(_colours(estimator)[by_size][None])
+    axes.imshow(colours_of(estimator)[by_size][None])
     axes.set_anchor("N")
     axes.set_axis_off()
 
@@ -74,8 +79,3 @@ def _draw_photo(axes: Axes, photo: np.ndarray, title: str) -> None:
     axes.set_title(title)
     axes.set_anchor("S")
     axes.set_axis_off()
-
-
-def _colours(estimator: AlternatingMinimizer) -> np.ndarray:
-    """The centres as uint8, (n_clusters, 3)."""
-    return np.rint(to_host(estimator.cluster_centers_)).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,78 @@
+"""``kmgpu quantize``."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from kmgpu.cli.options import add_loss, add_running, check_outputs, show_progress
+from kmgpu.estimators import ESTIMATORS
+from kmgpu.summary import fit_summary, table
+
+
+def add(commands: Any) -> None:
+    """The subcommand and its arguments."""
+    quantize = commands.add_parser("quantize", help="a picture in k colours, as a PNG")
+    quantize.add_argument(
+        "picture", metavar="PICTURE", help="JPEG, PNG, WebP, TIFF or what else Pillow reads"
+    )
+    quantize.add_argument(
+        "-k", "--n-clusters", metavar="K", type=int, default=16, help="colours (default: 16)"
+    )
+    add_loss(quantize)
+    quantize.add_argument(
+        "-o", "--out", metavar="FILE.png", required=True, help="write the picture there"
+    )
+    quantize.add_argument(
+        "--palette", metavar="FILE.png", help="write the colours as squares there"
+    )
+    quantize.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="another seed, other colours (default: 0)"
+    )
+    add_running(quantize)
+    quantize.set_defaults(run=_quantize)
+
+
+def _quantize(args: argparse.Namespace) -> None:
+    from kmgpu.images import distinct_colours, quantise, read_picture, save_palette, save_picture
+
+    check_outputs({".png": args.out}, (args.picture,))
+    check_outputs({".png": args.palette}, (args.picture,))
+    if args.palette is not None and Path(args.palette).resolve() == Path(args.out).resolve():
+        msg = f"{args.palette} is both --out and --palette; give them two names."
+        raise ValueError(msg)
+    picture = read_picture(args.picture)
+    colours = distinct_colours(picture)
+    n_colours = len(colours.rgb)
+    if n_colours < args.n_clusters:
+        warnings.warn(
+            f"{args.picture} has {n_colours:,} colours, fewer than -k {args.n_clusters:,}; all "
+            f"are kept.",
+            stacklevel=1,
+        )
+    estimator = ESTIMATORS[args.loss](
+        min(args.n_clusters, n_colours),
+        random_state=args.seed,
+        device=args.device,
+        progress=show_progress(args),
+    )
+    start = perf_counter()
+    estimator.fit(colours.rgb, sample_weight=colours.weight)
+    summary = fit_summary(estimator, perf_counter() - start)
+    quantised = quantise(picture, colours, estimator)
+    height, width = quantised.index.shape
+    about = {"": summary.pop(""), "pixels": f"{width:,} × {height:,}", "colours": f"{n_colours:,}"}
+    del summary["rows"], summary["features"]
+    shares = {
+        f"#{red:02x}{green:02x}{blue:02x}": f"{share:.2%}"
+        for (red, green, blue), share in zip(quantised.palette, quantised.shares, strict=True)
+    }
+    save_picture(quantised, args.out)
+    print(table([about | summary | shares]))
+    print(f"picture written to {args.out}")
+    if args.palette is not None:
+        save_palette(quantised, args.palette)
+        print(f"palette written to {args.palette}")

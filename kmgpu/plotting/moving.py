@@ -1,0 +1,130 @@
+"""The moving outlier as a matplotlib animation. Imported only when one is made."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from html import escape
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
+from PIL import Image
+
+from kmgpu.files import check_writable, replacing
+from kmgpu.plotting.animation import check_format
+from kmgpu.plotting.figures import new_figure
+from kmgpu.plotting.mean_median import Journey, add_legend, draw_centers, draw_strip
+
+WIDTH, HEIGHT = 7.0, 4.4
+DPI = 80
+FPS = 10
+TITLE = "The mean follows the outlier, the median stays"
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{player}
+</main>
+</body>
+</html>
+"""
+
+
+class JourneyAnimation(FuncAnimation):
+    """Ten frames a second: the points on a line above, both centres so far below."""
+
+    def __init__(self, path: Journey) -> None:
+        self.path = path
+        self._figure = new_figure(WIDTH, HEIGHT)
+        self._figure.set_dpi(DPI)
+        self._strip, self._centers = self._figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+        self._show(len(path.outlier) - 1)
+        add_legend(self._figure, self._strip)
+        # laid out once, so that nothing but the points moves
+        self._figure.get_layout_engine().execute(self._figure)
+        self._figure.set_layout_engine("none")
+        super().__init__(
+            self._figure,
+            self._show,
+            frames=len(path.outlier),
+            init_func=lambda: None,
+            interval=1000 // FPS,
+        )
+
+    def save(self, filename: Any, writer: Any = None, *rest: Any, **options: Any) -> None:
+        """Write the animation: .html, .gif, or .mp4 where ffmpeg is installed.
+
+        Parameters
+        ----------
+        filename : str or path-like
+            The ending chooses the format; the file appears whole or not at all.
+        writer, *rest, **options
+            Given a writer, everything is as in `matplotlib.animation.Animation.save`.
+
+        Raises
+        ------
+        ValueError
+            For another ending.
+        RuntimeError
+            For .mp4 without ffmpeg.
+        """
+        if writer is not None:
+            super().save(filename, writer, *rest, **options)
+            return
+        suffix = Path(filename).suffix.lower()
+        check_format(suffix, filename)
+        check_writable(filename)
+        content = self.to_html().encode() if suffix == ".html" else self._film(suffix)
+        with replacing(filename) as file:
+            file.write(content)
+
+    def to_html(self) -> str:
+        """A page of its own that needs no network, with matplotlib's player."""
+        player = re.sub(r"<link[^>]*>", "", self.to_jshtml(fps=FPS))
+        player = re.sub(r'data:image/png;base64,([^"]*)', _in_fewer_bytes, player)
+        style = (files("kmgpu.plotting") / "player.css").read_text(encoding="utf-8")
+        return PAGE.format(title=TITLE, style=style, player=player)
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own."""
+        return (
+            f'<iframe srcdoc="{escape(self.to_html())}" title="{TITLE}" '
+            f'style="width: 100%; height: 520px; border: 0"></iframe>'
+        )
+
+    def _film(self, suffix: str) -> bytes:
+        kind = PillowWriter if suffix == ".gif" else FFMpegWriter
+        with TemporaryDirectory() as folder:
+            path = Path(folder, f"journey{suffix}")
+            super().save(path, kind(fps=FPS), dpi=DPI)
+            return path.read_bytes()
+
+    def _show(self, at: int) -> None:
+        """Draw the frame of that number."""
+        for axes in (self._strip, self._centers):
+            axes.clear()
+        draw_strip(self._strip, self.path, at)
+        draw_centers(self._centers, self.path, [at])
+        mean, median = (self.path.centers[name][at] for name in ("l2", "l1"))
+        self._strip.set_title(f"{TITLE}\nmean {mean:.4g}, median {median:.4g}", fontsize="medium")
+
+
+def _in_fewer_bytes(frame: re.Match[str]) -> str:
+    """An embedded PNG in 256 colours: a quarter of the bytes."""
+    out = BytesIO()
+    with Image.open(BytesIO(b64decode(frame[1].replace("\\\n", "")))) as picture:
+        few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(out, "png")
+    return f"data:image/png;base64,{b64encode(out.getvalue()).decode()}"
