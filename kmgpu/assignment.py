@@ -28,6 +28,7 @@ from kmgpu.arrays import (
     row_blocks,
     rows,
 )
+from kmgpu.kernels import kernel
 from kmgpu.losses import Loss
 from kmgpu.threads import over_blocks
 
@@ -53,6 +54,9 @@ def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = No
     array of shape (n_samples,), int32
         Ties go to the lowest index.
     """
+    fused = kernel("nearest", loss.name, x, centers.shape[0])
+    if fused is not None:
+        return fused(x, centers, memory_budget)
     xp, _ = place = place_of(centers)
     rank = _Ranking(centers, loss, compute_dtype(x))
     exact = cache(lambda: _Ranking(centers, loss, xp.float64))
@@ -108,6 +112,9 @@ def costs_at(
 
     Squared units of the data for L2, plain ones for L1.
     """
+    fused = kernel("costs_at", loss.name, x, centers.shape[0])
+    if fused is not None:
+        return fused(x, centers, labels, memory_budget)
     xp, _ = place = place_of(centers)
 
     def cost(start: int, stop: int) -> Array:
