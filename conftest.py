@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from kmgpu.arrays import Usable, cupy_usable, torch_usable
+from tests.gpuless import cupy_on_cpu, kernel_build
 
 settings.register_profile(
     "kmgpu",
@@ -86,11 +91,13 @@ def _cupy() -> Iterator[Backend]:
     yield Backend("cupy", xp, xp.asarray, lambda x: x.get())
 
 
+# without --backend, every usable one of these but the last
 BACKENDS = {"numpy": _numpy, "strict": _strict, "torch": _torch, "cupy": _cupy}
+BACKENDS |= {cupy_on_cpu.NAME: _cupy}
 
 
 def _usable(name: str) -> Usable:
-    if name == "cupy":
+    if name in ("cupy", cupy_on_cpu.NAME):
         return cupy_usable()
     if name == "torch":
         return torch_usable()
@@ -113,12 +120,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def _restart_on_the_cpu(config: pytest.Config) -> None:
+    """Start pytest anew in the environment of cupy-on-cpu, unless this process has it."""
+    try:
+        prepared = cupy_on_cpu.environment(os.environ)
+    except kernel_build.Unavailable as error:
+        msg = f"--backend {cupy_on_cpu.NAME} cannot be used: {error}"
+        raise pytest.UsageError(msg) from error
+    if os.environ != prepared:
+        capture = config.pluginmanager.getplugin("capturemanager")
+        capture.stop_global_capturing()  # gives stdin, stdout and stderr back
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], prepared)
+
+
 CHOSEN = pytest.StashKey[dict[str, Usable]]()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "backend: depends on --backend; set where it is a fixture")
     asked = config.getoption("backend")
-    found = {name: _usable(name) for name in dict.fromkeys(asked or BACKENDS)}
+    if cupy_on_cpu.NAME in (asked or ()):
+        if "cupy" in asked:
+            msg = f"--backend cupy and --backend {cupy_on_cpu.NAME} are one library, CuPy"
+            raise pytest.UsageError(msg)
+        _restart_on_the_cpu(config)
+        importlib.import_module("tests.gpuless.gpus")  # before anything imports CuPy
+    usual = [name for name in BACKENDS if name != cupy_on_cpu.NAME]
+    found = {name: _usable(name) for name in dict.fromkeys(asked or usual)}
     for name, usable in found.items():
         if asked and not usable.yes:
             msg = f"--backend {name} cannot be used: {usable.why}"
@@ -139,8 +168,40 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend", names, indirect=True, scope="session")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "backend" in getattr(item, "fixturenames", ()):
+            item.add_marker("backend")
+
+
 @pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each chosen backend in turn."""
     with BACKENDS[request.param]() as made:
         yield made
+
+
+@pytest.fixture
+def counted(backend: Backend) -> Any:
+    """`tests.gpuless.counters.counted`; a test that takes it is skipped off cupy-on-cpu."""
+    return pytest.importorskip("tests.gpuless.counters").counted
+
+
+@pytest.fixture
+def pretend_gpus(backend: Backend) -> Any:
+    """`tests.gpuless.gpus.pretend_gpus`; a test that takes it is skipped off cupy-on-cpu."""
+    pytest.importorskip("tests.gpuless.counters")
+    from tests.gpuless.gpus import pretend_gpus
+
+    return pretend_gpus
+
+
+@pytest.fixture(scope="session")
+def host_module() -> Any:
+    """`tests.gpuless.host_module.HostModule`; a test that takes it is skipped without g++."""
+    if not shutil.which(kernel_build.COMPILER):
+        pytest.skip(f"{kernel_build.COMPILER} is not on PATH")
+    from tests.gpuless.host_module import HostModule
+
+    return HostModule
