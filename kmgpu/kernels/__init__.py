@@ -61,8 +61,8 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
     mode = _mode.get()
     if mode == "reference":
         return None
-    table = _table(xp)
-    found = table.get((op, loss)) if table and dtype.kind in "fiub" else None
+    table = _table(xp, dtype)
+    found = table.get((op, loss))
     expected = not table or any(op == name for name, _ in table)
     if found is None and mode == "fused" and expected:
         msg = (
@@ -73,16 +73,16 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
     return found
 
 
-def _table(xp: Namespace) -> dict[tuple[str, str], Callable[..., Any]]:
-    """The kernels for arrays of `xp`."""
-    if xp is HOST.xp and numba_usable().yes:
+def _table(xp: Namespace, dtype: Any) -> dict[tuple[str, str], Callable[..., Any]]:
+    """The kernels for arrays of `xp` and `dtype`."""
+    if xp is HOST.xp and numba_usable().yes and dtype.kind in "fiub":
         from kmgpu.kernels import cpu
 
         return cpu.KERNELS
     if is_cupy_namespace(xp):
         from kmgpu.kernels import cuda
 
-        return cuda.KERNELS
+        return cuda.KERNELS if str(dtype) in cuda.DTYPES else {}
     return {}
 
 

@@ -12,21 +12,8 @@ import numpy as np
 from kmgpu.arrays import Array
 
 FOLDER = Path(__file__).parent
-# CUDA's names of the dtypes that data may have
-TYPES = {
-    "float16": "Half",
-    "float32": "float",
-    "float64": "double",
-    "bool": "bool",
-    "int8": "signed char",
-    "int16": "short",
-    "int32": "int",
-    "int64": "long long",
-    "uint8": "unsigned char",
-    "uint16": "unsigned short",
-    "uint32": "unsigned int",
-    "uint64": "unsigned long long",
-}
+# CUDA's names of the dtypes that kernels read; other integers are left to plain calls
+TYPES = {"float16": "Half", "float32": "float", "float64": "double", "uint8": "unsigned char"}
 MOST_BLOCKS = 2**31 - 1
 
 
@@ -35,6 +22,14 @@ def text(source: str) -> str:
     """CUDA C++ of one source, ready to compile."""
     parts = [(FOLDER / f"{name}.cu").read_text(encoding="utf-8") for name in ("common", source)]
     return "\n".join(parts)
+
+
+def type_of(dtype: Any) -> str:
+    """CUDA's name of a dtype that kernels read; TypeError for others."""
+    if str(dtype) not in TYPES:
+        msg = f"X.dtype={dtype}: the kernels read {', '.join(TYPES)}; convert it first."
+        raise TypeError(msg)
+    return TYPES[str(dtype)]
 
 
 def compute_type(dtype: Any) -> str:
@@ -111,8 +106,5 @@ def checked(name: str, array: Array, dtype: Any, shape: tuple[int, ...], beside:
 
 def matrix(x: Array) -> tuple[Array, np.int64, np.int64]:
     """The arguments of a matrix of any strides: its elements and its strides in elements."""
-    if x.ndim != 2 or str(x.dtype) not in TYPES:
-        msg = f"X of shape {x.shape} and dtype {x.dtype}: kernels read real matrices."
-        raise TypeError(msg)
     rows, columns = (stride // x.dtype.itemsize for stride in x.strides)
     return x, np.int64(rows), np.int64(columns)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from kmgpu.arrays import Array, block_bytes, namespace, place_of, row_blocks
-from kmgpu.kernels.cuda.module import TYPES, checked, compute_type, launch, matrix
+from kmgpu.kernels.cuda.module import TYPES, checked, compute_type, launch, matrix, type_of
 from kmgpu.threads import over_blocks
 
 COST = {"l1": "Manhattan", "l2": "Squared"}
@@ -99,7 +101,7 @@ def tiled_name(loss: str, dtype: Any, n_clusters: int) -> tuple[str, tuple[int, 
     computed = compute_type(dtype)
     shape = (NARROW if n_clusters <= NARROW_CLUSTERS else WIDE)[computed]
     numbers = ", ".join(map(str, shape))
-    return f"nearest_tiled<{TYPES[str(dtype)]}, {computed}, {COST[loss]}, {numbers}>", shape
+    return f"nearest_tiled<{type_of(dtype)}, {computed}, {COST[loss]}, {numbers}>", shape
 
 
 def _scored(block: Array, ready: _Centers) -> tuple[Array, Array, Array]:
@@ -166,7 +168,7 @@ def _settled(
 
 def settle_name(loss: str, dtype: Any) -> str:
     """The kernel that ranks in float64 what float32 leaves open."""
-    return f"settle<{TYPES[str(dtype)]}, {COST[loss]}, {WARPS}>"
+    return f"settle<{type_of(dtype)}, {COST[loss]}, {WARPS}>"
 
 
 def _gamma(n: int, unit: float = UNIT) -> float:
@@ -221,4 +223,18 @@ def costs_at(
 def costs_name(loss: str, dtype: Any, d: int) -> tuple[str, int]:
     """The kernel of `costs_at`, and the threads of a row."""
     lanes = 1 if d <= 16 else 32
-    return f"costs_at<{TYPES[str(dtype)]}, {COST[loss]}, {lanes}, {32 * WARPS}>", lanes
+    return f"costs_at<{type_of(dtype)}, {COST[loss]}, {lanes}, {32 * WARPS}>", lanes
+
+
+def instantiations() -> Iterator[tuple[str, int]]:
+    """Every kernel that this file can launch, and the threads of its blocks."""
+    for dtype, loss in product(TYPES, COST):
+        for k in (1, NARROW_CLUSTERS + 1):
+            name, shape = tiled_name(loss, dtype, k)
+            yield name, shape[3] * shape[4]
+        for d in (1, 32):
+            yield costs_name(loss, dtype, d)[0], 32 * WARPS
+        if compute_type(dtype) == "float":
+            yield settle_name(loss, dtype), 32 * WARPS
+    for dtype in ("float32", "float64"):
+        yield scored_name(dtype), 32 * WARPS

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from kmgpu.arrays import Array, place_of
-from kmgpu.kernels.cuda.module import TYPES, checked, launch, matrix
+from kmgpu.kernels.cuda.module import TYPES, checked, launch, matrix, type_of
 
 THREADS = 256
 WARPS = THREADS // 32
@@ -65,7 +67,7 @@ def chunk_rows(n: int, columns: int) -> int:
 
 def means_names(dtype: Any, weighted: bool) -> tuple[str, str]:
     """The two kernels of `means`."""
-    kinds = f"{TYPES[str(dtype)]}, {str(weighted).lower()}"
+    kinds = f"{type_of(dtype)}, {str(weighted).lower()}"
     return f"sum_chunks<{kinds}, {THREADS}>", f"finish_means<{kinds}, {WARPS}>"
 
 
@@ -98,7 +100,14 @@ def medians(
 
 def medians_name(dtype: Any, weighted: bool) -> str:
     """The kernel of `medians`."""
-    return f"select_medians<{TYPES[str(dtype)]}, {str(weighted).lower()}, {THREADS}>"
+    return f"select_medians<{type_of(dtype)}, {str(weighted).lower()}, {THREADS}>"
+
+
+def instantiations() -> Iterator[tuple[str, int]]:
+    """Every kernel that this file can launch, and the threads of its blocks."""
+    for dtype, weighted in product(TYPES, (False, True)):
+        for name in (*means_names(dtype, weighted), medians_name(dtype, weighted)):
+            yield name, THREADS
 
 
 def _check(x: Array, groups: Any, sample_weight: Array | None, previous: Array) -> None:
