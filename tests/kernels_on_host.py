@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from kmgpu.kernels import cuda
 from kmgpu.kernels.cuda import module
+from tests.mutants import MUTANTS
 
 
 @contextmanager
-def kernels_on_host(
-    host_module: Any, text: Callable[[str], str] = module.text, whole: bool = True
-) -> Iterator[None]:
-    """Build kernels for the CPU inside the block.
+def kernels_on_host(host_module: Any) -> Iterator[None]:
+    """Build kernels for the CPU inside the block; those of a source at once, as most are used.
 
-    `text` gives the CUDA C++ of a source; `whole` builds all kernels of a source at once, which is
-    quicker where most of them are used.
+    The environment variable KMGPU_MUTANT plants a mistake of `tests.mutants`, and what is not
+    used is then not built.
     """
+    mutant = MUTANTS.get(os.environ.get("KMGPU_MUTANT", ""))
     names = {source.file.removesuffix(".cu"): source.name_expressions for source in cuda.SOURCES}
 
     @cache
     def build(source: str, expressions: tuple[str, ...]) -> Any:
-        return host_module(code=text(source), options=("-std=c++17",), name_expressions=expressions)
+        code = module.text(source)
+        code = mutant.planted(code) if mutant and mutant.source in ("common", source) else code
+        return host_module(code=code, options=("-std=c++17",), name_expressions=expressions)
 
     kept = module.raw_module
-    module.raw_module = lambda source, name: build(source, names[source] if whole else (name,))
+    module.raw_module = lambda source, name: build(source, (name,) if mutant else names[source])
     module._function.cache_clear()
     try:
         yield

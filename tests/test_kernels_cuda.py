@@ -33,7 +33,7 @@ def found_labels(gpu, loss, x, centers, budget=None):
 def first_ranking(gpu, loss, x, centers):
     """What the first kernel leaves: labels, best costs, runners-up; and what it worked on."""
     there = gpu.asarray(x)
-    ready = nearest._prepared(there, gpu.asarray(centers))
+    ready = nearest._prepared(loss, there, gpu.asarray(centers))
     make = nearest._tiled if loss == "l1" or x.shape[1] <= nearest.FUSED_FEATURES else None
     outcome = make(loss, there, ready) if make else nearest._scored(there, ready)
     return there, ready, outcome
@@ -115,6 +115,27 @@ def test_best_and_runner_up(gpu, loss, dtype, shape):
     np.testing.assert_allclose(gpu.to_numpy(second), two[:, 1], rtol=0, atol=allowed)
     attained = cost[np.arange(len(x)), gpu.to_numpy(labels)]
     np.testing.assert_allclose(attained, two[:, 0], rtol=0, atol=2 * allowed)
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("k", "d"), [(1, 1), (6, 33), (64, 2), (200, 9)])
+def test_the_origin_is_a_median_of_centres(gpu, loss, dtype, k, d):
+    """Of 64 of them where there are more; the rest follows from it."""
+    centers = np.random.default_rng(0).integers(-9, 9, (k, d)) / 3 + 1e3
+    centers[-1] = 1e9
+    x = gpu.asarray(np.zeros((2, d), dtype))
+    ready = nearest._prepared(loss, x, gpu.asarray(centers))
+    some = np.sort(centers[[i * k // min(k, 64) for i in range(min(k, 64))]], axis=0)
+    origin = gpu.to_numpy(ready.origin)
+    np.testing.assert_array_equal(origin, some[(len(some) - 1) // 2].astype(dtype))
+    away = centers - origin
+    np.testing.assert_array_equal(gpu.to_numpy(ready.shifted), away.astype(dtype))
+    length = np.abs(away).sum(axis=1) if loss == "l1" else np.sqrt((away**2).sum(axis=1))
+    np.testing.assert_allclose(gpu.to_numpy(ready.extents), length, rtol=1e-14)
+    if loss == "l2":
+        rtol = 8 * np.finfo(dtype).eps
+        np.testing.assert_allclose(gpu.to_numpy(ready.norms), length**2, rtol=rtol)
 
 
 @BOTH

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, NamedTuple
 
+from kmgpu.arrays import Array
 from kmgpu.kernels.cuda import nearest, refit
-from kmgpu.kernels.cuda.module import FOLDER, TYPES
+from kmgpu.kernels.cuda.module import FOLDER, TYPES, on_device_of
 
 DTYPES = frozenset(TYPES)
-KERNELS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("nearest", "l1"): partial(nearest.nearest, "l1"),
-    ("nearest", "l2"): partial(nearest.nearest, "l2"),
-    ("costs_at", "l1"): partial(nearest.costs_at, "l1"),
-    ("costs_at", "l2"): partial(nearest.costs_at, "l2"),
-    ("refit", "l1"): refit.medians,
-    ("refit", "l2"): refit.means,
+
+
+def _beside_x(function: Callable[..., Array], *first: str) -> Callable[..., Array]:
+    """``function(*first, x, …)`` with the device of x as the current one."""
+
+    def call(x: Array, *arguments: Any) -> Array:
+        with on_device_of(x):
+            return function(*first, x, *arguments)
+
+    return call
+
+
+KERNELS: dict[tuple[str, str], Callable[..., Array]] = {
+    ("nearest", "l1"): _beside_x(nearest.nearest, "l1"),
+    ("nearest", "l2"): _beside_x(nearest.nearest, "l2"),
+    ("costs_at", "l1"): _beside_x(nearest.costs_at, "l1"),
+    ("costs_at", "l2"): _beside_x(nearest.costs_at, "l2"),
+    ("refit", "l1"): _beside_x(refit.medians),
+    ("refit", "l2"): _beside_x(refit.means),
 }
 
 

@@ -58,7 +58,7 @@ def on_device_of(x: Array) -> AbstractContextManager[Any]:
 def launch(
     source: str, name: str, n_blocks: int, block: tuple[int, ...], arguments: tuple[Any, ...]
 ) -> None:
-    """Launch a kernel on the current stream of the device that holds its arrays.
+    """Launch a kernel on the current device, which holds its arrays, and its current stream.
 
     Parameters
     ----------
@@ -74,9 +74,8 @@ def launch(
     if n_blocks > MOST_BLOCKS:
         msg = f"{name}: {n_blocks} blocks, a GPU takes {MOST_BLOCKS}; pass fewer rows at a time."
         raise ValueError(msg)
-    with on_device_of(arguments[0]):
-        function = _function(source, name, str(arguments[0].device))
-        function((n_blocks,), block, arguments)
+    function = _function(source, name, str(arguments[0].device))
+    function((n_blocks,), block, arguments)
 
 
 def checked(name: str, array: Array, dtype: Any, shape: tuple[int, ...], beside: Array) -> Array:

@@ -4,6 +4,48 @@
 // closer than float32 rounds, settle() ranks that row again in float64, so no row depends on it.
 // A cost that float32 cannot hold makes the row's best NaN, which settle() takes as undecided.
 
+// The point that centres and rows are taken relative to: by coordinate the lower median of up to 64
+// centres, so near the data wherever they lie, and not drawn away by one far centre. A warp takes
+// a coordinate; a lane counts the centres below its own.
+template <typename Acc, int WARPS>
+__global__ void __launch_bounds__(32 * WARPS)
+    choose_origin(const double* __restrict__ centers, int k, int d, Acc* __restrict__ origin) {
+  constexpr int MOST = 64;
+  const int lane = threadIdx.x % 32, count = k < MOST ? k : MOST;
+  const long long column = (long long)blockIdx.x * WARPS + threadIdx.x / 32;
+  for (int i = lane; column < d && i < count; i += 32) {
+    const double own = centers[(long long)i * k / count * d + column];
+    int rank = 0;
+    for (int j = 0; j < count; ++j) {
+      const double other = centers[(long long)j * k / count * d + column];
+      rank += other < own || (other == own && j < i);
+    }
+    if (rank == (count - 1) / 2) origin[column] = Acc(own);
+  }
+}
+
+// Centres relative to the origin, and their lengths: |.|_1, or |.|_2 and its square `norms`. A warp
+// takes a centre.
+template <typename Acc, typename Cost, int WARPS>
+__global__ void __launch_bounds__(32 * WARPS)
+    shift_centers(const double* __restrict__ centers, const Acc* __restrict__ origin, int k, int d,
+                  Acc* __restrict__ shifted, double* __restrict__ extents,
+                  Acc* __restrict__ norms) {
+  const int lane = threadIdx.x % 32;
+  const long long j = (long long)blockIdx.x * WARPS + threadIdx.x / 32;
+  double length = 0;
+  for (int t = lane; j < k && t < d; t += 32) {
+    const double from = origin[t], at = centers[j * d + t];
+    shifted[j * d + t] = Acc(at - from);
+    length = Cost::add(length, at, from);
+  }
+  length = warp_sum(length);
+  if (j < k && lane == 0) {
+    extents[j] = Cost::squared ? sqrt(length) : length;
+    norms[j] = Acc(length);
+  }
+}
+
 template <typename T>
 struct Ranked {
   T best, second;
@@ -121,8 +163,8 @@ __global__ void __launch_bounds__(TX* TY)
 }
 
 // The end of a squared-distance assignment. `products` is (rows, k), the product of the rows x,
-// relative to an origin, with -2 times the centres; `norms` are the centres' squared lengths. A
-// warp takes a row. Costs are products + norms + |x|^2, of which only the minimum needs the last.
+// relative to an origin, with the centres; `norms` are the centres' squared lengths. A warp takes
+// a row. Costs are norms - 2 products + |x|^2, whose last term is no concern of the ranking.
 template <typename Acc, int WARPS>
 __global__ void __launch_bounds__(32 * WARPS)
     nearest_scored(const Acc* __restrict__ products, const Acc* __restrict__ norms,
@@ -137,7 +179,7 @@ __global__ void __launch_bounds__(32 * WARPS)
   ranked.clear();
   Acc length = 0;
   if (inside) {
-    for (int j = lane; j < k; j += 32) ranked.insert(products[row * k + j] + norms[j], j);
+    for (int j = lane; j < k; j += 32) ranked.insert(norms[j] - 2 * products[row * k + j], j);
     for (int t = lane; t < d; t += 32) {
       const Acc value = points.template at<Acc>(row, t);
       length += value * value;

@@ -36,14 +36,17 @@ class _Centers:
     origin : array of shape (n_features,), float32 or float64
         A point among them, that float64 and `shifted` are relative to.
     shifted : array of shape (n_clusters, n_features), of the type of `origin`
-    away : array of shape (n_clusters, n_features), float64
-        The same, not rounded.
+    extents : array of shape (n_clusters,), float64
+        Their lengths about the origin.
+    norms : array of shape (n_clusters,), of the type of `origin`
+        The squares of these, for L2.
     """
 
     exact: Array
     origin: Array
     shifted: Array
-    away: Array
+    extents: Array
+    norms: Array
 
 
 def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = None) -> Array:
@@ -59,7 +62,7 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     than the rounding of either are then ranked in float64 by `settle`, so the labels are those of
     float64, ties to the lowest index, wherever the data lie; nothing is read by the host.
     """
-    ready = _prepared(x, centers)
+    ready = _prepared(loss, x, centers)
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
         return _settled(loss, x, ready, *_tiled(loss, x, ready), _direct_rounding(loss, x.shape[1]))
     rounding = _product_rounding(ready.shifted)
@@ -75,14 +78,26 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     return found[0] if len(found) == 1 else namespace(x).concat(found)
 
 
-def _prepared(x: Array, centers: Array) -> _Centers:
-    xp = namespace(centers)
-    k = centers.shape[0]
+def _prepared(loss: str, x: Array, centers: Array) -> _Centers:
+    xp, device = place_of(centers)
+    k, d = centers.shape
     checked("centers", centers, np.float64, (k, x.shape[1]), x)
+    choosing, shifting = prepared_names(loss, x.dtype)
     dtype = xp.float32 if compute_type(x.dtype) == "float" else xp.float64
-    origin = xp.astype(xp.sort(centers, axis=0)[(k - 1) // 2, :], dtype)
-    away = centers - origin
-    return _Centers(centers, origin, xp.astype(away, dtype), away)
+    origin, norms = (xp.empty(size, dtype=dtype, device=device) for size in (d, k))
+    shifted = xp.empty((k, d), dtype=dtype, device=device)
+    extents = xp.empty(k, dtype=xp.float64, device=device)
+    numbers, block = (np.int32(k), np.int32(d)), (32 * WARPS,)
+    launch("nearest", choosing, -(-d // WARPS), block, (centers, *numbers, origin))
+    arguments = (centers, origin, *numbers, shifted, extents, norms)
+    launch("nearest", shifting, -(-k // WARPS), block, arguments)
+    return _Centers(centers, origin, shifted, extents, norms)
+
+
+def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
+    """The kernels that put centres about an origin."""
+    kind = compute_type(dtype)
+    return f"choose_origin<{kind}, {WARPS}>", f"shift_centers<{kind}, {COST[loss]}, {WARPS}>"
 
 
 def _tiled(loss: str, x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
@@ -109,12 +124,11 @@ def _scored(block: Array, ready: _Centers) -> tuple[Array, Array, Array]:
     xp = namespace(block)
     n, d = block.shape
     shifted = xp.astype(block, ready.origin.dtype, copy=False) - ready.origin
-    products = xp.matmul(shifted, -2 * ready.shifted.T)
-    norms = xp.astype(xp.vecdot(ready.away, ready.away), ready.origin.dtype)
+    products = xp.matmul(shifted, ready.shifted.T)
     label, best, second = _outcome(block, ready, n)
     k = ready.exact.shape[0]
     checked("products", products, ready.origin.dtype, (n, k), block)
-    arguments = (products, norms, *matrix(shifted), np.int64(n), np.int32(k), np.int32(d))
+    arguments = (products, ready.norms, *matrix(shifted), np.int64(n), np.int32(k), np.int32(d))
     name = scored_name(block.dtype)
     launch("nearest", name, -(-n // WARPS), (32 * WARPS,), (*arguments, label, best, second))
     return label, best, second
@@ -144,12 +158,9 @@ def _settled(
     """The labels, those that float32 leaves open ranked in float64."""
     if compute_type(x.dtype) == "double":
         return label
-    xp = namespace(x)
     n, d = x.shape
     k = ready.exact.shape[0]
-    extents = xp.sqrt(xp.vecdot(ready.away, ready.away)) if loss == "l2" else None
-    extents = xp.sum(xp.abs(ready.away), axis=1) if extents is None else extents
-    arguments = (*matrix(x), ready.origin, ready.shifted, ready.exact, extents)
+    arguments = (*matrix(x), ready.origin, ready.shifted, ready.exact, ready.extents)
     numbers = (*rounding, 16 * (d + 4) * SMALLEST)
     launch(
         "nearest",
@@ -238,3 +249,6 @@ def instantiations() -> Iterator[tuple[str, int]]:
             yield settle_name(loss, dtype), 32 * WARPS
     for dtype in ("float32", "float64"):
         yield scored_name(dtype), 32 * WARPS
+        yield prepared_names("l1", dtype)[0], 32 * WARPS
+        yield prepared_names("l1", dtype)[1], 32 * WARPS
+        yield prepared_names("l2", dtype)[1], 32 * WARPS
