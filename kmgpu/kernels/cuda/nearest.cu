@@ -8,7 +8,7 @@
 // centres, so near the data wherever they lie, and not drawn away by one far centre. A warp takes
 // a coordinate; a lane counts the centres below its own.
 template <typename Acc, int WARPS>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(32 * WARPS, 1)
     choose_origin(const double* __restrict__ centers, int k, int d, Acc* __restrict__ origin) {
   constexpr int MOST = 64;
   const int lane = threadIdx.x % 32, count = k < MOST ? k : MOST;
@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(32 * WARPS)
 // Centres relative to the origin, and their lengths: |.|_1, or |.|_2 and its square `norms`. A warp
 // takes a centre.
 template <typename Acc, typename Cost, int WARPS>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(32 * WARPS, 1)
     shift_centers(const double* __restrict__ centers, const Acc* __restrict__ origin, int k, int d,
                   Acc* __restrict__ shifted, double* __restrict__ extents,
                   Acc* __restrict__ norms) {
@@ -106,7 +106,7 @@ __device__ __forceinline__ void load_tile(Acc (&tile)[BK][ROWS + 1], Matrix<T> x
 // a thread keeps (BM / TY) x (BN / TX) costs in registers. ceil(n / BM) blocks. The TX threads
 // of a row are lanes of one warp. `centers` are relative to `origin`, C-contiguous.
 template <typename T, typename Acc, typename Cost, int BM, int BN, int BK, int TX, int TY>
-__global__ void __launch_bounds__(TX* TY)
+__global__ void __launch_bounds__(TX* TY, 1)
     nearest_tiled(const T* __restrict__ x, long long row_stride, long long column_stride,
                   const Acc* __restrict__ origin, const Acc* __restrict__ centers, long long n,
                   int k, int d, int* __restrict__ label, Acc* __restrict__ best,
@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(TX* TY)
 // relative to an origin, with the centres; `norms` are the centres' squared lengths. A warp takes
 // a row. Costs are norms - 2 products + |x|^2, whose last term is no concern of the ranking.
 template <typename Acc, int WARPS>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(32 * WARPS, 1)
     nearest_scored(const Acc* __restrict__ products, const Acc* __restrict__ norms,
                    const Acc* __restrict__ x, long long row_stride, long long column_stride,
                    long long rows, int k, int d, int* __restrict__ label, Acc* __restrict__ best,
@@ -235,7 +235,7 @@ __device__ __forceinline__ double highest(double t, double length, int d, double
 // Ranks undecided rows in float64, a row a warp; a lane takes a centre, and float32 tells which
 // centres need float64. Ties go to the lowest index. Warps look at 32 rows each.
 template <typename T, typename Cost, int WARPS>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(32 * WARPS, 1)
     settle(const T* __restrict__ x, long long row_stride, long long column_stride,
            const float* __restrict__ origin, const float* __restrict__ shifted,
            const double* __restrict__ centers, const double* __restrict__ extents, long long n,
@@ -286,7 +286,7 @@ __global__ void __launch_bounds__(32 * WARPS)
 
 // Cost of every row at the centre of its label, float64. LANES threads, a power of two, take a row.
 template <typename T, typename Cost, int LANES, int THREADS>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 1)
     costs_at(const T* __restrict__ x, long long row_stride, long long column_stride,
              const double* __restrict__ centers, const int* __restrict__ label, long long n, int d,
              double* __restrict__ cost) {

@@ -18,8 +18,8 @@ COST = {"l1": "Manhattan", "l2": "Squared"}
 FUSED_FEATURES = 32
 NARROW_CLUSTERS = 32
 # rows, centres and features of a tile; threads across centres and rows
-NARROW = {"float": (256, 32, 8, 8, 32), "double": (128, 32, 8, 8, 32)}
-WIDE = {"float": (128, 128, 16, 16, 16), "double": (64, 64, 16, 16, 16)}
+NARROW = {"float": (128, 32, 8, 8, 32), "double": (128, 32, 8, 8, 32)}
+WIDE = {"float": (128, 64, 16, 16, 16), "double": (64, 64, 16, 16, 16)}
 WARPS = 8
 UNIT = 2.0**-24  # float32 rounds to this much of a number
 TENSOR_UNIT = 2.0**-10  # TF32 takes this much of a factor
@@ -52,7 +52,7 @@ class _Centers:
 def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = None) -> Array:
     """Index of the nearest centre of every row; see `kmgpu.assignment.nearest`.
 
-    Of n rows, k centres and d features in float32, L1 reads 4nd bytes (again for every 128
+    Of n rows, k centres and d features in float32, L1 reads 4nd bytes (again for every 64
     centres, from the cache) and makes 2nkd additions; plain calls write and read n×k costs for
     each feature, 12nkd bytes: 70 times as long on paper (H100). L2 makes nkd multiply-adds of
     differences up to 32 features, else a matrix product whose scores one kernel reads once, 4nk

@@ -20,7 +20,7 @@ __device__ __forceinline__ int cluster_of(const long long* __restrict__ bounds, 
 // up for the cluster that began in an earlier chunk goes to `carry`, the rest to `sums`:
 // each number has one writer and one order of additions.
 template <typename T, bool WEIGHTED, int THREADS>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 1)
     sum_chunks(const T* __restrict__ x, long long row_stride, long long column_stride,
                const long long* __restrict__ order, const long long* __restrict__ bounds,
                const double* __restrict__ weight, long long chunks, int chunk_rows, int k, int d,
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(THREADS)
 
 // Means from the sums of sum_chunks(); a warp takes one number of one centre.
 template <typename T, bool WEIGHTED, int WARPS>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(32 * WARPS, 1)
     finish_means(const T* __restrict__ x, long long row_stride, long long column_stride,
                  const long long* __restrict__ order, const long long* __restrict__ bounds,
                  const double* __restrict__ sums, const double* __restrict__ carry,
