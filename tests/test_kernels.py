@@ -40,7 +40,7 @@ def test_cupy_arrays_have_kernels_for_functions(backend):
             assert kernels.lookup(op, loss, backend.xp, np.dtype("float32")) is not None
         with kernels.use("fused"):
             assert kernels.lookup("steps", loss, backend.xp, np.dtype("uint8")) is None
-            with pytest.raises(RuntimeError, match="no fused kernel.*int32"):
+            with pytest.raises(RuntimeError, match=r"no fused kernel.*int32"):
                 kernels.lookup("nearest", loss, backend.xp, np.dtype("int32"))
 
 
