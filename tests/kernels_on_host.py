@@ -10,17 +10,19 @@ from typing import Any
 
 from kmgpu.kernels import cuda
 from kmgpu.kernels.cuda import module
-from tests.mutants import MUTANTS
 
 
 @contextmanager
-def kernels_on_host(host_module: Any) -> Iterator[None]:
+def kernels_on_host(host_module: Any, mutant: Any = None) -> Iterator[None]:
     """Build kernels for the CPU inside the block; those of a source at once, as most are used.
 
-    The environment variable KMGPU_MUTANT plants a mistake of `tests.mutants`, and what is not
-    used is then not built.
+    `mutant`, or the one that the environment variable KMGPU_MUTANT names, plants a mistake of
+    `tests.mutants`; what is not used is then not built.
     """
-    mutant = MUTANTS.get(os.environ.get("KMGPU_MUTANT", ""))
+    if "KMGPU_MUTANT" in os.environ:
+        from tests.mutants import MUTANTS
+
+        mutant = MUTANTS[os.environ["KMGPU_MUTANT"]]
     names = {source.file.removesuffix(".cu"): source.name_expressions for source in cuda.SOURCES}
 
     @cache
