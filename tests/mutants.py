@@ -53,6 +53,7 @@ LABELS = partial(
     nearest.test_labels_are_those_of_float64, loss="l1", dtype="float32", shape=(257, 33, 9)
 )
 LOADED = "load_tile<Acc, Acc, BN, BK, TX * TY>(cs, columns, nullptr, col0, k, d, t0, tid);\n"
+COSTS = partial(nearest.test_best_and_runner_up, loss="l1", dtype="float32", shape=(257, 33, 9))
 FAR = nearest.test_float32_far_from_the_origin_or_in_groups_far_apart
 BRUTE = partial(
     refit.test_against_brute_force, dtype="float32", weights="integers", shape=(130, 6, 1)
@@ -73,9 +74,9 @@ MUTANTS = {
         LABELS,
         "address",
     ),
-    "no guard on features": Mutant("nearest", ((" && feature + t < d;", ";"),), LABELS),
+    "no guard on features": Mutant("nearest", ((" && feature + t < d;", ";"),), COSTS),
     "a narrow tile": Mutant(
-        "nearest", (("e < ROWS * BK; e +=", "e < ROWS * BK - THREADS; e +="),), LABELS
+        "nearest", (("e < ROWS * BK; e +=", "e < ROWS * BK - THREADS; e +="),), COSTS
     ),
     "wrong tie": Mutant(
         "nearest",
@@ -110,10 +111,10 @@ MUTANTS = {
         (("> margin * (1 + 1e-9) + r.least", "> 0"),),
         partial(FAR, loss="l2", d=40, offset=0, gap=1e4),
     ),
-    "an infinite cost takes part": Mutant(
+    "an overflow passed over": Mutant(
         "nearest",
-        (("if (!(fabs(cost) < infinity<T>())) {", "if (cost != cost) {"),),
-        partial(nearest.test_costs_beyond_float32, loss="l2", scale=3e37, d=40),
+        (("best = infinity<T>() - infinity<T>();", "label = label;"),),
+        nearest.test_a_cost_that_overflows_is_not_passed_over,
     ),
     "offsets of 32 bits": Mutant(
         "common",

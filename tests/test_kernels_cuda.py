@@ -95,6 +95,15 @@ def test_costs_beyond_float32(gpu, loss, scale, d):
     np.testing.assert_array_equal(found, oracles.labels(x, centers, loss))
 
 
+def test_a_cost_that_overflows_is_not_passed_over(gpu):
+    """The nearest centre's product overflows; of the others, one is clearly best."""
+    along = np.array([0, 1e10, -1e10, 2e10, 0.9e19, 1.9e19]) / np.sqrt(40)
+    centers = along[:, None] * np.ones(40)
+    x = np.full((5, 40), 1.7e19 / np.sqrt(40), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.testing.assert_array_equal(found_labels(gpu, "l2", x, centers), [5] * 5)
+
+
 @BOTH
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
