@@ -60,7 +60,7 @@ BRUTE = partial(
 )
 EVEN = partial(refit.test_medians_by_hand, values=[1, 9, 3, 4], weight=None, median=3.5, scale=1)
 USED = "cost[r][c] = Cost::add(cost[r][c], a[r], b[c]);\n      }\n"
-PARTS = "if (lane < features) part[warp][b][lane] = count[b];\n      }\n"
+PARTS = "whole[e / features][e % features] = sum;\n      }\n"
 MUTANTS = {
     "no barrier before a tile is used": Mutant(
         "nearest", ((f"{LOADED}      {BARRIER}", LOADED),), LABELS
@@ -160,7 +160,7 @@ MUTANTS = {
         (("return bits >> 31 ? ~bits : bits | 0x80000000u;", "return bits ^ 0x80000000u;"),),
         partial(refit.test_medians_of_every_sign_and_size, dtype="float32"),
     ),
-    "no barrier before digits are added up": Mutant(
+    "no barrier before digits are compared": Mutant(
         "refit", ((f"{PARTS}      {BARRIER}", PARTS),), partial(BRUTE, loss="l1")
     ),
 }
