@@ -197,6 +197,20 @@ def pretend_gpus(backend: Backend) -> Any:
     return pytest.importorskip("tests.gpuless.gpus").pretend_gpus
 
 
+@pytest.fixture
+def gpu(backend: Backend, request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """The backend, if CUDA kernels run on its arrays: CuPy's, or NumPy's by way of HostModule."""
+    if backend.name == "numpy":
+        from tests.kernels_on_host import kernels_on_host
+
+        with kernels_on_host(request.getfixturevalue("host_module")):
+            yield backend
+    elif backend.name in ("cupy", cupy_on_cpu.NAME):
+        yield backend
+    else:
+        pytest.skip("CUDA kernels run on CuPy arrays, and on NumPy's through HostModule")
+
+
 @pytest.fixture(scope="session")
 def host_module() -> Any:
     """`tests.gpuless.host_module.HostModule`; a test that takes it is skipped without g++."""

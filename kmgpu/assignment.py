@@ -27,6 +27,7 @@ from kmgpu.arrays import (
     rows,
 )
 from kmgpu.blocks import block_bytes, over_blocks, row_blocks
+from kmgpu.kernels import kernel
 from kmgpu.losses import Loss
 
 # float32 ranks rows to about 2**-13 of their cost where they cost this much more at the reference
@@ -53,6 +54,9 @@ def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = No
     array of shape (n_samples,), int32
         Ties go to the lowest index.
     """
+    fused = kernel("nearest", loss.name, x, centers.shape[0])
+    if fused is not None:
+        return fused(x, centers, memory_budget)
     xp, _ = place = place_of(centers)
     few = x.shape[0] * x.shape[1] * centers.shape[0] < FEW_NUMBERS
     rank = _Ranking(centers, loss, xp.float64 if few else compute_dtype(x))
@@ -109,6 +113,9 @@ def costs_at(
 
     Squared units of the data for L2, plain ones for L1.
     """
+    fused = kernel("costs_at", loss.name, x, centers.shape[0])
+    if fused is not None:
+        return fused(x, centers, labels, memory_budget)
     xp, _ = place = place_of(centers)
 
     def cost(start: int, stop: int) -> Array:

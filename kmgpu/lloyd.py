@@ -132,7 +132,7 @@ def lloyd(
         centers = check_init_centers(init, None, x, place)
         steps = engine(x, weight, centers.shape[0], loss, memory_budget)
     loop = half_steps(
-        steps, loss, x, weight, centers, max_iter=max_iter, tol=tol, empty_cluster=empty_cluster
+        steps, x, weight, centers, max_iter=max_iter, tol=tol, empty_cluster=empty_cluster
     )
     return _given_back(loop, home, x, centers.shape[0])
 
@@ -156,7 +156,6 @@ def _given_back(
 
 def half_steps(
     steps: Steps,
-    loss: Loss,
     x: Array,
     sample_weight: Array | None,
     centers: Array,
@@ -173,7 +172,7 @@ def half_steps(
     iteration, stop = 0, None
     while stop is None:
         iteration += 1
-        value, changed = _assign(steps, centers)
+        value, changed = _assign(steps, centers, refit_follows=True)
         if iteration == 1:
             changed = int(x.shape[0])  # whatever the engine did in an earlier run
         elif changed == 0:
@@ -181,9 +180,7 @@ def half_steps(
             break
         yield HalfStep("assign", iteration, centers, steps.labels, value, n_changed=changed)
         relocated = _fill_empty(steps, sample_weight, empty_cluster)
-        moved, value = steps.refit()
-        shift = float(namespace(centers).sum(loss.cost(moved - centers)))
-        centers = moved
+        centers, value, shift = steps.refit()
         stop = "shift" if shift <= tol else "max_iter" if iteration >= max_iter else None
         yield HalfStep(
             "refit", iteration, centers, steps.labels, value, shift=shift, n_relocated=relocated
@@ -197,8 +194,8 @@ def half_steps(
     yield HalfStep("assign", iteration, rounded, steps.labels, value, n_changed=changed, stop=stop)
 
 
-def _assign(steps: Steps, centers: Array) -> tuple[float, int]:
-    value, changed = steps.assign(centers)
+def _assign(steps: Steps, centers: Array, refit_follows: bool = False) -> tuple[float, int]:
+    value, changed = steps.assign(centers, refit_follows)
     if not isfinite(value):
         msg = (
             f"the loss is {value}: X has values too large for their costs to be represented; "

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import sqrt
 
 import numpy as np
 
-from kmgpu.arrays import HOST, Array, asarray, column, compute_dtype, place_of, take_rows, to_host
+from kmgpu.arrays import (
+    HOST,
+    Array,
+    column,
+    compute_dtype,
+    namespace,
+    place_of,
+    take_rows,
+    to_host,
+)
 from kmgpu.blocks import over_blocks
+from kmgpu.kernels import kernel
 
 MAX_CLUSTERS_A_RUN = 64
 
@@ -28,18 +39,35 @@ class Groups:
         Row indices, ascending within each cluster.
     keys : array of shape (n_samples,), int16 or int32
         Cluster of every row, in the order of the data; n_clusters for a row of zero weight.
-    bounds : numpy.ndarray of shape (n_clusters + 1,), int64
-        Cluster j's rows are ``order[bounds[j]:bounds[j + 1]]``. On the host.
+    bounds : array of shape (n_clusters + 1,), int64
+        Cluster j's rows are ``order[bounds[j]:bounds[j + 1]]``.
     """
 
     order: Array
     keys: Array
-    bounds: np.ndarray
+    bounds: Array
 
     @property
-    def sizes(self) -> np.ndarray:
-        """Number of rows of positive weight in each cluster."""
-        return np.diff(self.bounds)
+    def sizes(self) -> Array:
+        """Number of rows of positive weight in each cluster, (n_clusters,) int64."""
+        return self.bounds[1:] - self.bounds[:-1]
+
+    @property
+    def empty(self) -> Array:
+        """Which clusters have no such row, (n_clusters, 1)."""
+        return (self.sizes == 0)[:, None]
+
+    @property
+    def first(self) -> Array:
+        """Where each cluster begins in `order`, (n_clusters,); 0 for those past its end."""
+        starts = self.bounds[:-1]
+        inside = starts < self.order.shape[0]
+        return namespace(starts).where(inside, starts, namespace(starts).zeros_like(starts))
+
+    @cached_property
+    def host_bounds(self) -> np.ndarray:
+        """`bounds` on the host: one small copy."""
+        return to_host(self.bounds)
 
     def runs(self, numbers: int, row_numbers: int) -> Iterator[tuple[int, int, int, int]]:
         """``(first, last, start, stop)``: clusters first:last hold the ordered rows start:stop.
@@ -47,7 +75,7 @@ class Groups:
         A run holds several whole clusters, or part of one: as many as take at most `numbers`
         numbers, where each row takes `row_numbers` and two for every cluster of the run.
         """
-        bounds, n_clusters = self.bounds, len(self.bounds) - 1
+        bounds, n_clusters = self.host_bounds, len(self.host_bounds) - 1
         max_rows = max(1, numbers // (row_numbers + 2))
         first = 0
         while first < n_clusters:
@@ -61,7 +89,7 @@ class Groups:
 
 
 def group_rows(labels: Array, n_clusters: int, sample_weight: Array | None = None) -> Groups:
-    """Group rows by label with one stable sort and one small copy to the host.
+    """Group rows by label with one stable sort; nothing is read by the host.
 
     Parameters
     ----------
@@ -82,8 +110,8 @@ def group_rows(labels: Array, n_clusters: int, sample_weight: Array | None = Non
         keys = xp.where(sample_weight > 0, keys, nowhere)
     order = xp.argsort(keys, stable=True)
     edges = xp.arange(n_clusters + 1, dtype=keys.dtype, device=device)
-    bounds = to_host(xp.searchsorted(xp.take(keys, order), edges))
-    return Groups(order, keys, bounds.astype(np.int64))
+    bounds = xp.searchsorted(xp.take(keys, order), edges)
+    return Groups(order, keys, xp.astype(bounds, xp.int64, copy=False))
 
 
 def means(
@@ -108,10 +136,12 @@ def means(
     -------
     array of shape (n_clusters, n_features), float64
     """
+    n_clusters, n_features = previous.shape
+    fused = kernel("refit", "l2", x, n_clusters)
+    if fused is not None:
+        return fused(x, groups, sample_weight, previous, budget)
     xp, device = place = place_of(previous)
-    n_features = previous.shape[1]
-    anchors = _first_rows(x, groups)
-    empty = asarray(groups.sizes == 0, place)[:, None]
+    anchors = take_rows(x, xp.take(groups.order, groups.first), xp.float64)
 
     def add_up(first: int, last: int, start: int, stop: int) -> tuple[int, int, Array, Array]:
         picked = groups.order[start:stop]
@@ -134,14 +164,8 @@ def means(
             sums, totals = [*sums, run_sum], [*totals, run_total]
         done = last
     total = xp.concat(totals)[:, None]
-    total = xp.where(empty, xp.ones_like(total), total)
-    return xp.where(empty, previous, anchors + xp.concat(sums, axis=0) / total)
-
-
-def _first_rows(x: Array, groups: Groups) -> Array:
-    xp, _ = place = place_of(groups.order)
-    at = np.minimum(groups.bounds[:-1], groups.order.shape[0] - 1)
-    return take_rows(x, xp.take(groups.order, asarray(at, place)), xp.float64)
+    total = xp.where(groups.empty, xp.ones_like(total), total)
+    return xp.where(groups.empty, previous, anchors + xp.concat(sums, axis=0) / total)
 
 
 def medians(
@@ -156,11 +180,12 @@ def medians(
     Parameters and return value are those of `means`; `budget` is not needed, as one feature is
     sorted at a time.
     """
-    xp, _ = place = place_of(previous)
-    del budget
-    sizes, starts = groups.sizes, np.minimum(groups.bounds[:-1], groups.order.shape[0] - 1)
-    lower = asarray(starts + np.maximum(sizes - 1, 0) // 2, place)
-    upper = asarray(starts + np.minimum(sizes // 2, np.maximum(sizes - 1, 0)), place)
+    fused = kernel("refit", "l1", x, previous.shape[0])
+    if fused is not None:
+        return fused(x, groups, sample_weight, previous, budget)
+    xp, _ = place_of(previous)
+    lower = groups.first + (groups.sizes - xp.astype(groups.sizes > 0, xp.int64)) // 2
+    upper = groups.first + groups.sizes // 2
     columns = []
     for feature in range(previous.shape[1]):
         values = column(x, feature, compute_dtype(x))
@@ -171,24 +196,23 @@ def medians(
         values = xp.take(values, order)
         ends = xp.astype(xp.stack([xp.take(values, lower), xp.take(values, upper)]), xp.float64)
         columns.append(0.5 * ends[0, :] + 0.5 * ends[1, :])
-    empty = asarray(sizes == 0, place)[:, None]
-    return xp.where(empty, previous, xp.stack(columns, axis=1))
+    return xp.where(groups.empty, previous, xp.stack(columns, axis=1))
 
 
 def _weighted_middle(weights: Array, groups: Groups) -> tuple[Array, Array]:
     """Positions of the lower and the upper weighted median of each cluster, in sorted order."""
-    xp, _ = place = place_of(weights)
+    xp, _ = place_of(weights)
     n = weights.shape[0]
     reached = xp.cumulative_sum(weights, dtype=xp.float64)
-    ends = xp.take(reached, asarray(np.maximum(groups.bounds - 1, 0), place))
-    ends = xp.where(asarray(groups.bounds == 0, place), xp.zeros_like(ends), ends)
+    last = xp.where(groups.bounds > 0, groups.bounds - 1, groups.bounds)
+    ends = xp.take(reached, last)
+    ends = xp.where(groups.bounds > 0, ends, xp.zeros_like(ends))
     half = 0.5 * (ends[:-1] + ends[1:])
     # the sum of n weights errs by about sqrt(n) roundings; under 2**52 / n integers stay exact
     slack = 2.0**-52 * sqrt(n) * reached[-1]
-    first = asarray(np.minimum(groups.bounds[:-1], n - 1), place)
-    last = asarray(np.maximum(groups.bounds[1:] - 1, 0), place)
     lower = xp.searchsorted(reached, half - slack, side="left")
     upper = xp.searchsorted(reached, half + slack, side="right")
+    first, last = groups.first, last[1:]
     return (
         xp.minimum(xp.maximum(lower, first), last),
         xp.minimum(xp.maximum(upper, first), last),

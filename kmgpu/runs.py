@@ -91,7 +91,6 @@ def _run(
 ) -> Run:
     loop = half_steps(
         steps,
-        plan.loss,
         x,
         sample_weight,
         centers,

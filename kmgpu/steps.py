@@ -1,16 +1,17 @@
 """The two half-steps on one data set, and what they remember of each other.
 
-`ReferenceSteps` is built of Array API calls alone. A faster engine has the same constructor,
-methods and results, and may keep bounds or sums from one half-step to the next.
+`ReferenceSteps` is built of Array API calls and of the kernels that stand in for some of them. A
+whole engine of kernels (`kmgpu.kernels.cpu`) may keep bounds or sums from one half-step to the
+next; `KernelSteps` makes it the loop's.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from kmgpu.arrays import Array, asarray, namespace, place_of, to_host
+from kmgpu.arrays import Array, namespace, place_of, to_host
 from kmgpu.assignment import costs_at, nearest, weighted_sum
 from kmgpu.blocks import block_bytes
 from kmgpu.kernels import kernel
@@ -32,21 +33,26 @@ class Steps(Protocol):
         Rows of positive weight in each cluster under it, on the host.
     """
 
-    labels: Array
+    @property
+    def labels(self) -> Array: ...
 
     @property
     def sizes(self) -> np.ndarray: ...
 
-    def assign(self, centers: Array) -> tuple[float, int]:
+    def assign(self, centers: Array, refit_follows: bool = False) -> tuple[float, int]:
         """Assign every row to its nearest centre.
 
         Returns the loss and the number of rows of positive weight whose label changed (all of
-        them at the first call).
+        them at the first call). Where a refit follows, an engine may begin it before it waits for
+        the two.
         """
         ...
 
-    def refit(self) -> tuple[Array, float]:
-        """The optimal centres of the present labels, float64, and the loss there."""
+    def refit(self) -> tuple[Array, float, float]:
+        """The optimal centres of the present labels, float64; the loss there; the shift.
+
+        The shift is the total cost between these centres and those assigned to.
+        """
         ...
 
     def costs(self) -> Array:
@@ -72,12 +78,61 @@ def engine(
     make = kernel("steps", loss.name, x, n_clusters)
     found = make(x, sample_weight, n_clusters, memory_budget) if make else None
     if found is not None:
-        return found
+        return KernelSteps(found, loss)
     return ReferenceSteps(x, sample_weight, n_clusters, loss, memory_budget)
 
 
+class KernelSteps:
+    """An engine of kernels as the loop's: it answers at once, so nothing runs ahead."""
+
+    def __init__(self, engine: Any, loss: Loss) -> None:
+        self._engine, self._loss = engine, loss
+        self._centers: Array = None
+        self.costs, self.move = engine.costs, engine.move
+
+    @property
+    def labels(self) -> Array:
+        return self._engine.labels
+
+    @property
+    def sizes(self) -> np.ndarray:
+        return self._engine.sizes
+
+    def assign(self, centers: Array, refit_follows: bool = False) -> tuple[float, int]:
+        del refit_follows
+        self._centers = centers
+        return self._engine.assign(centers)
+
+    def refit(self) -> tuple[Array, float, float]:
+        centers, value = self._engine.refit()
+        return centers, value, float(self._loss.cost(centers - self._centers).sum())
+
+
+class _Refit(NamedTuple):
+    """A refit whose numbers the host does not know yet.
+
+    Attributes
+    ----------
+    centers : array of shape (n_clusters, n_features), float64
+    value, shift : 0-d arrays
+    by_difference : bool
+        Whether `value` is the loss of the assignment less what the refit gained.
+    """
+
+    centers: Array
+    value: Array
+    shift: Array
+    by_difference: bool
+
+
 class ReferenceSteps:
-    """The half-steps in Array API calls alone: right on every backend, fast on none.
+    """The half-steps, one function after the other: right on every backend.
+
+    A GPU works while the host waits for a number, and the host has nothing to launch meanwhile.
+    So on a GPU a refit that is sure to follow is launched before the assignment's numbers are read,
+    and one small copy brings those of both; it is in vain once, when no label changes any more.
+    Three events cost another copy: a relocation, a refit that cuts the loss by `CANCELLED`, and
+    whatever the functions themselves read where no kernel stands in for them.
 
     Parameters
     ----------
@@ -104,54 +159,97 @@ class ReferenceSteps:
         self._weight = sample_weight
         self._n_clusters = n_clusters
         self._memory_budget = memory_budget
+        self._runs_ahead = place_of(x).on_gpu
         self._centers: Array = None
         self._costs: Array = None
+        self._known = 0.0
+        self._relabelled(None)
+
+    def _relabelled(self, value: Array | None) -> None:
+        """Forget what belongs to earlier labels; `value` is the loss at these, if it is known."""
+        self._value = value
         self._groups: Groups | None = None
-        self._value: float | None = None
+        self._sizes: np.ndarray | None = None
+        self._begun: tuple[_Refit, list[float]] | None = None
 
     @property
     def sizes(self) -> np.ndarray:
-        return self._grouped().sizes
+        if self._sizes is None:
+            self._sizes = np.diff(self._grouped().host_bounds)
+        return self._sizes
 
-    def assign(self, centers: Array) -> tuple[float, int]:
+    def assign(self, centers: Array, refit_follows: bool = False) -> tuple[float, int]:
         labels = nearest(self._x, centers, self._loss, self._memory_budget)
         changed = self._n_changed(labels)
-        self.labels, self._centers, self._groups = labels, centers, None
+        self.labels, self._centers = labels, centers
         self._costs = costs_at(self._x, centers, labels, self._loss, self._memory_budget)
-        self._value = float(weighted_sum(self._costs, self._weight))
-        return self._value, changed
+        self._relabelled(weighted_sum(self._costs, self._weight))
+        if refit_follows and self._runs_ahead:
+            begun = self._refit()
+            sizes = self._grouped().sizes
+            numbers = read_numbers(self._value, changed, begun.value, begun.shift, sizes)
+            self._begun = begun, numbers[2:4]
+            self._sizes = np.asarray(numbers[4:], dtype=np.int64)
+        else:
+            numbers = read_numbers(self._value, changed)
+        self._known = numbers[0]
+        return self._known, int(numbers[1])
 
-    def refit(self) -> tuple[Array, float]:
-        budget = block_bytes(place_of(self._centers), self._memory_budget)
-        centers = self._loss.refit(self._x, self._grouped(), self._weight, self._centers, budget)
-        if self._loss.squared and self._weight is None and self._value is not None:
-            gains = self._loss.cost(centers - self._centers)
-            sizes = asarray(self.sizes.astype(np.float64), place_of(centers))
-            value = self._value - float(weighted_sum(gains, sizes))
-            if value > CANCELLED * self._value:
-                return centers, value
-        costs = costs_at(self._x, centers, self.labels, self._loss, self._memory_budget)
-        return centers, float(weighted_sum(costs, self._weight))
+    def refit(self) -> tuple[Array, float, float]:
+        if self._begun is None:
+            refit = self._refit()
+            self._begun = refit, read_numbers(refit.value, refit.shift)
+        refit, (value, shift) = self._begun
+        if refit.by_difference and not value > CANCELLED * self._known:
+            (value,) = read_numbers(self._loss_at(refit.centers))
+        return refit.centers, value, shift
 
     def costs(self) -> Array:
         return self._costs
 
     def move(self, rows: list[int], clusters: list[int]) -> None:
-        labels = to_host(self.labels).copy()
-        labels[rows] = clusters
-        self.labels, self._groups = asarray(labels, place_of(self.labels)), None
-        self._value = None
+        labels = namespace(self.labels).asarray(self.labels, copy=True)
+        for row, cluster in zip(rows, clusters, strict=True):
+            labels[row] = cluster
+        self.labels = labels
+        self._relabelled(None)
+
+    def _refit(self) -> _Refit:
+        """Launch the refit; where kernels stand in, nothing is read by the host."""
+        budget = block_bytes(place_of(self._centers), self._memory_budget)
+        groups = self._grouped()
+        centers = self._loss.refit(self._x, groups, self._weight, self._centers, budget)
+        xp = namespace(centers)
+        gains = self._loss.cost(centers - self._centers)
+        by_difference = self._loss.squared and self._weight is None and self._value is not None
+        value = (
+            self._value - weighted_sum(gains, xp.astype(groups.sizes, xp.float64))
+            if by_difference
+            else self._loss_at(centers)
+        )
+        return _Refit(centers, value, xp.sum(gains), by_difference)
+
+    def _loss_at(self, centers: Array) -> Array:
+        costs = costs_at(self._x, centers, self.labels, self._loss, self._memory_budget)
+        return weighted_sum(costs, self._weight)
 
     def _grouped(self) -> Groups:
         if self._groups is None:
             self._groups = group_rows(self.labels, self._n_clusters, self._weight)
         return self._groups
 
-    def _n_changed(self, labels: Array) -> int:
+    def _n_changed(self, labels: Array) -> Array:
         xp = namespace(labels)
         if self._centers is None:
-            return int(labels.shape[0])
+            return xp.count_nonzero(labels >= 0)
         changed = labels != self.labels
         if self._weight is not None:
             changed = xp.logical_and(changed, self._weight > 0)
-        return int(xp.count_nonzero(changed))
+        return xp.count_nonzero(changed)
+
+
+def read_numbers(*values: Array) -> list[float]:
+    """The numbers in 0-d and 1-d arrays of one place, by one copy to the host."""
+    xp = namespace(values[0])
+    parts = [xp.reshape(xp.astype(value, xp.float64), (-1,)) for value in values]
+    return to_host(xp.concat(parts)).tolist()

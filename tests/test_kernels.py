@@ -35,6 +35,18 @@ def test_fused_is_an_error_where_there_is_none():
         kernels.lookup("steps", "l2", array_api_strict, np.dtype("float32"))
 
 
+def test_cupy_arrays_have_kernels_for_functions(backend):
+    if not backend.name.startswith("cupy"):
+        pytest.skip("about CuPy")
+    for loss in ("l1", "l2"):
+        for op in ("nearest", "costs_at", "refit"):
+            assert kernels.lookup(op, loss, backend.xp, np.dtype("float32")) is not None
+        with kernels.use("fused"):
+            assert kernels.lookup("steps", loss, backend.xp, np.dtype("uint8")) is None
+            with pytest.raises(RuntimeError, match=r"no fused kernel.*int32"):
+                kernels.lookup("nearest", loss, backend.xp, np.dtype("int32"))
+
+
 def test_an_unknown_mode_is_named():
     with pytest.raises(ValueError, match="'turbo'"), kernels.use("turbo"):
         pass

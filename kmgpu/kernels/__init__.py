@@ -1,8 +1,8 @@
 """The seam: which operations have a kernel here, and whether it is used.
 
 A kernel has the signature and the meaning of the reference it stands for and passes the same
-tests; it is speed, never meaning. On NumPy arrays kernels are compiled by Numba when first needed
-and cached on disk.
+tests; it is speed, never meaning. NumPy arrays have engines that Numba compiles, CuPy arrays CUDA
+C++ in place of single functions; either is compiled when first needed and cached on disk.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
+from array_api_compat import is_cupy_namespace
 from scipy.sparse import issparse
 
 from kmgpu.arrays import HOST, Array, Namespace, Usable, namespace
+from kmgpu.gpus import cupy_usable
 
-# below it a call of a compiled function costs as much as the work
+# below it a call of a function compiled for the host costs as much as the work
 LEAST_WORK = 1 << 10
 MODES = ("auto", "reference", "fused")
 _mode: ContextVar[str] = ContextVar("kmgpu.kernels", default="auto")
@@ -32,8 +34,8 @@ def use(mode: str) -> Iterator[None]:
     ----------
     mode : {"auto", "reference", "fused"}
         "auto" takes a kernel where there is one and the reference elsewhere; "reference" never
-        takes one; "fused" raises RuntimeError where there is none. Holds for the calling
-        thread (or asyncio task) alone.
+        takes one; "fused" raises RuntimeError for arrays and dtypes that have none. Holds for
+        the calling thread (or asyncio task) alone.
     """
     if mode not in MODES:
         msg = f"mode={mode!r} is not known; use one of {', '.join(map(repr, MODES))}."
@@ -50,8 +52,10 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
 
     Parameters
     ----------
-    op : {"steps", "seed"}
-        `kmgpu.steps.ReferenceSteps` or `kmgpu.seeding.greedy_seed`.
+    op : {"steps", "seed", "nearest", "costs_at", "refit"}
+        `kmgpu.steps.ReferenceSteps`, `kmgpu.seeding.greedy_seed`, or a function of
+        `kmgpu.assignment` or `kmgpu.refit`. NumPy arrays have kernels for the first two, CuPy
+        arrays for the functions that the reference of the first is made of.
     loss : {"l2", "l1"}
     xp : array namespace
     dtype : dtype of the data
@@ -59,13 +63,10 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
     mode = _mode.get()
     if mode == "reference":
         return None
-    found = None
-    if xp is HOST.xp and numba_usable().yes:
-        with _collector_paused():
-            from kmgpu.kernels import cpu
-
-        found = cpu.KERNELS.get((op, loss)) if dtype.kind in "fiub" else None
-    if found is None and mode == "fused":
+    table = _table(xp, dtype)
+    found = table.get((op, loss))
+    expected = not table or any(op == name for name, _ in table)
+    if found is None and mode == "fused" and expected:
         msg = (
             f"no fused kernel for {op!r} ({loss}) on {xp.__name__} arrays of {dtype} "
             f"({numba_usable().why}); kernels.use('auto') falls back to the reference."
@@ -74,16 +75,33 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
     return found
 
 
+def _table(xp: Namespace, dtype: Any) -> dict[tuple[str, str], Callable[..., Any]]:
+    """The kernels for arrays of `xp` and `dtype`."""
+    if xp is HOST.xp and numba_usable().yes and dtype.kind in "fiub":
+        with _collector_paused():
+            from kmgpu.kernels import cpu
+
+        return cpu.KERNELS
+    if is_cupy_namespace(xp):
+        from kmgpu.kernels import cuda
+
+        return cuda.KERNELS if str(dtype) in cuda.DTYPES else {}
+    return {}
+
+
 def kernel(op: str, loss: str, x: Array, n_clusters: int) -> Callable[..., Any] | None:
     """`lookup` for this data: None also where it is sparse, or too small for a kernel to pay.
 
-    A kernel that is found takes the arguments of its reference but the loss, and returns None
-    where the reference is as good.
+    A kernel that is found takes the arguments of its reference but the loss; one that makes an
+    engine or seeds returns None where the reference is as good.
     """
-    small = x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
-    if issparse(x) or (small and _mode.get() == "auto"):
+    if issparse(x):
         return None
-    return lookup(op, loss, namespace(x), x.dtype)
+    xp = namespace(x)
+    small = xp is HOST.xp and x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
+    if small and _mode.get() == "auto":
+        return None
+    return lookup(op, loss, xp, x.dtype)
 
 
 @contextmanager
@@ -148,9 +166,11 @@ def numba_usable() -> Usable:
 
 def describe() -> str:
     """One line for ``kmgpu info``: whether fused kernels are on, and where."""
-    usable = numba_usable()
     if _mode.get() == "reference":
         return "off: kernels.use('reference')"
-    if not usable.yes:
-        return f"off: {usable.why}; the reference is in use"
-    return f"on for NumPy arrays ({usable.why}); the reference elsewhere"
+    numba, cuda = numba_usable(), cupy_usable()
+    host = (
+        f"on for NumPy arrays ({numba.why})" if numba.yes else f"off for NumPy arrays: {numba.why}"
+    )
+    gpu = "on" if cuda.yes else "none to be used"
+    return f"{host}; {gpu} for CuPy arrays (CUDA C++, compiled by CuPy); the reference elsewhere"

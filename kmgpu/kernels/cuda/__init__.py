@@ -1,0 +1,62 @@
+"""CUDA kernels for CuPy arrays: what plain calls do too slowly, each in place of one function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from kmgpu.arrays import Array
+from kmgpu.kernels.cuda import nearest, refit
+from kmgpu.kernels.cuda.module import FOLDER, TYPES, on_device_of
+
+DTYPES = frozenset(TYPES)
+
+
+def _beside_x(function: Callable[..., Array], *first: str) -> Callable[..., Array]:
+    """``function(*first, x, …)`` with the device of x as the current one."""
+
+    def call(x: Array, *arguments: Any) -> Array:
+        with on_device_of(x):
+            return function(*first, x, *arguments)
+
+    return call
+
+
+KERNELS: dict[tuple[str, str], Callable[..., Array]] = {
+    ("nearest", "l1"): _beside_x(nearest.nearest, "l1"),
+    ("nearest", "l2"): _beside_x(nearest.nearest, "l2"),
+    ("costs_at", "l1"): _beside_x(nearest.costs_at, "l1"),
+    ("costs_at", "l2"): _beside_x(nearest.costs_at, "l2"),
+    ("refit", "l1"): _beside_x(refit.medians),
+    ("refit", "l2"): _beside_x(refit.means),
+}
+
+
+class Source(NamedTuple):
+    """A file of kernels and all its instantiations, for checks without a GPU.
+
+    Attributes
+    ----------
+    file : str
+    name_expressions : tuple of str
+    threads : tuple of int
+        Threads of a block, for each of them.
+    options : tuple of str
+        Of NVRTC; they put common.cu before the file.
+    """
+
+    file: str
+    name_expressions: tuple[str, ...]
+    threads: tuple[int, ...]
+    options: tuple[str, ...]
+
+
+def _source(name: str, kernels: Iterable[tuple[str, int]]) -> Source:
+    names, threads = zip(*kernels, strict=True)
+    return Source(f"{name}.cu", names, threads, (f"-I{FOLDER}", "-include=common.cu"))
+
+
+SOURCES = (
+    _source("nearest", nearest.instantiations()),
+    _source("refit", refit.instantiations()),
+)

@@ -1,0 +1,73 @@
+// Put before every other file of this folder.
+
+// IEEE binary16, decoded here: its header is not part of every CuPy installation.
+struct Half {
+  unsigned short bits;
+};
+
+__device__ __forceinline__ float decode(Half h) {
+  const unsigned sign = (h.bits & 0x8000u) << 16;
+  const unsigned shifted = ((h.bits & 0x7fffu) << 13) + 0x38000000u;
+  // a subnormal half takes the exponent of 2^-14, which is then subtracted: no float is subnormal
+  const float magnitude = (h.bits & 0x7c00u)
+                              ? __uint_as_float(shifted)
+                              : __uint_as_float(shifted + 0x00800000u) - __uint_as_float(0x38800000u);
+  return __uint_as_float(__float_as_uint(magnitude) | sign);
+}
+
+template <typename To, typename T>
+__device__ __forceinline__ To converted(T value) {
+  return To(value);
+}
+template <typename To>
+__device__ __forceinline__ To converted(Half value) {
+  return To(decode(value));
+}
+
+// A matrix of n_samples rows that lies anywhere: strides count elements and may be negative.
+template <typename T>
+struct Matrix {
+  const T* __restrict__ data;
+  long long row_stride, column_stride;
+  template <typename To>
+  __device__ __forceinline__ To at(long long row, int column) const {
+    return converted<To>(data[row * row_stride + column * column_stride]);
+  }
+};
+
+template <typename T>
+__device__ __forceinline__ T infinity();
+template <>
+__device__ __forceinline__ float infinity<float>() {
+  return __int_as_float(0x7f800000);
+}
+template <>
+__device__ __forceinline__ double infinity<double>() {
+  return __longlong_as_double(0x7ff0000000000000LL);
+}
+
+// What a coordinate adds to a cost.
+struct Manhattan {
+  static constexpr bool squared = false;
+  template <typename T>
+  static __device__ __forceinline__ T add(T sum, T a, T b) {
+    return sum + fabs(a - b);
+  }
+};
+struct Squared {
+  static constexpr bool squared = true;
+  template <typename T>
+  static __device__ __forceinline__ T add(T sum, T a, T b) {
+    const T gap = a - b;
+    return sum + gap * gap;
+  }
+};
+
+constexpr unsigned EVERY_LANE = 0xffffffffu;
+
+template <typename T>
+__device__ __forceinline__ T warp_sum(T value) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset >>= 1) value += __shfl_xor_sync(EVERY_LANE, value, offset);
+  return value;
+}

@@ -1,0 +1,254 @@
+"""Assignment on the GPU: nearest centres and costs, in float32 where it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from kmgpu.arrays import Array, namespace, place_of
+from kmgpu.blocks import block_bytes, over_blocks, row_blocks
+from kmgpu.kernels.cuda.module import TYPES, checked, compute_type, launch, matrix, type_of
+
+COST = {"l1": "Manhattan", "l2": "Squared"}
+# above it a matrix product and its scores cost less than twice the fused pass (estimate)
+FUSED_FEATURES = 32
+NARROW_CLUSTERS = 32
+# rows, centres and features of a tile; threads across centres and rows
+NARROW = {"float": (128, 32, 8, 8, 32), "double": (128, 32, 8, 8, 32)}
+WIDE = {"float": (128, 64, 16, 16, 16), "double": (64, 64, 16, 16, 16)}
+WARPS = 8
+UNIT = 2.0**-24  # float32 rounds to this much of a number
+TENSOR_UNIT = 2.0**-10  # TF32 takes this much of a factor
+SMALLEST = 2.0**-126  # a GPU may take smaller float32 numbers for 0
+
+
+@dataclass(frozen=True)
+class _Centers:
+    """Centres as the kernels read them.
+
+    Attributes
+    ----------
+    exact : array of shape (n_clusters, n_features), float64
+    origin : array of shape (n_features,), float32 or float64
+        A point among them, that float64 and `shifted` are relative to.
+    shifted : array of shape (n_clusters, n_features), of the type of `origin`
+    extents : array of shape (n_clusters,), float64
+        Their lengths about the origin.
+    norms : array of shape (n_clusters,), of the type of `origin`
+        The squares of these, for L2.
+    """
+
+    exact: Array
+    origin: Array
+    shifted: Array
+    extents: Array
+    norms: Array
+
+
+def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = None) -> Array:
+    """Index of the nearest centre of every row; see `kmgpu.assignment.nearest`.
+
+    Of n rows, k centres and d features in float32, L1 reads 4nd bytes (again for every 64
+    centres, from the cache) and makes 2nkd additions; plain calls write and read n×k costs for
+    each feature, 12nkd bytes: 70 times as long on paper (H100). L2 makes nkd multiply-adds of
+    differences up to 32 features, else a matrix product whose scores one kernel reads once, 4nk
+    bytes, where plain calls read or write them four times.
+
+    Costs are ranked in float32 for data of at most 32 bits. Rows whose best two costs are closer
+    than the rounding of either are then ranked in float64 by `settle`, so the labels are those of
+    float64, ties to the lowest index, wherever the data lie; nothing is read by the host.
+    """
+    ready = _prepared(loss, x, centers)
+    if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
+        return _settled(loss, x, ready, *_tiled(loss, x, ready), _direct_rounding(loss, x.shape[1]))
+    rounding = _product_rounding(ready.shifted)
+
+    def label(start: int, stop: int) -> Array:
+        block = x[start:stop, :]
+        return _settled(loss, block, ready, *_scored(block, ready), rounding)
+
+    k, d = centers.shape
+    row_bytes = (k + d) * ready.shifted.dtype.itemsize
+    blocks = row_blocks(x.shape[0], row_bytes, block_bytes(place_of(x), memory_budget))
+    found = over_blocks(blocks, label, False)
+    return found[0] if len(found) == 1 else namespace(x).concat(found)
+
+
+def _prepared(loss: str, x: Array, centers: Array) -> _Centers:
+    xp, device = place_of(centers)
+    k, d = centers.shape
+    checked("centers", centers, np.float64, (k, x.shape[1]), x)
+    choosing, shifting = prepared_names(loss, x.dtype)
+    dtype = xp.float32 if compute_type(x.dtype) == "float" else xp.float64
+    origin, norms = (xp.empty(size, dtype=dtype, device=device) for size in (d, k))
+    shifted = xp.empty((k, d), dtype=dtype, device=device)
+    extents = xp.empty(k, dtype=xp.float64, device=device)
+    numbers, block = (np.int32(k), np.int32(d)), (32 * WARPS,)
+    launch("nearest", choosing, -(-d // WARPS), block, (centers, *numbers, origin))
+    arguments = (centers, origin, *numbers, shifted, extents, norms)
+    launch("nearest", shifting, -(-k // WARPS), block, arguments)
+    return _Centers(centers, origin, shifted, extents, norms)
+
+
+def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
+    """The kernels that put centres about an origin."""
+    kind = compute_type(dtype)
+    return f"choose_origin<{kind}, {WARPS}>", f"shift_centers<{kind}, {COST[loss]}, {WARPS}>"
+
+
+def _tiled(loss: str, x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
+    """Labels, and in the computing type the costs of the best centre and of the runner-up."""
+    n, d = x.shape
+    k = ready.exact.shape[0]
+    name, shape = tiled_name(loss, x.dtype, k)
+    label, best, second = _outcome(x, ready, n)
+    arguments = (*matrix(x), ready.origin, ready.shifted, np.int64(n), np.int32(k), np.int32(d))
+    launch("nearest", name, -(-n // shape[0]), shape[3:], (*arguments, label, best, second))
+    return label, best, second
+
+
+def tiled_name(loss: str, dtype: Any, n_clusters: int) -> tuple[str, tuple[int, ...]]:
+    """The fused kernel for this data, and its tile."""
+    computed = compute_type(dtype)
+    shape = (NARROW if n_clusters <= NARROW_CLUSTERS else WIDE)[computed]
+    numbers = ", ".join(map(str, shape))
+    return f"nearest_tiled<{type_of(dtype)}, {computed}, {COST[loss]}, {numbers}>", shape
+
+
+def _scored(block: Array, ready: _Centers) -> tuple[Array, Array, Array]:
+    """The same from a matrix product of the rows with the centres."""
+    xp = namespace(block)
+    n, d = block.shape
+    shifted = xp.astype(block, ready.origin.dtype, copy=False) - ready.origin
+    products = xp.matmul(shifted, ready.shifted.T)
+    label, best, second = _outcome(block, ready, n)
+    k = ready.exact.shape[0]
+    checked("products", products, ready.origin.dtype, (n, k), block)
+    arguments = (products, ready.norms, *matrix(shifted), np.int64(n), np.int32(k), np.int32(d))
+    name = scored_name(block.dtype)
+    launch("nearest", name, -(-n // WARPS), (32 * WARPS,), (*arguments, label, best, second))
+    return label, best, second
+
+
+def scored_name(dtype: Any) -> str:
+    """The kernel that ends a product of this data."""
+    return f"nearest_scored<{compute_type(dtype)}, {WARPS}>"
+
+
+def _outcome(x: Array, ready: _Centers, n: int) -> tuple[Array, Array, Array]:
+    xp, device = place_of(x)
+    label = xp.empty(n, dtype=xp.int32, device=device)
+    best, second = (xp.empty(n, dtype=ready.origin.dtype, device=device) for _ in range(2))
+    return label, best, second
+
+
+def _settled(
+    loss: str,
+    x: Array,
+    ready: _Centers,
+    label: Array,
+    best: Array,
+    second: Array,
+    rounding: tuple[float, float, float],
+) -> Array:
+    """The labels, those that float32 leaves open ranked in float64."""
+    if compute_type(x.dtype) == "double":
+        return label
+    n, d = x.shape
+    k = ready.exact.shape[0]
+    arguments = (*matrix(x), ready.origin, ready.shifted, ready.exact, ready.extents)
+    numbers = (*rounding, 16 * (d + 4) * SMALLEST)
+    launch(
+        "nearest",
+        settle_name(loss, x.dtype),
+        -(-n // (32 * WARPS)),
+        (32 * WARPS,),
+        (
+            *arguments,
+            *(np.int64(n), np.int32(k), np.int32(d)),
+            *map(np.float64, numbers),
+            *(best, second, label),
+        ),
+    )
+    return label
+
+
+def settle_name(loss: str, dtype: Any) -> str:
+    """The kernel that ranks in float64 what float32 leaves open."""
+    return f"settle<{type_of(dtype)}, {COST[loss]}, {WARPS}>"
+
+
+def _gamma(n: int, unit: float = UNIT) -> float:
+    """Higham's bound on the relative error of n roundings in a row."""
+    return n * unit / (1 - n * unit) if n * unit < 0.5 else 1.0
+
+
+def _direct_rounding(loss: str, d: int) -> tuple[float, float, float]:
+    """`near`, `mixed` and `far` of costs that are sums over differences; see nearest.cu."""
+    if loss == "l1":
+        return _gamma(3), 0.0, _gamma(d + 4)
+    return _gamma(8) ** 2, _gamma(6), _gamma(d + 8)
+
+
+def _product_rounding(shifted: Array) -> tuple[float, float, float]:
+    """The same of costs that are |x|² - 2xµ + |µ|², by Cauchy-Schwarz and |µ| <= |x| + √t."""
+    share = _gamma(shifted.shape[1] + 8)
+    if _takes_tensor_cores(shifted):
+        share += 2.25 * TENSOR_UNIT
+    return 4 * share, 4 * share, share + _gamma(4)
+
+
+def _takes_tensor_cores(x: Array) -> bool:
+    """Whether CuPy lets a float32 product round its factors to TF32 (``CUPY_TF32=1``)."""
+    if isinstance(x, np.ndarray) or x.dtype != np.float32:
+        return False
+    from cupy._core import _routines_linalg as products
+
+    return products.get_compute_type(x.dtype) == products.COMPUTE_TYPE_TF32
+
+
+def costs_at(
+    loss: str, x: Array, centers: Array, labels: Array, memory_budget: int | None = None
+) -> Array:
+    """Cost of every row at the centre its label names; see `kmgpu.assignment.costs_at`.
+
+    Reads each number of x once, 4nd bytes in float32, where plain calls move some 60nd through
+    float64 copies of the rows and of their centres: 15 times as long on paper.
+    """
+    del memory_budget
+    xp, device = place_of(x)
+    n, d = x.shape
+    checked("centers", centers, np.float64, (centers.shape[0], d), x)
+    checked("labels", labels, np.int32, (n,), x)
+    cost = xp.empty(n, dtype=xp.float64, device=device)
+    name, lanes = costs_name(loss, x.dtype, d)
+    arguments = (*matrix(x), centers, labels, np.int64(n), np.int32(d), cost)
+    launch("nearest", name, -(-n * lanes // (32 * WARPS)), (32 * WARPS,), arguments)
+    return cost
+
+
+def costs_name(loss: str, dtype: Any, d: int) -> tuple[str, int]:
+    """The kernel of `costs_at`, and the threads of a row."""
+    lanes = 1 if d <= 16 else 32
+    return f"costs_at<{type_of(dtype)}, {COST[loss]}, {lanes}, {32 * WARPS}>", lanes
+
+
+def instantiations() -> Iterator[tuple[str, int]]:
+    """Every kernel that this file can launch, and the threads of its blocks."""
+    for dtype, loss in product(TYPES, COST):
+        for k in (1, NARROW_CLUSTERS + 1):
+            name, shape = tiled_name(loss, dtype, k)
+            yield name, shape[3] * shape[4]
+        for d in (1, 32):
+            yield costs_name(loss, dtype, d)[0], 32 * WARPS
+        if compute_type(dtype) == "float":
+            yield settle_name(loss, dtype), 32 * WARPS
+    for dtype in ("float32", "float64"):
+        yield scored_name(dtype), 32 * WARPS
+        yield prepared_names("l1", dtype)[0], 32 * WARPS
+        yield prepared_names("l1", dtype)[1], 32 * WARPS
+        yield prepared_names("l2", dtype)[1], 32 * WARPS

@@ -1,0 +1,218 @@
+"""Mistakes planted into the CUDA kernels one at a time, each of which a named layer must catch.
+
+    python -m tests.mutants                    # all; prints a table, fails if one survives
+    python -m tests.mutants "wrong tie"        # that one
+
+Layers: "host", the kernels on NumPy arrays; "address", the same under AddressSanitizer. Each mutant
+names the test that catches it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from tests import test_kernels_cuda as nearest
+from tests import test_kernels_cuda_refit as refit
+
+BARRIER = "__syncthreads();"
+
+
+class Mutant(NamedTuple):
+    """A mistake.
+
+    Attributes
+    ----------
+    source : str
+        The .cu file, or "common".
+    changes : tuple of (old, new)
+        Each `old` is in the text once.
+    test : callable
+        Takes the `gpu` fixture.
+    layer : {"host", "address"}
+    """
+
+    source: str
+    changes: tuple[tuple[str, str], ...]
+    test: Callable[..., None]
+    layer: str = "host"
+
+    def planted(self, code: str) -> str:
+        """The text with the mistake in it."""
+        for old, new in self.changes:
+            assert code.count(old) == 1, f"{code.count(old)} times: {old}"
+            code = code.replace(old, new)
+        return code
+
+
+LABELS = partial(
+    nearest.test_labels_are_those_of_float64, loss="l1", dtype="float32", shape=(257, 33, 9)
+)
+LOADED = "load_tile<Acc, Acc, BN, BK, TX * TY>(cs, columns, nullptr, col0, k, d, t0, tid);\n"
+COSTS = partial(nearest.test_best_and_runner_up, loss="l1", dtype="float32", shape=(257, 33, 9))
+FAR = nearest.test_float32_far_from_the_origin_or_in_groups_far_apart
+BRUTE = partial(
+    refit.test_against_brute_force, dtype="float32", weights="integers", shape=(130, 6, 1)
+)
+EVEN = partial(refit.test_medians_by_hand, values=[1, 9, 3, 4], weight=None, median=3.5, scale=1)
+USED = "cost[r][c] = Cost::add(cost[r][c], a[r], b[c]);\n      }\n"
+PARTS = "whole[e / features][e % features] = sum;\n      }\n"
+MUTANTS = {
+    "no barrier before a tile is used": Mutant(
+        "nearest", ((f"{LOADED}      {BARRIER}", LOADED),), LABELS
+    ),
+    "no barrier after a tile is used": Mutant(
+        "nearest", ((f"{USED}      {BARRIER}", USED),), LABELS
+    ),
+    "a row too far": Mutant(
+        "nearest",
+        (("first + row < count &&", "first + row <= count &&"),),
+        LABELS,
+        "address",
+    ),
+    "no guard on features": Mutant("nearest", ((" && feature + t < d;", ";"),), COSTS),
+    "a narrow tile": Mutant(
+        "nearest", (("e < ROWS * BK; e +=", "e < ROWS * BK - THREADS; e +="),), COSTS
+    ),
+    "wrong tie": Mutant(
+        "nearest",
+        (("(cost == best && j < label)", "(cost == best && j > label)"),),
+        partial(nearest.test_ties_go_to_the_lowest_index, loss="l1", dtype="float64", d=3, k=140),
+    ),
+    "wrong tie between lanes": Mutant(
+        "nearest",
+        (("(other_best == best && other_label < label)", "(other_best == best)"),),
+        partial(nearest.test_ties_go_to_the_lowest_index, loss="l1", dtype="float64", d=3, k=140),
+    ),
+    "the runner-up forgotten": Mutant(
+        "nearest",
+        (("      second = best;\n      best = cost;", "      best = cost;"),),
+        partial(nearest.test_best_and_runner_up, loss="l1", dtype="float32", shape=(131, 17, 130)),
+    ),
+    "half of the lanes merged": Mutant(
+        "nearest", (("int offset = lanes / 2;", "int offset = lanes / 4;"),), LABELS
+    ),
+    "an early return before a barrier": Mutant(
+        "nearest",
+        (
+            (
+                "  Ranked<Acc> ranked[RM];",
+                "  if (row0 + ty >= n) return;\n  Ranked<Acc> ranked[RM];",
+            ),
+        ),
+        LABELS,
+    ),
+    "float32 trusted where it is not enough": Mutant(
+        "nearest",
+        (("> margin * (1 + 1e-9) + r.least", "> 0"),),
+        partial(FAR, loss="l2", d=40, offset=0, gap=1e4),
+    ),
+    "an overflow passed over": Mutant(
+        "nearest",
+        (("best = infinity<T>() - infinity<T>();", "label = label;"),),
+        nearest.test_a_cost_that_overflows_is_not_passed_over,
+    ),
+    "offsets of 32 bits": Mutant(
+        "common",
+        (("data[row * row_stride +", "data[int(row * row_stride) +"),),
+        nearest.test_row_offsets_have_64_bits,
+    ),
+    "subnormal halves": Mutant(
+        "common",
+        (("(h.bits & 0x7c00u)", "(h.bits & 0x7fffu)"),),
+        nearest.test_half_floats_are_decoded_exactly,
+    ),
+    "no anchor": Mutant(
+        "refit",
+        (
+            ("value ? rows.template at<double>(order[bounds[j]], column) : 0", "0"),
+            ("rows.template at<double>(order[begin], column) + sum", "sum"),
+        ),
+        refit.test_the_mean_of_identical_rows_is_that_row,
+    ),
+    "a chunk's carry lost": Mutant(
+        "refit",
+        (("begin / chunk_rows + 1 + lane", "begin / chunk_rows + 2 + lane"),),
+        partial(refit.test_clusters_larger_and_smaller_than_a_chunk, loss="l2", n_clusters=2),
+    ),
+    "weights ignored in a mean": Mutant(
+        "refit",
+        (("sum += WEIGHTED ? weight[row] * term : term;", "sum += term;"),),
+        partial(BRUTE, loss="l2"),
+    ),
+    "weights ignored in a median": Mutant(
+        "refit",
+        (("WEIGHTED ? Own(weight[row]) : Own(1)", "Own(1)"),),
+        partial(BRUTE, loss="l1"),
+    ),
+    "a median off by one": Mutant("refit", (("All((m + 1) / 2)", "All(m / 2 + 1)"),), EVEN),
+    "an even count's upper median": Mutant(
+        "refit",
+        (("s.high = All(m / 2);", "s.high = All((m - 1) / 2);"),),
+        EVEN,
+    ),
+    "negative keys in reverse": Mutant(
+        "refit",
+        (("return bits >> 31 ? ~bits : bits | 0x80000000u;", "return bits ^ 0x80000000u;"),),
+        partial(refit.test_medians_of_every_sign_and_size, dtype="float32"),
+    ),
+    "no barrier before digits are compared": Mutant(
+        "refit", ((f"{PARTS}      {BARRIER}", PARTS),), partial(BRUTE, loss="l1")
+    ),
+}
+
+
+def passes_on_host(mutant: Mutant) -> bool:
+    """Whether the mutant's test passes, in a process of its own, as some mistakes end it."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == 0
+    try:
+        from conftest import BACKENDS
+        from tests.gpuless.host_module import HostModule
+        from tests.kernels_on_host import kernels_on_host
+
+        with BACKENDS["numpy"]() as gpu, kernels_on_host(HostModule, mutant):
+            mutant.test(gpu)
+    except Exception:
+        os._exit(1)
+    finally:
+        os._exit(0)
+
+
+def passes_sanitizer(name: str) -> bool:
+    """Whether its test passes under the sanitizer; a test that cannot run has caught nothing."""
+    mutant = MUTANTS[name]
+    test: Any = mutant.test
+    chosen = " and ".join([test.func.__name__, *map(str, test.keywords.values())])
+    chosen = chosen.replace("(257, 33, 9)", "257")
+    files = "tests/test_kernels_cuda.py", "tests/test_kernels_cuda_refit.py"
+    command = ["-m", "tests.gpuless.sanitize", mutant.layer, "-q", "-x", "-k", chosen, *files]
+    environment = {**os.environ, "KMGPU_MUTANT": name}
+    done = subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
+    )
+    return "Sanitizer" not in done.stderr or done.returncode == 0
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the mutants; the number of survivors is the exit status."""
+    survivors = 0
+    for name in names or MUTANTS:
+        mutant = MUTANTS[name]
+        layer = mutant.layer
+        survived = passes_on_host(mutant) if layer == "host" else passes_sanitizer(name)
+        # a test that fails on the sound text has caught nothing
+        survived |= not passes_on_host(mutant._replace(changes=()))
+        survivors += survived
+        print(f"{name:<40}  {layer:<8}  {'SURVIVED' if survived else 'caught'}", flush=True)
+    print(f"{survivors} of {len(names or MUTANTS)} survived")
+    return survivors
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

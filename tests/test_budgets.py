@@ -1,0 +1,177 @@
+"""What an iteration may cost on CuPy: launches, copies to the host, bytes of the pool."""
+
+import numpy as np
+import pytest
+
+from kmgpu import KMeans, KMedians, kernels, lloyd
+from kmgpu.assignment import costs_at, nearest
+from kmgpu.losses import L1, L2
+from kmgpu.refit import group_rows
+from tests import oracles
+
+BOTH = pytest.mark.parametrize("loss", [L1, L2], ids=lambda loss: loss.name)
+MIB = 1 << 20
+# per iteration, by loss and by whether there are more features than the fused kernel takes
+LAUNCHES = {("l1", False): 34, ("l1", True): 34, ("l2", False): 38, ("l2", True): 40}
+
+
+def costs_of_half_steps(counted, *args, **options):
+    """(kind, what it cost) of every half-step."""
+    loop, found = lloyd(*args, **options), []
+    while True:
+        with counted() as cost:
+            step = next(loop, None)
+        if step is None:
+            return found
+        found.append((step.kind, cost))
+
+
+@BOTH
+@pytest.mark.parametrize("d", [3, 40])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_iteration(backend, counted, loss, d, weighted):
+    """One small copy, for the stopping rule; the refit is under way by then."""
+    x = oracles.blobs(400, d, 6, seed=3, spread=2).astype(np.float32)
+    weight = backend.asarray(np.arange(400.0) % 3 + 1) if weighted else None
+    steps = costs_of_half_steps(
+        counted, backend.asarray(x), backend.asarray(x[:6]), loss, sample_weight=weight
+    )
+    assert len(steps) > 4
+    for assign, refit in zip(steps[1:-1:2], steps[2:-1:2], strict=True):
+        assert (assign[0], refit[0]) == ("assign", "refit")
+        both = [vars(cost) for _, cost in (assign, refit)]
+        assert sum(cost["device_to_host_copies"] for cost in both) == 1, both
+        assert sum(cost["host_to_device_copies"] for cost in both) == 0, both
+        most = LAUNCHES[loss.name, d > 32] + 7 * weighted
+        assert sum(cost["launches"] for cost in both) <= most, both
+    kind, last = steps[-1]
+    assert kind == "assign"
+    assert last.device_to_host_copies <= 3  # the stopping rule, the rounded centres, their loss
+
+
+@BOTH
+@pytest.mark.parametrize("d", [3, 40])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8"])
+def test_no_half_step_waits(backend, counted, loss, d, dtype):
+    x = backend.asarray(np.abs(9 * oracles.blobs(300, d, seed=1)).astype(dtype))
+    centers = backend.xp.astype(x[:7, :], backend.xp.float64)
+    weight = backend.asarray(np.ones(300))
+    with counted() as cost:
+        labels = nearest(x, centers, loss, memory_budget=20_000)
+        costs_at(x, centers, labels, loss)
+        loss.refit(x, group_rows(labels, 7), None, centers, MIB)
+        loss.refit(x, group_rows(labels, 7, weight), weight, centers, MIB)
+    assert cost.device_to_host_copies == 0
+    assert cost.host_to_device_copies == 0
+
+
+@BOTH
+def test_launches_do_not_grow_with_rows_features_or_clusters(backend, counted, loss):
+    launches = []
+    for n, d, k in ((200, 2, 3), (2000, 30, 60)):
+        x = np.random.default_rng(0).standard_normal((n, d)).astype(np.float32)
+        steps = costs_of_half_steps(
+            counted, backend.asarray(x), backend.asarray(x[:k]), loss, max_iter=2
+        )
+        launches.append([cost.launches for _, cost in steps[1:5]])
+    assert launches[0] == launches[1]
+
+
+@BOTH
+def test_a_relocation_copies_no_data(backend, counted, loss):
+    """Rows and labels stay; a handful of candidates goes to the host."""
+    x = oracles.blobs(500, 3, seed=2).astype(np.float32)
+    start = np.concatenate([x[:4], np.full((2, 3), 1e4, np.float32)])
+    steps = costs_of_half_steps(counted, backend.asarray(x), backend.asarray(start), loss)
+    assert steps[2][0] == "refit"
+    assert 0 < steps[2][1].device_to_host_copies <= 5
+
+
+@BOTH
+def test_reference_means_plain_calls(backend, counted, loss):
+    """And it gives the same clustering."""
+    x = oracles.blobs(300, 4, 5, seed=6, spread=2).astype(np.float32)
+    there, start = backend.asarray(x), backend.asarray(x[:5])
+    assert kernels.lookup("nearest", loss.name, backend.xp, there.dtype) is not None
+    with kernels.use("fused"):
+        fused = list(lloyd(there, start, loss))
+    with kernels.use("reference"):
+        assert kernels.lookup("nearest", loss.name, backend.xp, there.dtype) is None
+        plain = list(lloyd(there, start, loss))
+    assert [step.kind for step in fused] == [step.kind for step in plain]
+    for a, b in zip(fused[1:], plain[1:], strict=True):
+        np.testing.assert_array_equal(a.labels.get(), b.labels.get())
+        assert a.loss == pytest.approx(b.loss, rel=1e-12)
+        assert a.n_changed == b.n_changed
+    np.testing.assert_allclose(fused[-1].centers.get(), plain[-1].centers.get(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", [KMeans, KMedians])
+@pytest.mark.parametrize(("n", "d", "k"), [(20_000, 2, 4), (5_000, 200, 9)])
+def test_peak_bytes_of_a_fit(backend, counted, estimator, n, d, k):
+    """Beyond the data: some 80 bytes a row, the budget of a block, and no copy of the data."""
+    import cupy
+
+    x = np.random.default_rng(0).standard_normal((n, d)).astype(np.float32)
+    there = backend.asarray(x)
+    model = estimator(k, init=x[:k].astype(float), max_iter=2, tol=0, memory_budget=MIB)
+    model.fit(there)
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    used, limit = pool.used_bytes(), pool.get_limit()
+    partial_sums = 8 * min(1 << 20, n * d // 32 + d)
+    allowed = 80 * n + 2 * MIB + partial_sums
+    assert allowed < 4 * n * d or d == 2, "a copy of the data would pass"
+    pool.set_limit(size=used + allowed)
+    try:
+        model.fit(there)
+    finally:
+        pool.set_limit(size=limit)
+
+
+def test_work_stays_on_the_datas_device(backend, counted, pretend_gpus):
+    """Whatever the current device is; an array on the wrong one raises."""
+    import cupy
+
+    x = oracles.blobs(200, 3, 4, seed=1).astype(np.float32)
+    with pretend_gpus(devices=2):
+        with cupy.cuda.Device(1):
+            there, centers = cupy.asarray(x), cupy.asarray(x[:4].astype(np.float64))
+        for loss in (L1, L2):
+            labels = nearest(there, centers, loss)
+            cost = costs_at(there, centers, labels, loss)
+            assert {labels.device.id, cost.device.id} == {1}
+            np.testing.assert_array_equal(labels.get(), oracles.labels(x, x[:4], loss.name))
+
+
+@BOTH
+def test_the_callers_stream_is_used(backend, counted, loss, monkeypatch):
+    import cupy
+
+    from kmgpu.kernels.cuda import module
+
+    seen = []
+    compiled = module.raw_module
+
+    def spy(source, name):
+        function = compiled(source, name).get_function(name)
+
+        class Spied:
+            @staticmethod
+            def get_function(_):
+                def launch(*args):
+                    seen.append(cupy.cuda.get_current_stream().ptr)
+                    return function(*args)
+
+                return launch
+
+        return Spied
+
+    monkeypatch.setattr(module, "raw_module", spy)
+    module._function.cache_clear()
+    x = backend.asarray(oracles.blobs(50, 3).astype(np.float32))
+    with cupy.cuda.Stream() as stream:
+        nearest(x, backend.xp.astype(x[:3, :], backend.xp.float64), loss)
+    module._function.cache_clear()
+    assert seen
+    assert set(seen) == {stream.ptr}
