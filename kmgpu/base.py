@@ -40,7 +40,7 @@ from kmgpu.validation import (
     is_host_data,
 )
 
-ALGORITHMS = ("lloyd", "elkan", "auto")
+ALGORITHMS = {"lloyd": "auto", "auto": "auto", "dense": "dense", "elkan": "elkan"}
 RESTARTS_OF_RANDOM_INIT = 10
 
 
@@ -173,7 +173,7 @@ class AlternatingMinimizer(
             check_integer("n_init", self.n_init, 1)
         check_integer("max_iter", self.max_iter, 1)
         check_tol(self.tol)
-        check_choice("algorithm", self.algorithm, ALGORITHMS)
+        check_choice("algorithm", self.algorithm, tuple(ALGORITHMS))
         check_choice("empty_cluster", self.empty_cluster, EMPTY_CLUSTER)
         check_memory_budget(self.memory_budget)
         if isinstance(self.init, str):
@@ -232,6 +232,7 @@ class AlternatingMinimizer(
             tol=float(self.tol),
             empty_cluster=self.empty_cluster,
             memory_budget=self.memory_budget,
+            algorithm=ALGORITHMS[self.algorithm],
             rng=_generator(self.random_state),
             watch=self._watched,
             say=self._say,

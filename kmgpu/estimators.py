@@ -30,8 +30,10 @@ class KMeans(AlternatingMinimizer):
         The same seed draws the same rows on every backend.
     copy_x : bool, default=True
         Accepted for scikit-learn's sake: `X` is neither copied nor written to.
-    algorithm : {"lloyd", "elkan", "auto"}, default="lloyd"
-        Accepted for scikit-learn's sake: all give the answer of Lloyd's algorithm.
+    algorithm : {"lloyd", "auto", "dense", "elkan"}, default="lloyd"
+        All give the answer of Lloyd's algorithm. Kernels on a CPU keep bounds on distances where
+        that pays ("lloyd", "auto"), never ("dense") or whenever they fit the memory ("elkan");
+        elsewhere all distances are computed.
     empty_cluster : {"farthest", "keep", "error"}, default="farthest"
         An empty cluster takes the row of largest weight × cost, keeps its centre, or raises.
     device : {None, "cpu", "cuda", "cuda:N", "auto"}, default=None
@@ -116,8 +118,10 @@ class KMedians(AlternatingMinimizer):
         The same seed draws the same rows on every backend.
     copy_x : bool, default=True
         Accepted for scikit-learn's sake: `X` is neither copied nor written to.
-    algorithm : {"lloyd", "elkan", "auto"}, default="lloyd"
-        Accepted for scikit-learn's sake: all give the answer of Lloyd's algorithm.
+    algorithm : {"lloyd", "auto", "dense", "elkan"}, default="lloyd"
+        All give the answer of Lloyd's algorithm. Kernels on a CPU keep bounds on distances where
+        that pays ("lloyd", "auto"), never ("dense") or whenever they fit the memory ("elkan");
+        elsewhere all distances are computed.
     empty_cluster : {"farthest", "keep", "error"}, default="farthest"
         An empty cluster takes the row of largest weight × cost, keeps its centre, or raises.
     device : {None, "cpu", "cuda", "cuda:N", "auto"}, default=None

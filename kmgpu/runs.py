@@ -64,6 +64,7 @@ class Plan:
     tol: float
     empty_cluster: str
     memory_budget: int | None
+    algorithm: str
     rng: np.random.Generator
     watch: Callable[[Iterator[HalfStep]], Iterator[HalfStep]]
     say: Callable[[str], None]
@@ -72,7 +73,7 @@ class Plan:
 def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
     """Run the loop `plan.n_init` times and return the run of lowest loss, the first of equals."""
     tol = scaled_tolerance(x, sample_weight, plan.loss, plan.tol, plan.memory_budget)
-    steps = engine(x, sample_weight, plan.n_clusters, plan.loss, plan.memory_budget)
+    steps = engine(x, sample_weight, plan.n_clusters, plan.loss, plan.memory_budget, plan.algorithm)
     best: Run | None = None
     for _ in range(plan.n_init):
         centers = initial_centers(

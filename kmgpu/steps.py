@@ -70,13 +70,15 @@ def engine(
     n_clusters: int,
     loss: Loss,
     memory_budget: int | None = None,
+    algorithm: str = "auto",
 ) -> Steps:
     """The engine for this data: a kernel's where there is one that pays, else the reference.
 
-    Parameters are those of `ReferenceSteps`.
+    Parameters are those of `ReferenceSteps`, which computes every distance; a kernel's engine may
+    keep bounds, or is told by `algorithm` ("dense", "elkan").
     """
     make = kernel("steps", loss.name, x, n_clusters)
-    found = make(x, sample_weight, n_clusters, memory_budget) if make else None
+    found = make(x, sample_weight, n_clusters, memory_budget, algorithm) if make else None
     if found is not None:
         return KernelSteps(found, loss)
     return ReferenceSteps(x, sample_weight, n_clusters, loss, memory_budget)

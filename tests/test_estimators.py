@@ -136,7 +136,7 @@ def test_warnings_name_the_line_of_the_user(parameters, message):
     assert caught[0].filename == __file__
 
 
-@pytest.mark.parametrize("algorithm", ["lloyd", "elkan", "auto"])
+@pytest.mark.parametrize("algorithm", ["lloyd", "elkan", "auto", "dense"])
 def test_algorithm_changes_nothing(algorithm):
     model = KMeans(4, random_state=0, algorithm=algorithm).fit(X)
     np.testing.assert_array_equal(model.labels_, KMeans(4, random_state=0).fit(X).labels_)

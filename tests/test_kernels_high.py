@@ -223,6 +223,16 @@ def test_groups_of_centres_share_bounds_where_memory_is_short(k):
     assert engine._room.record.n_groups == 64
 
 
+@pytest.mark.parametrize("algorithm", ["dense", "elkan"])
+def test_bounds_are_kept_as_told(algorithm):
+    X = blobs(900, 40, 12)
+    run(X, None, X[:20], iterations=6, algorithm=algorithm)
+    engine = HighDimensionalL2(X, None, 20, algorithm=algorithm)
+    for _ in range(3):
+        engine.assign(X[:20].astype(np.float64))
+        assert (engine._bounds is not None) == (algorithm == "elkan")
+
+
 def test_noise_that_does_not_prune():
     X = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
     run(X, None, X[:64], iterations=20)

@@ -112,6 +112,18 @@ def test_half_steps(make, squared, d, dtype, weights):
     run(make, X, w, C, squared)
 
 
+@pytest.mark.parametrize("algorithm", ["dense", "elkan"])
+@pytest.mark.parametrize(("make", "squared", "d"), ENGINES)
+def test_bounds_are_kept_as_told(make, squared, d, algorithm):
+    X, C = blobs(3000, d, 9)
+    engine, C = run(make, X, None, C, squared, algorithm=algorithm)
+    engine.assign(C)
+    right = engine.labels.copy()
+    engine.labels[:] = (right + 1) % len(C)  # what only a visit mends
+    engine.assign(C)
+    assert np.array_equal(engine.labels, right) == (algorithm == "dense")
+
+
 @pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 6, 7, 8, 31, 33, 65, 130])
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 13])
 def test_shapes(d, k):

@@ -23,6 +23,7 @@ def plan(starts, loss, said=None, **changes):
         "tol": 0.0,
         "empty_cluster": "farthest",
         "memory_budget": None,
+        "algorithm": "auto",
         "rng": np.random.default_rng(0),
         "watch": lambda loop: loop,
         "say": (lambda message: None) if said is None else said.append,

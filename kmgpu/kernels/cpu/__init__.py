@@ -15,27 +15,39 @@ FUSED_FEATURES = 32
 
 
 def l2_steps(
-    x: np.ndarray, sample_weight: np.ndarray | None, n_clusters: int, memory_budget: int | None
+    x: np.ndarray,
+    sample_weight: np.ndarray | None,
+    n_clusters: int,
+    memory_budget: int | None,
+    algorithm: str,
 ) -> Any:
     """An engine of k-means half-steps for `x`, or None where the reference is as good."""
     if x.shape[1] <= FUSED_FEATURES:
         from kmgpu.kernels.cpu.means import LowDimMeans
 
-        return LowDimMeans(x, sample_weight, n_clusters, memory_budget=memory_budget)
+        return LowDimMeans(
+            x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm
+        )
     if _in_place(x):
         from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
 
-        return HighDimensionalL2(x, sample_weight, n_clusters, memory_budget=memory_budget)
+        return HighDimensionalL2(
+            x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm
+        )
     return None
 
 
 def l1_steps(
-    x: np.ndarray, sample_weight: np.ndarray | None, n_clusters: int, memory_budget: int | None
+    x: np.ndarray,
+    sample_weight: np.ndarray | None,
+    n_clusters: int,
+    memory_budget: int | None,
+    algorithm: str,
 ) -> Any:
     """An engine of k-medians half-steps for `x`."""
     from kmgpu.kernels.cpu.medians import Medians
 
-    return Medians(x, sample_weight, n_clusters, memory_budget=memory_budget)
+    return Medians(x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm)
 
 
 def _in_place(x: np.ndarray) -> bool:

@@ -33,12 +33,16 @@ class RowBounds:
     squared : bool
         Squared Euclidean costs, or else Manhattan costs.
     workers : Workers
+    algorithm : {"auto", "dense", "elkan"}
+        "dense" visits every row at every assignment; bounds cost too little to be left out else.
     """
 
-    def __init__(self, data: Rows, n_clusters: int, squared: bool, workers: Workers) -> None:
+    def __init__(
+        self, data: Rows, n_clusters: int, squared: bool, workers: Workers, algorithm: str = "auto"
+    ) -> None:
         self.data = data
         self.labels = np.full(data.n, -1, np.int32)
-        self._squared = squared
+        self._squared, self._dense = squared, algorithm == "dense"
         self._l1 = None if squared else True
         self._workers = workers
         info: Any = np.finfo(data.dtype)
@@ -62,6 +66,8 @@ class RowBounds:
         """
         c = self._shifted(centers)
         data = self.data
+        if self._dense:
+            self._slack[:] = -np.inf
         drift = self._drift
 
         def work(item: tuple[int, int, int]) -> None:

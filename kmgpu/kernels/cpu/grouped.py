@@ -39,12 +39,21 @@ class GroupBounds:
     workers : Workers
     budget : int
         Bytes for ``lower``, which has at least one column.
+    algorithm : {"auto", "dense", "elkan"}
+        Choose between distances and bounds; or force one of them.
     """
 
-    def __init__(self, data: Rows, n_clusters: int, workers: Workers, budget: int) -> None:
+    def __init__(
+        self,
+        data: Rows,
+        n_clusters: int,
+        workers: Workers,
+        budget: int,
+        algorithm: str = "auto",
+    ) -> None:
         self.data = data
         self.labels = np.full(data.n, -1, np.int32)
-        self._workers = workers
+        self._workers, self._algorithm = workers, algorithm
         self._gamma = (data.d / 4 + 72) * float(data.eps)
         n_groups = max(1, min(n_clusters, budget // (4 * data.n)))
         edges = np.arange(n_groups + 1, dtype=np.int64) * n_clusters // n_groups
@@ -61,8 +70,7 @@ class GroupBounds:
         """Set ``labels`` to the nearest centres; parameters as in ``RowBounds.assign``."""
         first = self._centers is None
         c = self._shifted(centers)
-        search = first or self._open_share(c) > DENSE_SHARE
-        kernel = search_rows if search else prune_rows
+        kernel = search_rows if first or self._searches(c) else prune_rows
         k = len(centers)
         drifts = [frozen(a) for a in (self._group_drift, self._own_drift, self._pair_drift)]
 
@@ -85,6 +93,12 @@ class GroupBounds:
         """Compute all distances of these rows at the next assignment."""
         self._slack[rows] = -np.inf
         self._lower[rows] = -np.inf
+
+    def _searches(self, c: np.ndarray) -> bool:
+        """Whether to compute every distance: as told, or where the bounds settle too few pairs."""
+        if self._algorithm != "auto":
+            return self._algorithm == "dense"
+        return self._open_share(c) > DENSE_SHARE
 
     def _open_share(self, c: np.ndarray) -> float:
         """Share of (row, group) pairs that the bounds leave open, in some rows."""

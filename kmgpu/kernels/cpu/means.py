@@ -72,6 +72,8 @@ class LowDimMeans:
     n_clusters : int
     memory_budget : int or None
         Unused beyond 12 bytes a row; there for the common interface.
+    algorithm : {"auto", "dense", "elkan"}
+        "dense" visits every row at every assignment.
     n_threads : int or None
 
     Attributes
@@ -87,12 +89,13 @@ class LowDimMeans:
         n_clusters: int,
         *,
         memory_budget: int | None = None,
+        algorithm: str = "auto",
         n_threads: int | None = None,
     ) -> None:
         self._data = Rows(X)
         self._weight = weight_of(sample_weight)
         self._workers = Workers(n_threads)
-        self._bounds = RowBounds(self._data, n_clusters, True, self._workers)
+        self._bounds = RowBounds(self._data, n_clusters, True, self._workers, algorithm)
         self._k = n_clusters
         self._clear()
         self._before: dict[int, tuple[int, int]] = {}

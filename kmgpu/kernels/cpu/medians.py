@@ -80,6 +80,8 @@ class Medians:
     n_clusters : int
     memory_budget : int or None
         Bytes for bounds; None means the size of the data or 256 MB, whichever is larger.
+    algorithm : {"auto", "dense", "elkan"}
+        Choose between distances and bounds; or force one of them.
     n_threads : int or None
 
     Attributes
@@ -95,6 +97,7 @@ class Medians:
         n_clusters: int,
         *,
         memory_budget: int | None = None,
+        algorithm: str = "auto",
         n_threads: int | None = None,
     ) -> None:
         self._data = data = Rows(X)
@@ -105,9 +108,11 @@ class Medians:
         self._buffer = np.empty(0, data.dtype)
         self._bounds: RowBounds | GroupBounds
         if data.d <= LOW_DIM:
-            self._bounds = RowBounds(data, n_clusters, False, self._workers)
+            self._bounds = RowBounds(data, n_clusters, False, self._workers, algorithm)
         else:
-            self._bounds = GroupBounds(data, n_clusters, self._workers, budget - self._room)
+            self._bounds = GroupBounds(
+                data, n_clusters, self._workers, budget - self._room, algorithm
+            )
         self.sizes = np.zeros(n_clusters, np.int64)
         self._touched = np.ones(n_clusters, bool)
         self._medians = np.zeros((n_clusters, data.d))

@@ -121,6 +121,7 @@ def _store_steps(scores, squares, base, inverse, label, low, steps):
     for g in range(n_groups):
         distance = np.sqrt(max(low[g] + base, kind(0)))
         steps[g] = np.uint16(np.int32(min(distance * inverse, kind(FULL))))
+    steps[n_groups:] = FULL
     least = np.uint16(FULL)
     for g in range(n_groups):
         least = min(least, steps[g])

@@ -27,6 +27,8 @@ class HighDimensionalL2:
     n_clusters : int
     memory_budget : int or None
         Bytes beyond the data; None takes the size of the data or 256 MB, whichever is larger.
+    algorithm : {"auto", "dense", "elkan"}
+        Choose between distances and bounds; or force one of them.
     n_threads : int or None
         None takes the number of usable CPUs. Results do not depend on it.
 
@@ -35,7 +37,16 @@ class HighDimensionalL2:
     labels : ndarray of int32, shape (n_samples,)
     """
 
-    def __init__(self, X, sample_weight, n_clusters, *, memory_budget=None, n_threads=None):
+    def __init__(
+        self,
+        X,
+        sample_weight,
+        n_clusters,
+        *,
+        memory_budget=None,
+        algorithm="auto",
+        n_threads=None,
+    ):
         self.X = X.view()
         self.X.flags.writeable = False  # one compiled version serves writable and read-only arrays
         self.n_clusters = n_clusters
@@ -45,6 +56,7 @@ class HighDimensionalL2:
         self._block = int(np.clip(_SCORES // n_clusters, 64, most))
         self._every = max(1, n // _SAMPLE)
         self._sample_weight, self._memory_budget = sample_weight, memory_budget
+        self._algorithm = algorithm
         self.labels = np.full(n, -1, np.int32)
         self._set_reference()
 
@@ -75,7 +87,7 @@ class HighDimensionalL2:
         self._sampled = self.X[:: self._every].astype(np.float64) - self._ref
         self._extent = np.square(self._sampled).sum()
         self._rounded = np.zeros((self.n_clusters, self.X.shape[1]), kind)
-        self._policy = Policy(self.n_clusters, self.X.shape[1])
+        self._policy = Policy(self.n_clusters, self.X.shape[1], self._algorithm)
         self._reserve_bounds()
 
     def _reserve_bounds(self):

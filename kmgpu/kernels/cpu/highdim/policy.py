@@ -9,17 +9,21 @@ _STORE_FREELY = 128  # features that make storing bounds cheap against the produ
 class Policy:
     """Decides from counted shares, never from clocks, so that results repeat.
 
+    `algorithm` is "auto", or "dense" or "elkan" for no bounds or for bounds whatever they cost.
+
     Costs are nanoseconds a row of one thread, measured once on one machine; only their ratios
     matter.
     """
 
-    def __init__(self, n_clusters: int, n_features: int) -> None:
-        self._k, self._d = n_clusters, n_features
+    def __init__(self, n_clusters: int, n_features: int, algorithm: str) -> None:
+        self._k, self._d, self._algorithm = n_clusters, n_features, algorithm
         self._failures = 0
         self._pause = 1  # initial centres are rows: their first means lie too far from them
 
     def stores(self) -> bool:
         """Return whether the next dense pass shall store bounds; pauses grow as they fail."""
+        if self._algorithm != "auto":
+            return self._algorithm == "elkan"
         stores = self._pause == 0 and self._dense_cost() >= LEAST_DENSE
         self._pause = max(0, self._pause - 1)
         return stores
@@ -33,6 +37,8 @@ class Policy:
         Takes, for the mean row, the chance that its bounds must be read, and the centres that pass
         them.
         """
+        if self._algorithm == "elkan":
+            return True
         k, d = self._k, self._d
         pruned = 20 + active * (0.2 * k + 0.15 * d) + passed * (15 + 0.06 * d)
         dense = self._dense_cost()

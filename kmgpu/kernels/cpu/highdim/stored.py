@@ -39,7 +39,6 @@ class StoredBounds:
         self._path = np.zeros(n_groups)
         self.largest_group = -(-n_clusters // n_groups)
         steps = np.empty((n, _columns(n_groups)), np.uint16)
-        steps[:, n_groups:] = FULL
         none = np.zeros(0, kind)
         self.record = Bounds(
             n_groups=n_groups,
