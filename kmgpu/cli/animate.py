@@ -73,7 +73,7 @@ def _check_out(args: argparse.Namespace, suffix: str) -> None:
         raise ValueError(msg)
     check_outputs({suffix: args.out}, (args.data, args.init))
     if suffix != PICTURE:
-        from kmgpu.plotting.animation import check_format
+        from kmgpu.plotting.film import check_format
 
         check_format(suffix, args.out)
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from html import escape
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from textwrap import fill
 from typing import Any
 
 import numpy as np
-from matplotlib.animation import FFMpegWriter, FuncAnimation
+from matplotlib.animation import FuncAnimation
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from kmgpu.files import PathLike, check_writable, replacing
 from kmgpu.plotting.figures import ASSIGN_COLOUR, REFIT_COLOUR, new_figure
+from kmgpu.plotting.film import Film
 from kmgpu.plotting.page import page
 from kmgpu.plotting.panel import LARGE, draw_frame, story_view
 from kmgpu.plotting.story import Story
@@ -26,11 +23,10 @@ from kmgpu.plotting.story import Story
 WIDTH, HEIGHT, LEFT_SHARE = 10.0, 5.7, 0.56
 DPI = 110
 MILLISECONDS, AT_THE_END = 1000, 3000
-FORMATS = (".html", ".gif", ".mp4")
 KINDS = {"assign": ("o", ASSIGN_COLOUR, "assignment"), "refit": ("s", REFIT_COLOUR, "refitting")}
 
 
-class StepsAnimation(FuncAnimation):
+class StepsAnimation(Film):
     """One frame a second of a story, the points on the left, the loss on the right."""
 
     def __init__(self, story: Story) -> None:
@@ -47,43 +43,11 @@ class StepsAnimation(FuncAnimation):
         super().__init__(
             self._figure,
             self._show,
-            frames=len(story.frames),
-            init_func=lambda: None,
-            interval=MILLISECONDS,
-            repeat=False,
+            n_frames=len(story.frames),
+            fps=1000 // MILLISECONDS,
+            title=f"{story.name}, step by step",
+            height=640,
         )
-
-    def __del__(self) -> None:
-        """Nothing: matplotlib warns of an animation no window has shown, but a page is none."""
-
-    def save(self, filename: Any, writer: Any = None, *rest: Any, **options: Any) -> None:
-        """Write the animation: .html, .gif, or .mp4 where ffmpeg is installed.
-
-        Parameters
-        ----------
-        filename : str or path-like
-            The ending chooses the format; the file appears whole or not at all.
-        writer, *rest, **options
-            Given a writer, everything is as in `matplotlib.animation.Animation.save`.
-
-        Raises
-        ------
-        ValueError
-            For another ending.
-        RuntimeError
-            For .mp4 without ffmpeg.
-        """
-        if writer is not None:
-            with self._arranged(titled=True):
-                super().save(filename, writer, *rest, **options)
-            return
-        suffix = Path(filename).suffix.lower()
-        check_format(suffix, filename)
-        check_writable(filename)
-        encode = {".html": lambda: self.to_html().encode(), ".gif": self._gif, ".mp4": self._mp4}
-        content = encode[suffix]()
-        with replacing(filename) as file:
-            file.write(content)
 
     def to_html(self) -> str:
         """A page of its own that needs no network: a player with keys, step names and losses."""
@@ -92,26 +56,13 @@ class StepsAnimation(FuncAnimation):
         points, losses = (share * WIDTH / HEIGHT for share in (LEFT_SHARE, 1 - LEFT_SHARE))
         return page(_player(len(pngs)), pngs, self.story, points, losses)
 
-    def _repr_html_(self) -> str:
-        """The page in a frame of its own."""
-        return (
-            f'<iframe srcdoc="{escape(self.to_html())}" title="{self.story.name}, step by step" '
-            f'style="width: 100%; height: 640px; border: 0"></iframe>'
-        )
-
     def _gif(self) -> bytes:
-        with self._arranged(titled=True):
+        with self._arranged():
             first, *others = self._pictures()
         durations = [MILLISECONDS] * len(others) + [AT_THE_END]
         return _encoded(
             first, "gif", save_all=True, append_images=others, duration=durations, loop=0
         )
-
-    def _mp4(self) -> bytes:
-        with TemporaryDirectory() as folder:
-            path = Path(folder, "steps.mp4")
-            self.save(path, FFMpegWriter(fps=1000 // MILLISECONDS), dpi=DPI)
-            return path.read_bytes()
 
     def _pictures(self) -> Iterator[Image.Image]:
         """Every frame in 256 colours; drawn once, where ``savefig`` draws twice."""
@@ -122,7 +73,7 @@ class StepsAnimation(FuncAnimation):
             yield picture.quantize(256, dither=Image.Dither.NONE)
 
     @contextmanager
-    def _arranged(self, *, titled: bool) -> Iterator[None]:
+    def _arranged(self, *, titled: bool = True) -> Iterator[None]:
         """Laid out once: what fits the last frame fits all, and each is drawn faster."""
         engine = self._figure.get_layout_engine()
         self._titled = titled
@@ -174,16 +125,6 @@ class StepsAnimation(FuncAnimation):
             of_kind = np.array([entry.kind == kind for entry in history], np.bool_)
             marks.set_data(at[of_kind], values[of_kind])
         self._here.set_data(at[-1:], values[-1:])
-
-
-def check_format(suffix: str, filename: PathLike) -> None:
-    """Raise for an animation that cannot be written here: another format, or no ffmpeg."""
-    if suffix not in FORMATS:
-        msg = f"{filename} cannot be written: its name must end in one of {', '.join(FORMATS)}."
-        raise ValueError(msg)
-    if suffix == ".mp4" and not FFMpegWriter.isAvailable():
-        msg = f"{filename}: writing .mp4 needs ffmpeg; install it, or write .gif or .html."
-        raise RuntimeError(msg)
 
 
 def _player(n_frames: int) -> str:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from html import escape
 from importlib.resources import files
 from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 from PIL import Image
 
-from kmgpu.files import check_writable, replacing
-from kmgpu.plotting.animation import check_format
 from kmgpu.plotting.figures import new_figure
+from kmgpu.plotting.film import Film
 from kmgpu.plotting.mean_median import Journey, add_legend, draw_centers, draw_strip
 
 WIDTH, HEIGHT = 7.0, 4.4
@@ -42,7 +36,7 @@ PAGE = """<!doctype html>
 """
 
 
-class JourneyAnimation(FuncAnimation):
+class JourneyAnimation(Film):
     """Ten frames a second: the points on a line above, both centres so far below."""
 
     def __init__(self, path: Journey) -> None:
@@ -58,58 +52,18 @@ class JourneyAnimation(FuncAnimation):
         super().__init__(
             self._figure,
             self._show,
-            frames=len(path.outlier),
-            init_func=lambda: None,
-            interval=1000 // FPS,
+            n_frames=len(path.outlier),
+            fps=FPS,
+            title=TITLE,
+            height=520,
         )
-
-    def save(self, filename: Any, writer: Any = None, *rest: Any, **options: Any) -> None:
-        """Write the animation: .html, .gif, or .mp4 where ffmpeg is installed.
-
-        Parameters
-        ----------
-        filename : str or path-like
-            The ending chooses the format; the file appears whole or not at all.
-        writer, *rest, **options
-            Given a writer, everything is as in `matplotlib.animation.Animation.save`.
-
-        Raises
-        ------
-        ValueError
-            For another ending.
-        RuntimeError
-            For .mp4 without ffmpeg.
-        """
-        if writer is not None:
-            super().save(filename, writer, *rest, **options)
-            return
-        suffix = Path(filename).suffix.lower()
-        check_format(suffix, filename)
-        check_writable(filename)
-        content = self.to_html().encode() if suffix == ".html" else self._film(suffix)
-        with replacing(filename) as file:
-            file.write(content)
 
     def to_html(self) -> str:
         """A page of its own that needs no network, with matplotlib's player."""
-        player = re.sub(r"<link[^>]*>", "", self.to_jshtml(fps=FPS))
+        player = re.sub(r"<link[^>]*>", "", self.to_jshtml(fps=FPS, default_mode="loop"))
         player = re.sub(r'data:image/png;base64,([^"]*)', _in_fewer_bytes, player)
         style = (files("kmgpu.plotting") / "player.css").read_text(encoding="utf-8")
         return PAGE.format(title=TITLE, style=style, player=player)
-
-    def _repr_html_(self) -> str:
-        """The page in a frame of its own."""
-        return (
-            f'<iframe srcdoc="{escape(self.to_html())}" title="{TITLE}" '
-            f'style="width: 100%; height: 520px; border: 0"></iframe>'
-        )
-
-    def _film(self, suffix: str) -> bytes:
-        kind = PillowWriter if suffix == ".gif" else FFMpegWriter
-        with TemporaryDirectory() as folder:
-            path = Path(folder, f"journey{suffix}")
-            super().save(path, kind(fps=FPS), dpi=DPI)
-            return path.read_bytes()
 
     def _show(self, at: int) -> None:
         """Draw the frame of that number."""
