@@ -46,9 +46,12 @@ WEIGHTS = {
 }
 
 
+KINDS = [("float32", weights) for weights in WEIGHTS]
+KINDS += [(dtype, "with zeros") for dtype in DTYPES if dtype != "float32"]
+
+
 @BOTH
-@pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dtype", "weights"), KINDS)
 @pytest.mark.parametrize(
     "shape", [(1, 1, 1), (2, 3, 2), (31, 1, 40), (200, 33, 5), (130, 6, 1), (257, 16, 7)], ids=str
 )
