@@ -7,7 +7,7 @@ import numpy as np
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.grouped import GroupBounds
-from kmgpu.kernels.cpu.rows import Rows, costs_at, frozen, groups, weight_of
+from kmgpu.kernels.cpu.rows import CONVERTED, Rows, costs_at, frozen, groups, weight_of
 from kmgpu.kernels.cpu.selection import count_rows, order_rows, solve_medians, sort_out
 from kmgpu.threads import Workers
 
@@ -202,7 +202,8 @@ class Medians:
         wanted[clusters] = True
         starts = offsets(np.where(wanted, self.sizes, 0))
         rowwise = d < data.d or d <= LOW_DIM or not data.in_place
-        size = max(1024, BLOCK // data.d) if rowwise else data.n
+        block = BLOCK if data.in_place else CONVERTED
+        size = max(1024, block // data.d) if rowwise else data.n
         parts = [(a, min(a + size, data.n)) for a in range(0, data.n, size)]
         counts = np.zeros((len(parts), k), np.int64)
         buffer = self._values(starts[-1] * d)
