@@ -202,8 +202,8 @@ class Medians:
         wanted[clusters] = True
         starts = offsets(np.where(wanted, self.sizes, 0))
         rowwise = d < data.d or d <= LOW_DIM or not data.in_place
-        block = BLOCK if data.in_place else CONVERTED
-        size = max(1024, block // data.d) if rowwise else data.n
+        part = max(1024, BLOCK // data.d) if data.in_place else max(256, CONVERTED // data.d)
+        size = part if rowwise else data.n
         parts = [(a, min(a + size, data.n)) for a in range(0, data.n, size)]
         counts = np.zeros((len(parts), k), np.int64)
         buffer = self._values(starts[-1] * d)
