@@ -22,7 +22,7 @@ from kmgpu.arrays import (
     to_host,
 )
 from kmgpu.blocks import block_bytes, over_blocks, row_blocks
-from kmgpu.kernels import kernel
+from kmgpu.kernels import TIE, kernel
 from kmgpu.losses import Loss
 from kmgpu.validation import check_choice, check_init_centers
 
@@ -117,9 +117,10 @@ def greedy_seed(
     while len(chosen) < n_clusters:
         uniforms = rng.random(n_trials)
         mass = search.mass()
-        if float(xp.sum(mass)) > 0:
+        present = xp.sum(mass)
+        if float(present) > 0:
             candidates = draw(mass, uniforms)
-            best = candidates[search.best(candidates)][None]
+            best = candidates[search.best(candidates, present)][None]
             search.add(best)
         else:
             best = draw(uniform, uniforms[:1])
@@ -163,8 +164,11 @@ class _Potential:
 
         self._closest = xp.concat(over_blocks(self._blocks, lowered, place == HOST))
 
-    def best(self, candidates: np.ndarray) -> int:
-        """Position of the candidate that leaves the lowest potential; the first of equals."""
+    def best(self, candidates: np.ndarray, present: Array) -> int:
+        """Position of the candidate that leaves the lowest potential; the first that ties.
+
+        The order of a sum decides nothing: potentials tie to `TIE` of the present one.
+        """
         xp, _ = place = place_of(self._x)
         centers = take_rows(self._x, asarray(candidates, place), xp.float64)
         potentials = xp.zeros(len(candidates), dtype=xp.float64, device=place.device)
@@ -177,7 +181,8 @@ class _Potential:
 
         for part in over_blocks(self._blocks, potential, place == HOST):
             potentials = potentials + part
-        return int(xp.argmin(potentials))
+        ties = potentials <= xp.min(potentials) + TIE * present
+        return int(xp.argmax(xp.astype(ties, xp.int32)))
 
     def _lowered(self, start: int, stop: int, centers: Array) -> Array:
         """Costs of rows start:stop if each of `centers` joined those chosen: (rows, n_centers)."""

@@ -38,7 +38,7 @@ def reference(X, n_clusters, loss, sample_weight, rng):
         rows = _first_beyond(w * closest, u, pot)
         found = [np.minimum(closest, _distance(X, X[t], loss)) for t in rows]
         pots = [(w * f).sum() for f in found]
-        best = int(np.argmin(pots))
+        best = int(np.argmax(pots <= np.min(pots) + 1e-11 * pot))  # the first that ties
         chosen.append(int(rows[best]))
         closest, pot = found[best], pots[best]
     return np.array(chosen)

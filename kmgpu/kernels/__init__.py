@@ -22,6 +22,8 @@ from kmgpu.gpus import cupy_usable
 
 # below it a call of a function compiled for the host costs as much as the work
 LEAST_WORK = 1 << 10
+# trials of seeding whose potentials differ by less of the present one are alike, however summed
+TIE = 1e-11
 MODES = ("auto", "reference", "fused")
 _mode: ContextVar[str] = ContextVar("kmgpu.kernels", default="auto")
 

@@ -6,6 +6,7 @@ from math import log
 
 import numpy as np
 
+from kmgpu.kernels import TIE
 from kmgpu.kernels.cpu.seeding.blocks import ROWS, BlockWorkers, draw_rows
 from kmgpu.kernels.cpu.seeding.high import high_accept, high_gains
 from kmgpu.kernels.cpu.seeding.low import low_accept, low_gains, pack
@@ -47,7 +48,8 @@ class _Seeding:
 
     def best(self, points: np.ndarray) -> tuple[int, int]:
         """Which of `points` (t, d) float64 takes most off the potential, and its bit of `wins`."""
-        best = int(np.argmax(self.gains(points)))
+        gains = self.gains(points)
+        best = int(np.argmax(gains >= gains.max() - TIE * self.block_sums.sum()))
         return best, best
 
 
@@ -181,7 +183,8 @@ def greedy_seed(
     """Rows of X to start from, by greedy k-means++ (Arthur and Vassilvitskii 2007, section 4).
 
     Each centre but the first is the best of 2 + int(log(n_clusters)) rows drawn with probability
-    weight * cost: the one that leaves the lowest potential, the first of them on a tie.
+    weight * cost: the one that leaves the lowest potential, the first of those that tie to
+    `TIE` of the present one.
 
     Parameters
     ----------
