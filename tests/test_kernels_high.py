@@ -278,3 +278,18 @@ def test_small_problems_run_without_bounds(monkeypatch):
         engine.assign(X[:10].astype(np.float64))
         assert engine._bounds is None
     run(X, None, X[:10], iterations=5)
+
+
+@pytest.mark.parametrize("far", [1e8, 1e20, 1e120])
+def test_bounds_of_equal_rows_survive_a_centre_that_leaps(far):
+    X = np.zeros((300, 40))
+    centers = np.zeros((70, 40))
+    engine = HighDimensionalL2(X, None, 70, algorithm="elkan")
+    engine.assign(centers)
+    centers[3] = far
+    engine.assign(centers)
+    assert not engine.labels.any()
+    centers[:] = far
+    centers[5] = 1.0
+    engine.assign(centers)
+    assert (engine.labels == 5).all()
