@@ -40,8 +40,9 @@ class KMeans(AlternatingMinimizer):
         Where to compute: where `X` is; on the CPU; on a GPU; on the usable GPU of most free
         memory if the work fits there, else on the CPU. Results come back to where `X` is.
     memory_budget : int, optional
-        Bytes for the temporary arrays of one block of rows. By default what a CPU's cache holds
-        or a share of a GPU's free memory; halved where that is still too much.
+        Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
+        or a share of a GPU's free memory, halved where that is still too much. Also bytes for the
+        bounds of kernels on a CPU: by default the size of `X` or 256 MB, whichever is larger.
     progress : bool, default=False
         Show a progress bar.
 
@@ -128,8 +129,9 @@ class KMedians(AlternatingMinimizer):
         Where to compute: where `X` is; on the CPU; on a GPU; on the usable GPU of most free
         memory if the work fits there, else on the CPU. Results come back to where `X` is.
     memory_budget : int, optional
-        Bytes for the temporary arrays of one block of rows. By default what a CPU's cache holds
-        or a share of a GPU's free memory; halved where that is still too much.
+        Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
+        or a share of a GPU's free memory, halved where that is still too much. Also bytes for the
+        bounds of kernels on a CPU: by default the size of `X` or 256 MB, whichever is larger.
     progress : bool, default=False
         Show a progress bar.
 

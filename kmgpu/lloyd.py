@@ -102,7 +102,7 @@ def lloyd(
         An empty cluster takes the row that costs most (weight × cost) where it is; keeps its
         centre; or raises.
     memory_budget : int, optional
-        Bytes for the temporary arrays of one block.
+        Bytes for temporary arrays, and for bounds; see `KMeans`.
 
     Yields
     ------
@@ -174,7 +174,7 @@ def half_steps(
         iteration += 1
         value, changed = _assign(steps, centers, refit_follows=True)
         if iteration == 1:
-            changed = int(x.shape[0])  # whatever the engine did in an earlier run
+            changed = int(steps.sizes.sum())  # whatever the engine did in an earlier run
         elif changed == 0:
             stop = "labels"
             break

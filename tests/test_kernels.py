@@ -8,6 +8,7 @@ import threading
 import array_api_strict
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from kmgpu import KMeans, KMedians, kernels
 from kmgpu.arrays import HOST, Usable
@@ -69,6 +70,38 @@ def test_without_numba_the_reference_serves(monkeypatch):
     monkeypatch.setattr(kernels, "numba_usable", lambda: Usable(False, "Numba cannot be imported"))
     assert kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is None
     assert "Numba cannot be imported" in kernels.describe()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-22, 1.0, 1e25, 1e36])
+@pytest.mark.parametrize("d", [3, 40])
+@BOTH
+def test_data_whose_squares_float32_cannot_hold(estimator, d, scale):
+    rng = np.random.default_rng(0)
+    groups = np.arange(300) % 5
+    X = ((8 * rng.normal(size=(5, d)))[groups] + rng.normal(size=(300, d))) * scale
+    X = X.astype(np.float32)
+    with kernels.use("fused"):
+        model = estimator(5, init=X[:5], tol=0).fit(X)
+    difference = X[:, None].astype(np.float64) - model.cluster_centers_.astype(np.float64)
+    costs = difference**2 if estimator is KMeans else np.abs(difference)
+    costs = costs.sum(axis=2)
+    np.testing.assert_array_equal(model.labels_, costs.argmin(axis=1))
+    assert model.inertia_ == pytest.approx(costs.min(axis=1).sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ["dense", "elkan"])
+@pytest.mark.parametrize("far", [1e20, 1e30])
+@pytest.mark.parametrize("d", [3, 40])
+def test_a_centre_too_far_for_float32(d, far, algorithm):
+    X = np.random.default_rng(0).normal(size=(300, d)).astype(np.float32)
+    init = X[:4].copy()
+    init[2] = far
+    with kernels.use("fused"):
+        model = KMeans(4, init=init, empty_cluster="keep", algorithm=algorithm)
+        with pytest.warns(ConvergenceWarning, match="distinct clusters"):
+            model.fit(X)
+    costs = ((X[:, None].astype(np.float64) - model.cluster_centers_) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(model.labels_, costs.argmin(axis=1))
 
 
 @BOTH

@@ -35,7 +35,7 @@ def check_assign(engine, X, w, centers, before, spread):
     rows = np.arange(len(X))
     attained = D[rows, engine.labels]
     eps = np.finfo(X.dtype).eps
-    scale = np.square(spread) if X.dtype == np.float32 else spread**2
+    scale = spread**2
     assert np.all(attained <= D.min(axis=1) + 64 * eps * scale)
     clear = np.sort(D, axis=1)
     if D.shape[1] > 1:
@@ -278,3 +278,55 @@ def test_small_problems_run_without_bounds(monkeypatch):
         engine.assign(X[:10].astype(np.float64))
         assert engine._bounds is None
     run(X, None, X[:10], iterations=5)
+
+
+@pytest.mark.parametrize("far", [1e8, 1e20, 1e120])
+def test_bounds_of_equal_rows_survive_a_centre_that_leaps(far):
+    X = np.zeros((300, 40))
+    centers = np.zeros((70, 40))
+    engine = HighDimensionalL2(X, None, 70, algorithm="elkan")
+    engine.assign(centers)
+    centers[3] = far
+    engine.assign(centers)
+    assert not engine.labels.any()
+    centers[:] = far
+    centers[5] = 1.0
+    engine.assign(centers)
+    assert (engine.labels == 5).all()
+
+
+def check_bounds(engine, X):
+    """Stored bounds against distances between the rounded rows and centres, in float64."""
+    rows = (X - engine._ref).astype(np.float64)
+    away = np.sqrt(squares(rows, engine._rounded))
+    at = np.arange(len(X)), engine.labels
+    record = engine._bounds.record
+    assert (record.upper >= away[at] * (1 - 1e-12)).all()
+    away[at] = np.inf
+    assert (record.lower <= away.min(axis=1) * (1 + 1e-12)).all()
+    left = record.steps.astype(int) - record.paths[record.kinds]
+    bounds = np.maximum(left, 0) * record.strides[record.kinds].astype(np.float64)[:, None]
+    for j, distances in enumerate(away.T):
+        assert (bounds[:, j % record.n_groups] <= distances * (1 + 1e-12)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [70, 128, 200])
+def test_no_bound_is_ever_wrong(k, dtype):
+    X = blobs(400, 40, 12, dtype=dtype)
+    X[:100] *= np.float32(2) ** np.arange(-20, 30, 0.5, dtype=np.float32)[:, None]
+    rng = np.random.default_rng(k)
+    budget = len(X) * (60 + 2 * 128)
+    engine = HighDimensionalL2(X, None, k, memory_budget=budget, algorithm="elkan")
+    centers = X[rng.integers(0, 400, k)].astype(np.float64)  # some of them equal
+    for step in range(12):
+        engine.assign(centers)
+        check_bounds(engine, X.astype(engine._ref.dtype))
+        centers = engine.refit()[0]
+        if step % 4 == 1:
+            engine.move([5, 17], [1, 0])
+            centers = engine.refit()[0]
+        if step % 4 == 2:
+            centers += rng.normal(size=centers.shape) * 10.0 ** rng.integers(-4, 1)
+        if step % 4 == 3:
+            centers[rng.integers(k)] *= 1e3

@@ -72,6 +72,18 @@ def test_the_sequence_of_half_steps(backend, loss):
 
 
 @BOTH
+def test_rows_of_zero_weight_are_not_counted_as_changed(backend, loss):
+    weight = np.arange(len(X)) % 3.0
+    previous = None
+    for step in steps_of(backend, X, START, loss, sample_weight=weight):
+        if step.kind == "assign":
+            labels = backend.to_numpy(step.labels)
+            moved = np.ones(len(X), bool) if previous is None else labels != previous
+            assert step.n_changed == (moved & (weight > 0)).sum()
+            previous = labels
+
+
+@BOTH
 @pytest.mark.parametrize(("n_features", "n_clusters"), [(2, 3), (12, 10), (40, 25)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_records_own_their_arrays(backend, loss, n_features, n_clusters, dtype):

@@ -12,6 +12,9 @@ from kmgpu.threads import Workers
 GROUPS = 32
 STEP = 1 << 16
 CONVERTED = 1 << 16
+# between these lengths float32 holds the squares, and those of differences that it resolves
+SHORTEST = float(np.sqrt(np.finfo(np.float32).tiny) / np.finfo(np.float32).eps)
+LONGEST = float(np.sqrt(np.finfo(np.float32).max) / 8)
 
 
 class Rows:
@@ -20,7 +23,8 @@ class Rows:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        float32 and float64 are used in place; float16 becomes float32, anything else float64.
+        float32 and float64 are used in place; float16 becomes float32, anything else float64, as
+        does float32 whose squares it cannot hold.
 
     Attributes
     ----------
@@ -35,11 +39,8 @@ class Rows:
         self.n, self.d = X.shape
         self.stored = X.view()
         self.stored.flags.writeable = False
-        half = X.dtype == np.float16
-        floating = X.dtype in (np.float32, np.float64)
-        self.dtype: np.dtype[Any] = (
-            X.dtype if floating else np.dtype(np.float32 if half else np.float64)
-        )
+        narrow = X.dtype == np.float16 or (X.dtype == np.float32 and _float32_holds(X))
+        self.dtype: np.dtype[Any] = np.dtype(np.float32 if narrow else np.float64)
         self.in_place = bool(X.flags.c_contiguous) and X.dtype == self.dtype
         self.eps = float(np.finfo(self.dtype).eps)
         sample = np.sort(X[:: max(1, self.n // 512)].astype(self.dtype, copy=False), axis=0)
@@ -59,6 +60,11 @@ class Rows:
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Chosen rows as a read-only float array."""
         return frozen(self.stored[rows].astype(self.dtype, copy=False))
+
+
+def _float32_holds(X: np.ndarray) -> bool:
+    longest = max(float(X.max()), -float(X.min()))
+    return SHORTEST < longest < LONGEST / np.sqrt(X.shape[1])
 
 
 def frozen(a: np.ndarray) -> np.ndarray:

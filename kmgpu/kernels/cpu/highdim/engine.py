@@ -6,12 +6,12 @@ from kmgpu.kernels.cpu.highdim import dense, pruning, stored
 from kmgpu.kernels.cpu.highdim.policy import Policy, lowest_copies
 from kmgpu.kernels.cpu.highdim.records import Targets
 from kmgpu.kernels.cpu.highdim.sums import ClusterSums
+from kmgpu.kernels.cpu.rows import LONGEST, SHORTEST
 from kmgpu.threads import Workers, single_threaded_blas
 
 _LEAST_BUDGET = 256 << 20
 _SCORES = 1 << 18  # elements of a block of scores
 _PRUNED = 2048  # rows that one call prunes
-_SKETCH_HOLDS = 0.4
 _SAMPLE = 256
 _FINEST = 1024  # float32 ranks rows finely enough while they cost less than this more at the ref
 
@@ -73,8 +73,8 @@ class HighDimensionalL2:
         self._shifted = bool(middle.any())
         self._ref = middle.astype(kind)
         self._prepare()
-        if self._norms.max() ** 2 > np.finfo(kind).max / 64 and kind == np.float32:
-            self._widen()  # squares of such data would overflow
+        if kind == np.float32 and not SHORTEST < self._norms.max() < LONGEST:
+            self._widen()
 
     def _prepare(self):
         """Compute the norms of the rows about the reference, and make room for bounds."""
@@ -134,8 +134,11 @@ class HighDimensionalL2:
 
     def _label(self, centers):
         self._place(centers)
+        if self._ref.dtype == np.float32 and self._targets.top > LONGEST:
+            self._widen()
+            self._place(centers)
         if self._bounds is not None:
-            self._bounds.travel(self._moved)
+            self._bounds.travel(self._targets.moved)
             if self._worth_pruning(self._bounds):
                 self._prune(self._bounds.record)
                 return
@@ -146,20 +149,21 @@ class HighDimensionalL2:
         kind = self._ref.dtype
         self._centers = np.empty_like(centers)
         rounded = np.empty(centers.shape, kind)
-        self._squares, self._moved = np.empty(len(centers)), np.empty(len(centers))
+        self._squares, moved = np.empty(len(centers)), np.empty(len(centers))
         dense.place_centers(
             *(centers, self._ref, self._rounded, self._centers, rounded),
-            *(self._squares, self._moved),
+            *(self._squares, moved),
         )
         self._rounded = rounded
         slack = kind.type((centers.shape[1] + 8) * np.finfo(kind).eps / 2)
-        self._targets = Targets(
-            centers=rounded,
-            squares=self._squares.astype(kind),
-            top=float(np.sqrt(self._squares.max())),
-            moved=self._moved.astype(kind) * (1 + slack),
-            slack=slack,
-        )
+        with np.errstate(over="ignore"):  # `_label` sees to it
+            self._targets = Targets(
+                centers=rounded,
+                squares=self._squares.astype(kind),
+                top=float(np.sqrt(self._squares.max())),
+                moved=moved.astype(kind) * (1 + slack),
+                slack=slack,
+            )
 
     def _worth_pruning(self, bounds):
         """Try a sample of rows; prefer the dense pass where what is left would cost more."""

@@ -66,7 +66,7 @@ class StoredBounds:
         self._age()
 
     def travel(self, moved: np.ndarray) -> None:
-        """Add the movement of the centres (float64) to their paths."""
+        """Add the movement of the centres, rounded up, to their paths."""
         n_groups = len(self._path)
         furthest = np.zeros(self.largest_group * n_groups)
         furthest[: len(moved)] = moved
@@ -76,7 +76,8 @@ class StoredBounds:
     def _age(self) -> None:
         rounding = 4 * float(np.finfo(self._kind).eps)
         paths = np.zeros((len(self._strides), self.record.steps.shape[1]), np.uint16)
-        steps = np.ceil(self._path * (1 + rounding) / self._strides[:, None])
+        with np.errstate(over="ignore"):  # further than any bound reaches
+            steps = np.ceil(self._path * (1 + rounding) / self._strides[:, None])
         paths[:, : len(self._path)] = np.minimum(steps, FULL)
         self.record = self.record._replace(
             strides=self._strides.astype(self._kind),

@@ -19,7 +19,7 @@ ROWS = 256
 
 
 @njit(nogil=True, cache=True)
-def _draw_in_blocks(closest, weight, before, blocks, targets, rows):  # pragma: no cover - compiled
+def _draw_in_blocks(closest, weight, before, blocks, targets, rows):
     n = closest.shape[0]
     step = 1 if weight.shape[0] == n else 0
     for t in range(targets.shape[0]):
@@ -64,7 +64,7 @@ def draw_rows(
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def row_distance(x, p, is_l1):  # pragma: no cover - compiled
+def row_distance(x, p, is_l1):
     """Distance (squared for L2) of a row x (d,) of the data to p (d,) float64, in float64."""
     total = 0.0
     if is_l1:
@@ -78,7 +78,7 @@ def row_distance(x, p, is_l1):  # pragma: no cover - compiled
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def weighted_sum(closest, weight):  # pragma: no cover - compiled
+def weighted_sum(closest, weight):
     """Sum of weight * closest over a block; weight (m,), or (1,) for a constant weight."""
     total = 0.0
     if weight.shape[0] == closest.shape[0]:

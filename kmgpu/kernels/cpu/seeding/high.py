@@ -11,7 +11,7 @@ from kmgpu.kernels.cpu.seeding.vector import integer_scores
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
-def _survivors(scores, units, offsets, limit, m, maybe):  # pragma: no cover - compiled
+def _survivors(scores, units, offsets, limit, m, maybe):
     """Bit t of maybe[r]: the sketch does not exclude that trial t wins row r of a block."""
     for r in range(m):
         maybe[r] = np.uint32(0)
@@ -26,7 +26,7 @@ def _survivors(scores, units, offsets, limit, m, maybe):  # pragma: no cover - c
 @njit(nogil=True, cache=True)
 def high_gains(
     lo, hi, X, points, sketch, factors, units, offsets, is_l1, closest, weight, gains, wins
-):  # pragma: no cover - compiled
+):
     """What each trial would take off the potential, block by block, and which rows it would win.
 
     Parameters
@@ -68,9 +68,7 @@ def high_gains(
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def high_accept(
-    lo, hi, X, point, bit, wins, is_l1, closest, weight, block_sums
-):  # pragma: no cover - compiled
+def high_accept(lo, hi, X, point, bit, wins, is_l1, closest, weight, block_sums):
     """Make `point` (d,) a centre: lower `closest` where `wins & bit`, sum these blocks anew."""
     n = X.shape[0]
     step = 1 if weight.shape[0] == n else 0

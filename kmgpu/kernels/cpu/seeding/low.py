@@ -9,13 +9,13 @@ from kmgpu.kernels.cpu.seeding.blocks import ROWS, row_distance, weighted_sum
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def _term(x, p, is_l1):  # pragma: no cover - compiled
+def _term(x, p, is_l1):
     e = x - p
     return abs(e) if is_l1 else e * e
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def _distances(tile, m, p, is_l1, out):  # pragma: no cover - compiled
+def _distances(tile, m, p, is_l1, out):
     """Distances (squared for L2) of the first m columns of `tile` (d, ROWS) to `p` (d,).
 
     The first one to four features, then four at a time: `out` is loaded and stored the less often.
@@ -47,7 +47,7 @@ def _distances(tile, m, p, is_l1, out):  # pragma: no cover - compiled
 
 
 @njit(nogil=True, cache=True)
-def pack(lo, hi, X, first, tiles):  # pragma: no cover - compiled
+def pack(lo, hi, X, first, tiles):
     """Transpose blocks lo to hi of X (n, d) into tiles[b - first] (d, ROWS)."""
     n, d = X.shape
     for b in range(lo, hi):
@@ -59,9 +59,7 @@ def pack(lo, hi, X, first, tiles):  # pragma: no cover - compiled
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def low_gains(
-    lo, hi, X, tiles, points, margins, is_l1, closest, weight, gains, wins
-):  # pragma: no cover - compiled
+def low_gains(lo, hi, X, tiles, points, margins, is_l1, closest, weight, gains, wins):
     """What each trial would take off the potential, block by block, in the precision of `points`.
 
     Parameters
@@ -112,9 +110,7 @@ def low_gains(
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def low_accept(
-    lo, hi, X, tiles, point, bit, wins, is_l1, closest, weight, block_sums
-):  # pragma: no cover - compiled
+def low_accept(lo, hi, X, tiles, point, bit, wins, is_l1, closest, weight, block_sums):
     """Make `point` (d,) a centre: lower `closest` where `wins & bit`, sum these blocks anew.
 
     Where a block has many such rows, all of it is measured, rows across the lanes.

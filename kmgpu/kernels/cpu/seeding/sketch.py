@@ -41,9 +41,7 @@ _SAMPLE = 4096
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _quantise(
-    lo, hi, X, middle, scale, unit, is_l1, codes, length, error
-):  # pragma: no cover - compiled
+def _quantise(lo, hi, X, middle, scale, unit, is_l1, codes, length, error):
     n, d = X.shape
     inverse = 1.0 / scale
     for b in range(lo, hi):
@@ -64,7 +62,7 @@ def _quantise(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def row_limits(closest, length, error, unit, is_l1, limit):  # pragma: no cover - compiled
+def row_limits(closest, length, error, unit, is_l1, limit):
     """Limits (m,) float32, rounded up, of rows with `closest`, `length`, `error` (m,)."""
     for r in range(closest.shape[0]):
         if is_l1:

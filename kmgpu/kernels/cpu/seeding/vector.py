@@ -113,7 +113,7 @@ _tile_l2 = _tile_function(False)
 
 
 @njit(nogil=True, cache=True)
-def integer_scores(codes, factors, steps, is_l1, out):  # pragma: no cover - compiled
+def integer_scores(codes, factors, steps, is_l1, out):
     """Sums of code * factor (L2), or of step * abs(128 * code - factor) (L1), over features.
 
     Sums must fit in int32, and 128 * code - factor in int16.
