@@ -26,7 +26,7 @@ from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.losses import Loss
 from kmgpu.runs import Plan, best_run
 from kmgpu.seeding import METHODS
-from kmgpu.steps import engine
+from kmgpu.steps import engine, labels_at
 from kmgpu.validation import (
     check_choice,
     check_device_array,
@@ -38,6 +38,7 @@ from kmgpu.validation import (
     check_sample_weight,
     check_tol,
     is_host_data,
+    is_plain,
 )
 
 ALGORITHMS = {"lloyd": "auto", "auto": "auto", "dense": "dense", "elkan": "elkan"}
@@ -132,9 +133,7 @@ class AlternatingMinimizer(
         Ties go to the lowest index. The result is where `X` is.
         """
         with self._at_work(X) as (x, centers, home):
-            steps = engine(x, None, centers.shape[0], self._loss, self.memory_budget)
-            steps.assign(centers)
-            return asarray(steps.labels, home)
+            return asarray(labels_at(x, centers, self._loss, self.memory_budget), home)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).labels_``."""
@@ -190,7 +189,7 @@ class AlternatingMinimizer(
         given = adopted(X)
         home = place_of(given) if is_array(given) else HOST
         x = borrowed(given)
-        if is_host_data(x):
+        if is_host_data(x) and not is_plain(x):
             x = validate_data(
                 self, x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, reset=reset
             )

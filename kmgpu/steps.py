@@ -77,11 +77,32 @@ def engine(
     Parameters are those of `ReferenceSteps`, which computes every distance; a kernel's engine may
     keep bounds, or is told by `algorithm` ("dense", "elkan").
     """
-    make = kernel("steps", loss.name, x, n_clusters)
-    found = make(x, sample_weight, n_clusters, memory_budget, algorithm) if make else None
+    found = _kernels(x, sample_weight, n_clusters, loss, memory_budget, algorithm)
     if found is not None:
         return KernelSteps(found, loss)
     return ReferenceSteps(x, sample_weight, n_clusters, loss, memory_budget)
+
+
+def labels_at(x: Array, centers: Array, loss: Loss, memory_budget: int | None = None) -> Array:
+    """`kmgpu.assignment.nearest` by the engine for this data, where no half-step follows."""
+    found = _kernels(x, None, centers.shape[0], loss, memory_budget, "auto")
+    if found is None:
+        return nearest(x, centers, loss, memory_budget)
+    found.assign(centers)
+    return found.labels
+
+
+def _kernels(
+    x: Array,
+    sample_weight: Array | None,
+    n_clusters: int,
+    loss: Loss,
+    memory_budget: int | None,
+    algorithm: str,
+) -> Any:
+    """An engine of kernels, or None."""
+    make = kernel("steps", loss.name, x, n_clusters)
+    return make(x, sample_weight, n_clusters, memory_budget, algorithm) if make else None
 
 
 class KernelSteps:

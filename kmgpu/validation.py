@@ -26,11 +26,18 @@ from kmgpu.arrays import (
 from kmgpu.blocks import block_bytes, over_blocks, row_blocks
 
 MIN_MEMORY_BUDGET = 1 << 16
+# bytes that one look of the host passes before blocks of them were made
+SMALL = 1 << 16
 
 
 def is_host_data(x: Any) -> bool:
     """Whether `x` is what scikit-learn takes: NumPy, SciPy sparse, lists, frames."""
     return not is_array(x) or issparse(x) or (isinstance(x, np.ndarray) and not is_extension(x))
+
+
+def is_plain(x: Any) -> bool:
+    """Whether `x` is a NumPy array that scikit-learn's check of data would return as it is."""
+    return type(x) is np.ndarray and x.ndim == 2 and x.dtype.kind in "fiub" and x.size > 0
 
 
 def check_data(x: Any, name: str = "X") -> Array:
@@ -91,6 +98,9 @@ def check_finite(x: Array, name: str) -> None:
             row, column = np.argwhere(~np.isfinite(host))[0]
             _raise_not_finite(name, start + int(row), int(column), float(host[row, column]))
 
+    if place == HOST and x.nbytes < SMALL:
+        check(0, x.shape[0])
+        return
     with place.current():
         blocks = row_blocks(x.shape[0], 8 * x.shape[1], block_bytes(place, None))
         over_blocks(blocks, check, place == HOST)

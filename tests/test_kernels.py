@@ -155,3 +155,46 @@ def test_a_kernel_that_cannot_be_cached_is_compiled_all_the_same(monkeypatch):
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     assert njit(cache=True)(lambda x: 2 * x)(21) == 42
+
+
+CACHED = """
+import numpy as np
+from kmgpu.kernels.cpu.compiled import njit
+
+@njit(cache=True)
+def total(x, limit):
+    sums = np.zeros(2, x.dtype)
+    for v in x:
+        sums[0] += v
+    if sums[0] > limit:
+        raise ValueError("more than the limit")
+    return sums
+"""
+
+
+def test_what_the_cache_holds_is_loaded_without_numbas_own_implementations(tmp_path):
+    (tmp_path / "cached.py").write_text(CACHED)
+
+    def run(*lines):
+        text = "\n".join(["import sys", "import numpy as np", "from cached import total", *lines])
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *sys.path])
+        subprocess.run([sys.executable, "-c", text], check=True, env=env)
+
+    def uses(dtype):
+        x = f"np.arange(4, dtype={dtype!r})"
+        return [
+            f"assert total({x}, 9).tolist() == [6, 0]",
+            f"try:\n    total({x}, 5)\nexcept ValueError as error:\n    told = str(error)",
+            "assert told == 'more than the limit'",
+        ]
+
+    def loaded(hits):
+        return [
+            f"assert sum(total.stats.cache_hits.values()) == {hits}",
+            "assert 'numba.np.arrayobj' not in sys.modules",
+        ]
+
+    run(*uses("float32"))
+    run(*uses("float32"), *loaded(1), *uses("float64"))
+    run(*uses("float32"), *uses("float64"), *loaded(2))

@@ -5,9 +5,46 @@ from typing import Any
 
 import numpy as np
 
+from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.nearest import nearest_rows, padded
 from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups
 from kmgpu.threads import Workers
+
+
+@njit(nogil=True, cache=True)
+def follow(centers, reference, before, squared, gamma, c, drift):
+    """Centres minus the reference, and how far their movement loosens the bounds.
+
+    Parameters
+    ----------
+    centers : ndarray of shape (k, d), float64
+    reference : ndarray of shape (d,), dtype of the computation, read-only
+    before : ndarray of the shape of c, or of no rows
+        What an earlier call wrote to c, if there was one.
+    squared : bool
+    gamma : float
+    c : ndarray of shape (at least k, at least d), written
+    drift : ndarray of shape (k + 1,), float64, updated
+    """
+    k, d = centers.shape
+    moved = np.zeros(k)
+    for j in range(k):
+        for q in range(d):
+            c[j, q] = centers[j, q] - reference[q]
+            if before.shape[0]:
+                step = abs(np.float64(c[j, q]) - np.float64(before[j, q]))
+                moved[j] += step * step if squared else step
+        if squared:
+            moved[j] = np.sqrt(moved[j])
+    furthest, first, second = 0, -1.0, 0.0
+    for j in range(k):
+        if moved[j] > first:
+            furthest, first, second = j, moved[j], max(first, 0.0)
+        else:
+            second = max(second, moved[j])
+    for j in range(k):
+        other = second if j == furthest else first
+        drift[j + 1] += (moved[j] + other) * (1 + 2 * np.float64(gamma))
 
 
 class RowBounds:
@@ -90,16 +127,9 @@ class RowBounds:
 
     def _shifted(self, centers: np.ndarray) -> np.ndarray:
         """Padded centres minus the reference; adds their movement to the drifts."""
-        data, (k, d) = self.data, centers.shape
-        c = np.zeros((-(-k // 4) * 4, padded(d)), data.dtype)
-        c[:k, :d] = centers - data.reference
-        if self._centers is not None:
-            step = c[:k].astype(np.float64) - self._centers[:k]
-            moved = np.sqrt((step**2).sum(1)) if self._squared else np.abs(step).sum(1)
-            furthest = int(moved.argmax())
-            both = moved + moved[furthest]
-            moved[furthest] = 0.0
-            both[furthest] += moved.max() - both[furthest] / 2
-            self._drift[1:] += both * (1 + 2 * float(self._gamma))
+        k, d = centers.shape
+        c = np.zeros((-(-k // 4) * 4, padded(d)), self.data.dtype)
+        before = c[:0] if self._centers is None else self._centers
+        follow(centers, self.data.reference, before, self._squared, self._gamma, c, self._drift)
         self._centers = c
         return frozen(c)

@@ -6,15 +6,19 @@ every process.
 
 from __future__ import annotations
 
+import pickle
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import event
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.environment import Environment, lookup_environment
 from numba.core.runtime import rtsys
 
 from kmgpu.kernels import COMPILATION
@@ -23,14 +27,45 @@ from kmgpu.kernels import COMPILATION
 class _Cache(FunctionCache):
     """Numba's cache, but loading does not first import Numba's own implementations.
 
-    Those of Python's and NumPy's functions (0.15 s) serve compiling, which imports them itself.
+    Those of Python's and NumPy's functions (0.2 s) serve compiling, which imports them itself.
     What was compiled holds their machine code, and needs of Numba its run time for memory alone.
     """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = _CacheFile(
+            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)
+
+
+class _CacheFile(IndexDataCacheFile):
+    def _load_data(self, name: str) -> Any:
+        with Path(self._data_path(name)).open("rb") as file:
+            return _Unpickler(file).load()
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        rebuilt = (module, name) == ("numba.core.environment", "_rebuild_env")
+        return _environment if rebuilt else super().find_class(module, name)
+
+
+def _environment(module: str, constants: list[Any], name: str) -> Environment:
+    """The constants of a compiled function; its globals, for Python code alone, if at hand."""
+    known = lookup_environment(name)
+    if known is not None:
+        return known
+    loaded = sys.modules.get(module)
+    made = Environment(vars(loaded) if loaded else {"__name__": module})
+    made.consts[:] = constants
+    made.env_name = name
+    Environment._memo[name] = made
+    return made
 
 
 def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:

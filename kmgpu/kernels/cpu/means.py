@@ -56,6 +56,50 @@ def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
     return changed
 
 
+@njit(nogil=True, cache=True)
+def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, refit, centers):
+    """Add what groups of rows have changed, refit if told, and tell the loss: all that is small.
+
+    Parameters
+    ----------
+    gained, gained_mass, gained_counts : ndarrays of shape (g, k, d), (g, k, 3) and (g, k)
+        Differences of the next three, as `transfer` leaves them; g may be 0.
+    sums, mass, counts : ndarrays of shape (k, d), (k, 3) and (k,), updated
+    reference : ndarray of shape (d,), float64
+    refit : bool
+        Whether centres of clusters that hold rows become their means.
+    centers : ndarray of shape (k, d), float64, updated
+
+    Returns
+    -------
+    total, loss : float
+        Squares of the rows less the reference, and less the centres.
+    stale : bool
+        Whether nearly all of some cluster has left it.
+    """
+    total, less, stale = 0.0, 0.0, False
+    for j in range(counts.size):
+        for g in range(gained.shape[0]):
+            counts[j] += gained_counts[g, j]
+            for q in range(3):
+                mass[j, q] += gained_mass[g, j, q]
+            for q in range(reference.size):
+                sums[j, q] += gained[g, j, q]
+        if counts[j] == 0:
+            mass[j, 0] = 0.0
+            for q in range(reference.size):
+                sums[j, q] = 0.0
+        elif mass[j, 1] > 1e3 * mass[j, 0]:
+            stale = True
+        total += mass[j, 2]
+        for q in range(reference.size):
+            if refit and counts[j] > 0:
+                centers[j, q] = reference[q] + sums[j, q] / mass[j, 0]
+            at = centers[j, q] - reference[q]
+            less += at * (mass[j, 0] * at - 2 * sums[j, q])
+    return total, total + less, stale
+
+
 class LowDimMeans:
     """Half-steps of k-means on NumPy arrays of few features.
 
@@ -97,6 +141,9 @@ class LowDimMeans:
         self._workers = Workers(n_threads)
         self._bounds = RowBounds(self._data, n_clusters, True, self._workers, algorithm)
         self._k = n_clusters
+        self._origin = self._data.reference.astype(np.float64)
+        self._nothing = tuple(part[:0] for part in self._statistics())
+        self._centers = np.zeros((n_clusters, self._data.d))
         self._clear()
         self._before: dict[int, tuple[int, int]] = {}
 
@@ -106,7 +153,7 @@ class LowDimMeans:
 
     def assign(self, centers: np.ndarray) -> tuple[float, int]:
         """Label every row with its nearest centre; returns (loss, number of changed labels)."""
-        self._centers = np.array(centers, dtype=np.float64)
+        self._centers = np.array(centers, dtype=np.float64, order="C")
         delta = self._statistics()
         visited = []
 
@@ -117,23 +164,20 @@ class LowDimMeans:
             self._transfer(delta, group, lo, block, rows, old)
 
         self._bounds.assign(self._centers, visit)
-        changed = self._add(delta) if visited else 0
+        loss, changed = self._settled(delta if visited else self._nothing, self._centers)
         for row, label in self._before.items():
             if not self._weight.size or self._weight[row] > 0:
                 at = self.labels[row]
                 changed += int(at != label[0]) - int(at != label[1])
         self._before.clear()
-        return self._loss(self._centers), changed
+        return loss, changed
 
     def refit(self) -> tuple[np.ndarray, float]:
         """Weighted means of the clusters; returns (centers, loss)."""
-        stale = self._mass[:, 1] > 1e3 * self._mass[:, 0]
-        if self._moves > 3 * self._data.n or (stale & (self.sizes > 0)).any():
+        if self._stale or self._moves > 3 * self._data.n:
             self._recount()
         centers = self._centers.copy()
-        full = self.sizes > 0
-        centers[full] = self._data.reference + self._sums[full] / self._mass[full, :1]
-        return centers, self._loss(centers)
+        return centers, self._settled(self._nothing, centers, refit=True)[0]
 
     def costs(self) -> np.ndarray:
         """Squared distance of every row to its centre, shape (n_samples,), float64."""
@@ -150,14 +194,14 @@ class LowDimMeans:
             self._transfer(delta, 0, r, block, np.zeros(1, np.int32), old)
             first = self._before.get(r, (int(old[0]),))[0]
             self._before[r] = (first, int(cluster))
-        self._add(delta)
+        self._settled(delta, self._centers)
         self._bounds.forget(rows)
 
     def _clear(self) -> None:
         self._sums = np.zeros((self._k, self._data.d))
         self._mass = np.zeros((self._k, 3))
         self.sizes = np.zeros(self._k, np.int64)
-        self._moves = 0
+        self._moves, self._stale = 0, False
 
     def _statistics(self) -> tuple[np.ndarray, ...]:
         g, k, d = len(groups(self._data.n)), self._k, self._data.d
@@ -176,15 +220,21 @@ class LowDimMeans:
             sums[group], mass[group], counts[group],
         )  # fmt: skip
 
-    def _add(self, delta: tuple[np.ndarray, ...]) -> int:
-        sums, mass, counts, changed = (part.sum(0) for part in delta)
-        self._sums += sums
-        self._mass += mass
-        self.sizes += counts
-        self._sums[self.sizes == 0] = 0.0
-        self._mass[self.sizes == 0, 0] = 0.0
-        self._moves += int(changed)
-        return int(changed)
+    def _settled(
+        self, delta: tuple[np.ndarray, ...], centers: np.ndarray, refit: bool = False
+    ) -> tuple[float, int]:
+        """Take in what has changed; the loss at the centres, and the rows that changed cluster."""
+        *gained, changes = delta
+        total, loss, self._stale = settle(
+            *gained, self._sums, self._mass, self.sizes, self._origin, refit, centers
+        )
+        changed = int(changes.sum())
+        self._moves += changed
+        # Below this share of the total the difference may have lost six digits in the worst case.
+        if not loss > 1e-5 * total:
+            costs = self._costs(centers)
+            loss = float((costs * self._weight).sum() if self._weight.size else costs.sum())
+        return loss, changed
 
     def _recount(self) -> None:
         self._clear()
@@ -199,18 +249,8 @@ class LowDimMeans:
                 )
 
         self._workers.map(work, groups(self._data.n))
-        self._add(delta)
+        self._settled(delta, self._centers)
         self._moves = 0
-
-    def _loss(self, centers: np.ndarray) -> float:
-        total = float(self._mass[:, 2].sum())
-        at = centers - self._data.reference
-        loss = total + float(np.vdot(at, self._mass[:, :1] * at - 2 * self._sums))
-        # Below this share of the total the difference may have lost six digits in the worst case.
-        if loss > 1e-5 * total:
-            return loss
-        costs = self._costs(centers)
-        return float((costs * self._weight).sum() if self._weight.size else costs.sum())
 
     def _costs(self, centers: np.ndarray) -> np.ndarray:
         return costs_at(self._data, centers, self.labels, True, self._workers)

@@ -127,7 +127,7 @@ class Medians:
 
     def assign(self, centers: np.ndarray) -> tuple[float, int]:
         """Label every row with its nearest centre; returns (loss, number of changed labels)."""
-        self._centers = np.array(centers, dtype=np.float64)
+        self._centers = np.array(centers, dtype=np.float64, order="C")
         known = self._known
         loss = known[1] if known and np.array_equal(known[0], self._centers) else None
         n_groups, k = len(groups(self._data.n)), len(self._centers)
