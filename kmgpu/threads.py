@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -44,13 +45,38 @@ class Workers:
         return array
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        """Return ``[function(item) for item in items]``, by several threads, in order."""
-        items = list(items)
-        if self.n_threads == 1 or len(items) == 1:
-            return [function(item) for item in items]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.n_threads)
-        return list(self._pool.map(function, items))
+        """Return ``[function(item) for item in items]``, by several threads, this one among them.
+
+        After an exception no further item is begun.
+        """
+        todo = deque(enumerate(items))
+        results: list[Any] = [None] * len(todo)
+
+        def work() -> None:
+            while todo:
+                try:
+                    place, item = todo.popleft()
+                except IndexError:  # another thread has just taken the last one
+                    return
+                try:
+                    results[place] = function(item)
+                except BaseException:
+                    todo.clear()
+                    raise
+
+        helpers = min(self.n_threads, len(todo)) - 1
+        if helpers > 0 and self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_threads - 1)
+        others = [self._pool.submit(work) for _ in range(helpers)] if self._pool else []
+        try:
+            work()
+        finally:
+            # waking a thread takes longer than many a task: what has not begun need not
+            begun = [other for other in others if not other.cancel()]
+            wait(begun)
+        for other in begun:
+            other.result()
+        return results
 
     def map_rows(self, function: Callable[[int, int], Any], n: int, size: int) -> list[Any]:
         """``function(start, stop)`` over consecutive ranges of `size` of n rows, in order."""

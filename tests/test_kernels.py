@@ -198,3 +198,5 @@ def test_what_the_cache_holds_is_loaded_without_numbas_own_implementations(tmp_p
     run(*uses("float32"))
     run(*uses("float32"), *loaded(1), *uses("float64"))
     run(*uses("float32"), *uses("float64"), *loaded(2))
+    (tmp_path / "beside.py").write_text("# a kernel holds the code of those it calls")
+    run(*uses("float32"), *loaded(0)[:1])

@@ -188,8 +188,7 @@ def test_more_clusters_than_a_block_has_rows(loss):
 
 def _survive(X, points, closest, loss):
     """(n, t) bool: what the sketch does not exclude, with scores from NumPy; and its own scores."""
-    with BlockWorkers(1, -(-len(X) // ROWS)) as workers:
-        sketch = Sketch.of(X, loss == "l1", workers)
+    sketch = Sketch.of(X, loss == "l1", BlockWorkers(1, -(-len(X) // ROWS)))
     factors, units, offsets = sketch.factors(points)
     n_blocks, n_pairs, _ = sketch.codes.shape
     codes = sketch.codes.reshape(n_blocks, n_pairs, ROWS, 2).transpose(0, 2, 1, 3)

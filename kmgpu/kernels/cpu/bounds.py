@@ -23,7 +23,7 @@ def follow(centers, reference, before, squared, gamma, c, drift):
         What an earlier call wrote to c, if there was one.
     squared : bool
     gamma : float
-    c : ndarray of shape (at least k, at least d), written
+    c : ndarray of shape (at least k, d), written
     drift : ndarray of shape (k + 1,), float64, updated
     """
     k, d = centers.shape
@@ -105,16 +105,18 @@ class RowBounds:
         data = self.data
         if self._dense:
             self._slack[:] = -np.inf
-        drift = self._drift
+        drift = frozen(self._drift)
+        limit = drift.astype(np.float32)
+        limit = frozen(np.where(limit < drift, np.nextafter(limit, np.float32(np.inf)), limit))
 
         def work(item: tuple[int, int, int]) -> None:
             group, begin, end = item
-            active, rows, old = self._workers.scratch("moved", (3, STEP), np.int32)
+            rows, old = self._workers.scratch("moved", (2, STEP), np.int32)
             for lo, hi in data.steps(begin, end):
                 block = data.block(lo, hi)
                 changed = nearest_rows(
-                    block, data.reference, c, len(centers), self._l1, self._gamma, self._tiny,
-                    drift, self.labels[lo:hi], self._slack[lo:hi], active, rows, old,
+                    block, data.reference, c, self._l1, self._gamma, self._tiny, drift, limit,
+                    self.labels[lo:hi], self._slack[lo:hi], rows, old,
                 )  # fmt: skip
                 if changed:
                     visit(group, lo, block, rows[:changed], old[:changed])
@@ -128,7 +130,7 @@ class RowBounds:
     def _shifted(self, centers: np.ndarray) -> np.ndarray:
         """Padded centres minus the reference; adds their movement to the drifts."""
         k, d = centers.shape
-        c = np.zeros((-(-k // 4) * 4, padded(d)), self.data.dtype)
+        c = np.full((padded(k), d), np.inf, self.data.dtype)
         before = c[:0] if self._centers is None else self._centers
         follow(centers, self.data.reference, before, self._squared, self._gamma, c, self._drift)
         self._centers = c

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,34 @@ class _Cache(FunctionCache):
 
     Those of Python's and NumPy's functions (0.2 s) serve compiling, which imports them itself.
     What was compiled holds their machine code, and needs of Numba its run time for memory alone.
+
+    A kernel is out of date when any source of its package has changed, not its own alone: it holds
+    the code of those it calls.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file = _CacheFile(
-            self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
-        )
+        own = Path(function.__code__.co_filename).parent
+        stamp = _stamp(_KERNELS if _KERNELS in [own, *own.parents] else own)
+        self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)
+
+
+_KERNELS = Path(__file__).parent
+
+
+@cache
+def _stamp(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, time and size of every source in a folder and below."""
+    sources = ((path, path.stat()) for path in sorted(folder.rglob("*.py")))
+    return [
+        (path.relative_to(folder).as_posix(), status.st_mtime_ns, status.st_size)
+        for path, status in sources
+    ]
 
 
 class _CacheFile(IndexDataCacheFile):

@@ -27,8 +27,8 @@ class GroupBounds:
     minus the movement of that centre so far, ``slack`` what ``bounds.RowBounds`` describes. Where a
     probe of some rows says that the bounds settle too few pairs, all are computed block by block.
 
-    Rounding. Both ways of summing add at most ``d / 4 + 72`` roundings to one term, so
-    ``gamma = (d / 4 + 72) eps``; ``1 ± 3 gamma`` on stored bounds then keeps every label
+    Rounding. Both ways of summing add at most ``d / 32 + 72`` roundings to one term, so
+    ``gamma = (d / 32 + 72) eps``; ``1 ± 3 gamma`` on stored bounds then keeps every label
     that a full search could choose (see ``bounds.RowBounds``). Stored float32 values take another
     2^-21, four times what their own rounding and that of the later comparison can lose.
 
@@ -54,7 +54,7 @@ class GroupBounds:
         self.data = data
         self.labels = np.full(data.n, -1, np.int32)
         self._workers, self._algorithm = workers, algorithm
-        self._gamma = (data.d / 4 + 72) * float(data.eps)
+        self._gamma = (data.d / 32 + 72) * float(data.eps)
         n_groups = max(1, min(n_clusters, budget // (4 * data.n)))
         edges = np.arange(n_groups + 1, dtype=np.int64) * n_clusters // n_groups
         self._edges = frozen(edges)
@@ -71,7 +71,6 @@ class GroupBounds:
         first = self._centers is None
         c = self._shifted(centers)
         kernel = search_rows if first or self._searches(c) else prune_rows
-        k = len(centers)
         drifts = [frozen(a) for a in (self._group_drift, self._own_drift, self._pair_drift)]
 
         def work(item: tuple[int, int, int]) -> None:
@@ -80,7 +79,7 @@ class GroupBounds:
             for lo, hi in self.data.steps(begin, end):
                 block = self.data.block(lo, hi)
                 changed = kernel(
-                    block, self.data.reference, c, k, True, self._edges, self._gamma, *drifts,
+                    block, self.data.reference, c, True, self._edges, self._gamma, *drifts,
                     self.labels[lo:hi], self._lower[lo:hi], self._upper[lo:hi],
                     self._slack[lo:hi], rows, old,
                 )  # fmt: skip
@@ -106,7 +105,7 @@ class GroupBounds:
         rows = np.arange(0, data.n, max(1, data.n // PROBE))
         x = frozen(data.take(rows) - data.reference)
         own = np.empty(len(rows))
-        centers = frozen(c[:, : data.d].astype(np.float64))
+        centers = frozen(c.astype(np.float64))
         own_costs(x, centers, self.labels[rows], False, own)
         open_ = self._lower[rows] - self._group_drift <= own[:, None]
         return float(open_.mean())
@@ -114,8 +113,8 @@ class GroupBounds:
     def _shifted(self, centers: np.ndarray) -> np.ndarray:
         """Padded centres minus the reference; adds their movement to the drifts."""
         data, (k, d) = self.data, centers.shape
-        c = np.zeros((-(-k // 4) * 4, padded(d)), data.dtype)
-        c[:k, :d] = centers - data.reference
+        c = np.full((padded(k), d), np.inf, data.dtype)
+        c[:k] = centers - data.reference
         if self._centers is not None:
             up = 1 + 2 * self._gamma
             moved = np.abs(c[:k].astype(np.float64) - self._centers[:k]).sum(1) * up

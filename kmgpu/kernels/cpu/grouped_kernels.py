@@ -3,9 +3,8 @@
 import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.nearest import LANES, four_costs, load
+from kmgpu.kernels.cpu.tiles import costs_tile, gather_tile, lanes, least_but
 
-_L = np.uint64(LANES)
 CHUNK = np.uint64(64)
 LESS = 1 - 2.0**-21
 MORE = 1 + 2.0**-21
@@ -13,7 +12,7 @@ MORE = 1 + 2.0**-21
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
 def search_rows(
-    x, reference, c, k, l1, edges, gamma, group_drift, own_drift, pair_drift,
+    x, reference, c, l1, edges, gamma, group_drift, own_drift, pair_drift,
     labels, lower, upper, slack, rows, old,
 ):  # fmt: skip
     """Compute every distance, in blocks; set all labels and bounds.
@@ -22,10 +21,10 @@ def search_rows(
     ----------
     x : ndarray of shape (m, n_features), read-only
     reference : ndarray of shape (n_features,), dtype of x, read-only
-    c : ndarray of shape (4 * ceil(k / 4), padded(n_features)), dtype of x, read-only
-    k : int
+    c : ndarray of shape (padded(k), n_features), dtype of x, read-only
+        Centres minus the reference, followed by infinite ones.
     l1 : True
-        An argument only so that ``four_costs`` compiles once.
+        The loss, as `tiles.costs_tile` takes it.
     edges : ndarray of shape (n_groups + 1,), int64, read-only
         First centre of every group.
     gamma : float
@@ -41,72 +40,33 @@ def search_rows(
     changed : int
         How many of ``rows`` and ``old`` (the label before) are set.
     """
-    a = c.shape[1] * LANES
-    w = np.zeros(a + 4 * LANES, x.dtype)
-    costs = np.empty((c.shape[0], LANES), x.dtype)
-    block = np.empty(LANES, np.int32)
-    arg = np.empty(LANES, np.int32)
-    best = np.empty(LANES, x.dtype)
-    nearest = np.empty(LANES, x.dtype)
-    other = np.empty(LANES, x.dtype)
+    size = lanes(x)
+    w, costs = np.empty(x.shape[1] * size, x.dtype), np.empty(c.shape[0] * size, x.dtype)
+    best, nearest, other = np.empty(size, x.dtype), np.empty(size, x.dtype), np.empty(size)
+    tile, arg = np.empty(size, np.int32), np.empty(size, np.int32)
     changed = 0
-    for lo in range(0, x.shape[0], LANES):
-        m = min(LANES, x.shape[0] - lo)
-        for i in range(m):
-            block[i] = lo + i
-        load(x, reference, block, m, w)
-        for j in range(0, k, 4):
-            four_costs(w, a, c, j, l1)
-            for p in range(4):
-                _copy(w, np.uint64(a + p * LANES), costs[j + p])
-        for i in range(LANES):
-            best[i], other[i], arg[i] = np.inf, np.inf, 0
-        for j in range(k):
-            _lower_min(costs[j], best, arg, np.int32(j))
+    for lo in range(0, x.shape[0], size):
+        m = min(size, x.shape[0] - lo)
+        for i in range(size):
+            tile[i] = min(lo + i, x.shape[0] - 1)
+        gather_tile(x, tile, 0, reference, w)
+        costs_tile(w, c, l1, costs, best, arg)
+        other[:] = np.inf
         for g in range(edges.shape[0] - 1):
-            for i in range(LANES):
-                nearest[i] = np.inf
-            for j in range(edges[g], edges[g + 1]):
-                _least_but_own(costs[j], nearest, arg, np.int32(j))
+            least_but(costs, edges[g], edges[g + 1], arg, nearest)
             for i in range(m):
-                v = nearest[i]
-                other[i] = min(other[i], v)
-                lower[lo + i, g] = (np.float64(v) * (1 - 3 * gamma) + group_drift[g]) * LESS
+                bound = np.float64(nearest[i]) * (1 - 3 * gamma)
+                other[i] = min(other[i], bound)
+                lower[lo + i, g] = (bound + group_drift[g]) * LESS
         for i in range(m):
             r, j = lo + i, arg[i]
             u = np.float64(best[i]) * (1 + 3 * gamma)
-            _settle(
-                r, j, u, np.float64(other[i]) * (1 - 3 * gamma), own_drift, pair_drift, upper, slack
-            )
+            _settle(r, j, u, other[i], own_drift, pair_drift, upper, slack)
             rows[changed] = r
             old[changed] = labels[r]
             changed += j != labels[r]
             labels[r] = j
     return changed
-
-
-@njit(inline="always")
-def _copy(w, a, out):
-    """One centre's costs of a block, out of the buffer."""
-    for i in range(_L):
-        out[i] = w[a + i]
-
-
-@njit(inline="always")
-def _lower_min(v, best, arg, j):
-    """Running minimum over centres for every row of a block; the lowest index wins."""
-    for i in range(_L):
-        less = v[i] < best[i]
-        arg[i] = j if less else arg[i]
-        best[i] = v[i] if less else best[i]
-
-
-@njit(inline="always")
-def _least_but_own(v, least, arg, j):
-    """Running minimum over a group of centres, the one a row belongs to left out."""
-    for i in range(_L):
-        better = (v[i] < least[i]) & (arg[i] != j)
-        least[i] = v[i] if better else least[i]
 
 
 @njit(inline="always")
@@ -194,7 +154,7 @@ def _visit_groups(x, c, edges, gamma, drift, found, m, z, own, lower, drift32):
 
 @njit(nogil=True, cache=True)
 def prune_rows(
-    x, reference, c, k, l1, edges, gamma, group_drift, own_drift, pair_drift,
+    x, reference, c, l1, edges, gamma, group_drift, own_drift, pair_drift,
     labels, lower, upper, slack, rows, old,
 ):  # fmt: skip
     """Compute only the distances that the bounds leave open. Parameters: see ``search_rows``."""

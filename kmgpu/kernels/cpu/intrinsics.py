@@ -33,6 +33,18 @@ def lesser(typing_context: Any, a: Any, b: Any) -> Any:
     return a(a, b), generate
 
 
+def _starts(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> list[Any]:
+    """Where the data of the arguments that are arrays begin."""
+    # loading it takes a while, and kernels out of the cache do without
+    from numba.np.arrayobj import make_array
+
+    return [
+        make_array(kind)(context, builder, value).data
+        for kind, value in zip(signature.args, args, strict=True)
+        if isinstance(kind, types.Array)
+    ]
+
+
 @intrinsic
 def word_within(typing_context: Any, row: Any, path: Any, first: Any, threshold: Any) -> Any:
     """Of which of 64 entries from `first` on ``max(row - path, 0) <= threshold``: a bit for each.
@@ -44,15 +56,12 @@ def word_within(typing_context: Any, row: Any, path: Any, first: Any, threshold:
     vector = ir.VectorType(ir.IntType(16), WORD)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        # loading it takes a while, and kernels out of the cache do without
-        from numba.np.arrayobj import make_array
-
-        def load(place: int) -> Any:
-            array = make_array(signature.args[place])(context, builder, args[place])
-            start = builder.gep(array.data, [args[2]])
-            return builder.load(builder.bitcast(start, vector.as_pointer()), align=2)
-
-        bounds, paths = load(0), load(1)
+        bounds, paths = (
+            builder.load(
+                builder.bitcast(builder.gep(start, [args[2]]), vector.as_pointer()), align=2
+            )
+            for start in _starts(context, builder, signature, args)
+        )
         greater = builder.select(builder.icmp_unsigned(">", bounds, paths), bounds, paths)
         left = builder.sub(greater, paths)
         none = ir.Constant(vector, ir.Undefined)
@@ -60,6 +69,37 @@ def word_within(typing_context: Any, row: Any, path: Any, first: Any, threshold:
         everywhere = ir.Constant(ir.VectorType(ir.IntType(32), WORD), [0] * WORD)
         limits = builder.shuffle_vector(one, none, everywhere)
         return builder.bitcast(builder.icmp_unsigned("<=", left, limits), _U64)
+
+    return signature, generate
+
+
+@intrinsic
+def word_above(typing_context: Any, values: Any, limits: Any, labels: Any, first: Any) -> Any:
+    """Of which of 64 entries from `first` on ``values > limits[labels + 1]``: a bit for each.
+
+    `values` and `limits` are contiguous float32 arrays, `labels` is one of int32.
+    """
+    del typing_context, first
+    signature = types.uint64(values, limits, labels, types.intp)
+    part = 16
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        value, limit, label = _starts(context, builder, signature, args)
+        value, label = builder.gep(value, [args[3]]), builder.gep(label, [args[3]])
+        limit = builder.gep(limit, [_U64(1)])
+        vector = ir.VectorType(ir.FloatType(), part)
+        word = _U64(0)
+        for lo in range(0, WORD, part):
+            allowed = ir.Constant(vector, ir.Undefined)
+            for i in range(part):
+                at = builder.sext(builder.load(builder.gep(label, [_U64(lo + i)])), _U64)
+                one = builder.load(builder.gep(limit, [at]))
+                allowed = builder.insert_element(allowed, one, ir.IntType(32)(i))
+            start = builder.bitcast(builder.gep(value, [_U64(lo)]), vector.as_pointer())
+            above = builder.fcmp_ordered(">", builder.load(start, align=4), allowed)
+            bits = builder.zext(builder.bitcast(above, ir.IntType(part)), _U64)
+            word = builder.or_(word, builder.shl(bits, _U64(lo)))
+        return word
 
     return signature, generate
 

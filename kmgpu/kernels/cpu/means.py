@@ -33,8 +33,8 @@ def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
     """
     changed = 0
     for p in range(rows.shape[0]):
-        i, o = rows[p], old[p]
-        j = labels[i]
+        i, o = np.uint64(rows[p]), old[p]
+        j = np.uint64(labels[i])
         u = weight[i] if weight.size else 1.0
         if u > 0:
             changed += 1
@@ -49,10 +49,12 @@ def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
                     sums[j, q] += v
                     sums[o, q] -= v
             else:
+                squares = 0.0
                 for q in range(x.shape[1]):
                     v = np.float64(x[i, q]) - np.float64(reference[q])
                     sums[j, q] += u * v
-                    mass[j, 2] += u * v * v
+                    squares += v * v
+                mass[j, 2] += u * squares
     return changed
 
 

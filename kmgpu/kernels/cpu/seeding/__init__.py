@@ -216,17 +216,17 @@ def greedy_seed(
     n_trials = 2 + int(log(n_clusters))
     rows = np.empty(n_clusters, np.int64)
     rows[0] = _draw_by_weight(n, sample_weight, rng.random())
-    with BlockWorkers(n_threads, -(-n // ROWS)) as workers:
-        state = _start(X, loss == "l1", weight, workers, budget)
-        state.accept(X[rows[0]].astype(np.float64), 0)
-        for c in range(1, n_clusters):
-            u = rng.random(n_trials)
-            if not state.block_sums.any():
-                rows[c] = _draw_by_weight(n, sample_weight, u[0])
-                continue
-            trials = draw_rows(state.closest, weight, state.block_sums, u)
-            points = X[trials].astype(np.float64)
-            best, bit = state.best(points)
-            state.accept(points[best], bit)
-            rows[c] = trials[best]
+    workers = BlockWorkers(n_threads, -(-n // ROWS))
+    state = _start(X, loss == "l1", weight, workers, budget)
+    state.accept(X[rows[0]].astype(np.float64), 0)
+    for c in range(1, n_clusters):
+        u = rng.random(n_trials)
+        if not state.block_sums.any():
+            rows[c] = _draw_by_weight(n, sample_weight, u[0])
+            continue
+        trials = draw_rows(state.closest, weight, state.block_sums, u)
+        points = X[trials].astype(np.float64)
+        best, bit = state.best(points)
+        state.accept(points[best], bit)
+        rows[c] = trials[best]
     return rows

@@ -7,13 +7,12 @@ in one fixed order by one worker, so no result depends on the number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.threads import usable_cpus
+from kmgpu.threads import Workers
 
 ROWS = 256
 
@@ -91,7 +90,7 @@ def weighted_sum(closest, weight):
 
 
 class BlockWorkers:
-    """Runs a block function over ranges of blocks on up to `n_threads` threads.
+    """Runs a block function over ranges of blocks by several threads.
 
     Parameters
     ----------
@@ -102,37 +101,13 @@ class BlockWorkers:
 
     def __init__(self, n_threads: int | None, n_blocks: int) -> None:
         self._n_blocks = n_blocks
-        self._n_threads = min(n_threads or usable_cpus(), n_blocks)
-        self._pool = ThreadPoolExecutor(self._n_threads - 1) if self._n_threads > 1 else None
-
-    def __enter__(self) -> BlockWorkers:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._workers = Workers(n_threads)
 
     def run(self, function: Callable[..., None], work: float, *args: object) -> None:
         """Call ``function(lo, hi, *args)`` on ranges that cover all blocks.
 
         `work` is the expected cost, about in nanoseconds; little of it stays in this thread.
         """
-        n_parts = int(min(self._n_threads * 4, self._n_blocks, work / 1e5))
-        if self._pool is None or n_parts < 2:
-            function(0, self._n_blocks, *args)
-            return
-        edges = np.linspace(0, self._n_blocks, n_parts + 1).astype(int).tolist()
-        parts = list(pairwise(edges))
-
-        def run_parts() -> None:
-            while parts:
-                try:
-                    lo, hi = parts.pop()
-                except IndexError:  # another thread has just taken the last one
-                    return
-                function(lo, hi, *args)
-
-        others = [self._pool.submit(run_parts) for _ in range(self._n_threads - 1)]
-        run_parts()
-        for other in others:
-            other.result()
+        n_parts = int(min(self._workers.n_threads * 4, self._n_blocks, work / 1e5))
+        edges = np.linspace(0, self._n_blocks, max(1, n_parts) + 1).astype(int).tolist()
+        self._workers.map(lambda part: function(*part, *args), pairwise(edges))
