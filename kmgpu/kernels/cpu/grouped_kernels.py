@@ -78,7 +78,7 @@ def _settle(r, j, u, bound, own_drift, pair_drift, upper, slack):
     slack[r] = v * LESS if v > 0 else v * MORE
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+@njit(fastmath={"contract", "reassoc", "nsz"})
 def _piece(x, y, a, length):
     """Manhattan distance over ``length`` features from a on (unsigned, so that it vectorises)."""
     s = x.dtype.type(0)
@@ -87,7 +87,7 @@ def _piece(x, y, a, length):
     return s
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _distance(x, y):
     """Manhattan distance, summed in two levels so that few roundings fall on any term."""
     s = x.dtype.type(0)
@@ -98,7 +98,7 @@ def _distance(x, y):
     return s + _piece(x, y, a, d - a)
 
 
-@njit(nogil=True, cache=True, fastmath={"nnan", "nsz", "reassoc"})
+@njit(fastmath={"nnan", "nsz", "reassoc"})
 def _least(lower, drift):
     """Smallest present bound of a row."""
     s = np.float32(np.inf)

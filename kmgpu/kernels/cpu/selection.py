@@ -14,7 +14,7 @@ MARGIN = 12
 SHRINK = 0.3
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _sample_bracket(v, share):
     """Two values with, three standard deviations sure, the ``share`` quantile of v between them."""
     m = v.shape[0]
@@ -58,7 +58,7 @@ def _keep(v, u, lo, hi, kept, mass):
     return c, float(c), float(under)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _select(v, u, m, goal, tol):
     """Weighted median of ``v[:m]``: where the weight up to a value reaches ``goal``.
 
@@ -100,7 +100,7 @@ def _select(v, u, m, goal, tol):
             return 0.5 * (float(pivot) + float(above))
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _narrow(v, u, lo, hi, goal, tol, kept, mass):
     """Few values among which the weighted median is, from those in [lo, hi].
 
@@ -120,7 +120,7 @@ def _narrow(v, u, lo, hi, goal, tol, kept, mass):
         lo, hi = _sample_bracket(v, (goal - below) / inside)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def _median(v, u, total, guess, width, kept, mass):
     """Weighted median of v and the half-width of the bracket to try next time.
 
@@ -152,7 +152,7 @@ def _median(v, u, total, guess, width, kept, mass):
     return found, max(SHRINK * width, 2 * abs(found - guess))
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+@njit(fastmath={"contract", "reassoc"})
 def _spread(v, u, center):
     """Weighted sum of absolute differences, float64."""
     s = 0.0

@@ -73,7 +73,7 @@ def place_centers(centers, ref, before, shifted, rounded, squares, moved):
         moved[j] = np.sqrt(step)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _lowest(scores, squares):
     """Return the least of ``scores + squares`` and the first place that attains it."""
     low = scores.dtype.type(np.inf)
@@ -93,7 +93,7 @@ def nearest_rows(scores, squares, lo, hi, labels):
         labels[i] = _lowest(scores[i - lo], squares)[1]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _least_of_groups(scores, squares, label, low):
     """Write to `low` the least ``scores + squares`` of each group but that of centre `label`."""
     kind = scores.dtype.type
@@ -107,7 +107,7 @@ def _least_of_groups(scores, squares, label, low):
             low[g] = lesser(kind(np.inf) if g == own else part[g] + rest[g], low[g])
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _store_steps(scores, squares, base, inverse, label, low, steps):
     """Write the row's bounds in steps, rounded down; return the least of them."""
     kind = scores.dtype.type

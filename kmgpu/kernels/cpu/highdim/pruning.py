@@ -22,7 +22,7 @@ SMALL = 0.02  # movement, as a share of the distance, that leaves an upper bound
 TINY = 0.003  # the same, beyond which no bound can be carried to the next iteration
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _square(x, center):
     total = x.dtype.type(0)
     for p in range(x.shape[0]):
@@ -31,7 +31,7 @@ def _square(x, center):
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _four_squares(x, a, b, c, d):
     s0 = x.dtype.type(0)
     s1 = x.dtype.type(0)
@@ -49,7 +49,7 @@ def _four_squares(x, a, b, c, d):
     return s0, s1, s2, s3
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _squares_of(x, centers, found, first, count):
     """Squared distances to the centres ``found[first:first + 4]``, the last repeated at the end."""
     last = count - 1
@@ -62,7 +62,7 @@ def _squares_of(x, centers, found, first, count):
     )
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _measure(x, centers, found, count, squares):
     """Write the squared distances of x to the centres `found`."""
     for e in range(0, count, 4):
@@ -71,7 +71,7 @@ def _measure(x, centers, found, count, squares):
         )
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _winner(found, count, squares, label, best):
     """Return the nearest of the present centre and of `found`, its square and the second square."""
     second = squares.dtype.type(np.inf)
@@ -86,12 +86,12 @@ def _winner(found, count, squares, label, best):
     return label, best, second
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _in_steps(distance, path, scale, kind):
     return np.uint16(np.int32(min((distance + path) * scale, kind(FULL))))
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _renew(groups, n_open, n_clusters, far, old, own, label, path, scale, steps):
     """Store the bounds of groups whose members but `old` are at distances `far`, in their order.
 
@@ -112,7 +112,7 @@ def _renew(groups, n_open, n_clusters, far, old, own, label, path, scale, steps)
         steps[g] = min(steps[g], _in_steps(own, path[g], scale, kind))
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _own_square(X, ref, i, center, x):
     """Copy row i less the reference to `x`; return its squared distance to `center`."""
     for p in range(x.shape[0]):

@@ -12,7 +12,7 @@ from kmgpu.kernels.cpu.intrinsics import WORD, lowest_bit, word_within
 FULL = 65535  # the largest stored bound, also the mark of a row's own centre and of padding
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def candidates(row, path, threshold, n_groups, found):
     """Collect the groups of centres whose bound is at most `threshold`; return how many.
 
@@ -35,7 +35,7 @@ def candidates(row, path, threshold, n_groups, found):
     return np.int64(count)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def members(found, count, n_groups, n_clusters, label, out):
     """Write the centres of the groups `found`, `label` left out, to `out`; return how many."""
     total = np.uint64(0)
@@ -46,7 +46,7 @@ def members(found, count, n_groups, n_clusters, label, out):
     return np.int64(total)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def nearer(row, path, threshold, found, count):
     """Keep those of `found` whose bound is at most `threshold`.
 
@@ -63,7 +63,7 @@ def nearer(row, path, threshold, found, count):
     return np.int64(kept), least
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def threshold_steps(limit, stride, more, kind):
     """Return a distance in steps, cut off where every bound is below it."""
     return np.int32(min(limit / stride * more, kind(FULL)))

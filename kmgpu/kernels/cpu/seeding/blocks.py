@@ -62,7 +62,7 @@ def draw_rows(
     return rows
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+@njit(fastmath={"contract", "reassoc"})
 def row_distance(x, p, is_l1):
     """Distance (squared for L2) of a row x (d,) of the data to p (d,) float64, in float64."""
     total = 0.0
@@ -76,7 +76,7 @@ def row_distance(x, p, is_l1):
     return total
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+@njit(fastmath={"contract", "reassoc"})
 def weighted_sum(closest, weight):
     """Sum of weight * closest over a block; weight (m,), or (1,) for a constant weight."""
     total = 0.0

@@ -10,7 +10,7 @@ from kmgpu.kernels.cpu.seeding.sketch import row_limits
 from kmgpu.kernels.cpu.seeding.vector import integer_scores
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(fastmath={"contract"})
 def _survivors(scores, units, offsets, limit, m, maybe):
     """Bit t of maybe[r]: the sketch does not exclude that trial t wins row r of a block."""
     for r in range(m):

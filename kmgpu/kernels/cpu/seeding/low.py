@@ -8,13 +8,13 @@ from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.seeding.blocks import ROWS, row_distance, weighted_sum
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+@njit(fastmath={"contract", "reassoc"})
 def _term(x, p, is_l1):
     e = x - p
     return abs(e) if is_l1 else e * e
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+@njit(fastmath={"contract", "reassoc"})
 def _distances(tile, m, p, is_l1, out):
     """Distances (squared for L2) of the first m columns of `tile` (d, ROWS) to `p` (d,).
 
