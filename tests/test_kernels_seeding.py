@@ -190,8 +190,8 @@ def _survive(X, points, closest, loss):
     """(n, t) bool: what the sketch does not exclude, with scores from NumPy; and its own scores."""
     sketch = Sketch.of(X, loss == "l1", BlockWorkers(1, -(-len(X) // ROWS)))
     factors, units, offsets = sketch.factors(points)
-    n_blocks, n_pairs, _ = sketch.codes.shape
-    codes = sketch.codes.reshape(n_blocks, n_pairs, ROWS, 2).transpose(0, 2, 1, 3)
+    n_blocks, n_tiles, n_pairs, _ = sketch.codes.shape
+    codes = sketch.codes.reshape(n_blocks, n_tiles, n_pairs, -1, 2).transpose(0, 1, 3, 2, 4)
     codes = codes.reshape(n_blocks * ROWS, 2 * n_pairs).astype(np.int64)
     f = factors.astype(np.int64)
     if loss == "l1":

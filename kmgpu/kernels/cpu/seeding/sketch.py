@@ -31,7 +31,7 @@ import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.seeding.blocks import ROWS, BlockWorkers
-from kmgpu.kernels.cpu.seeding.vector import FRACTION_BITS, POINTS
+from kmgpu.kernels.cpu.seeding.vector import FRACTION_BITS, POINTS, TILE
 
 MARGIN = 8 * 2.0**-24
 # The sum of all L1 steps, each times a difference below 2**15, must fit in int32.
@@ -46,13 +46,13 @@ def _quantise(lo, hi, X, middle, scale, unit, is_l1, codes, length, error):
     inverse = 1.0 / scale
     for b in range(lo, hi):
         for i in range(b * ROWS, min(n, b * ROWS + ROWS)):
-            at = 2 * (i - b * ROWS)
+            tile, at = divmod(i - b * ROWS, TILE)
             known_sum = 0.0
             rest_sum = 0.0
             for q in range(d):
                 y = X[i, q] - middle[q]
                 code = np.rint(min(max(y * inverse[q], -127.0), 127.0))
-                codes[b, q // 2, at + q % 2] = np.int8(code)
+                codes[b, tile, q // 2, 2 * at + q % 2] = np.int8(code)
                 known = code * scale[q] / unit
                 rest = y / unit - known
                 known_sum += known * known
@@ -98,7 +98,7 @@ class Sketch:
 
     Attributes
     ----------
-    codes : (n_blocks, d2 / 2, 2 * ROWS) int8
+    codes : (n_blocks, ROWS / TILE, d2 / 2, 2 * TILE) int8
         See vector.integer_scores; features and rows are padded with zeros.
     length : (n,) float64
         ||s q||^2 / unit^2 (0 for L1).
@@ -133,7 +133,7 @@ class Sketch:
             steps[:d] = np.maximum(np.ceil(scale / common * (1 - 1e-12)), 1)
             scale = steps[:d] * common
         unit = 127.0 * float(scale.sum() if is_l1 else np.sqrt((scale**2).sum()))
-        codes = np.zeros((-(-n // ROWS), n_pairs, 2 * ROWS), np.int8)
+        codes = np.zeros((-(-n // ROWS), ROWS // TILE, n_pairs, 2 * TILE), np.int8)
         length, error = np.empty(n), np.empty(n)
         workers.run(_quantise, 3 * n * d, X, middle, scale, unit, is_l1, codes, length, error)
         return cls(codes, length, error, middle, scale, steps, unit, is_l1)

@@ -18,18 +18,17 @@ from numba.extending import intrinsic
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.seeding.blocks import ROWS
 
-# A tile of 4 points by 64 rows keeps its sums in 16 registers of 512 bits.
+# A tile of 4 points by 16 rows keeps its sums in 8 of the 16 registers of 256 bits that most have.
 POINTS = 4
-_LANES = 16
-_GROUPS = 4
+TILE = 16
 # L1: codes are compared with factors in 128ths of a step.
 FRACTION_BITS = 7
 
 _BYTE, _SHORT, _INT = (ir.IntType(bits) for bits in (8, 16, 32))
-_BYTES = ir.VectorType(_BYTE, 2 * _LANES)
-_SHORTS = ir.VectorType(_SHORT, 2 * _LANES)
-_PRODUCTS = ir.VectorType(_INT, 2 * _LANES)
-_INTS = ir.VectorType(_INT, _LANES)
+_BYTES = ir.VectorType(_BYTE, 2 * TILE)
+_SHORTS = ir.VectorType(_SHORT, 2 * TILE)
+_PRODUCTS = ir.VectorType(_INT, 2 * TILE)
+_INTS = ir.VectorType(_INT, TILE)
 
 
 def _load(builder, base, offset, kind):
@@ -38,7 +37,7 @@ def _load(builder, base, offset, kind):
 
 
 def _load_pair(builder, base, offset):
-    """A pair of int16, repeated _LANES times."""
+    """A pair of int16, repeated TILE times."""
     undefined = ir.Constant(_INTS, ir.Undefined)
     pair = builder.insert_element(undefined, _load(builder, base, offset, _INT), _INT(0))
     return builder.bitcast(
@@ -52,7 +51,7 @@ def _add_pair_products(builder, total, x, y):
     undefined = ir.Constant(_PRODUCTS, ir.Undefined)
     even, odd = (
         builder.shuffle_vector(
-            product, undefined, ir.Constant(_INTS, list(range(start, 2 * _LANES, 2)))
+            product, undefined, ir.Constant(_INTS, list(range(start, 2 * TILE, 2)))
         )
         for start in (0, 1)
     )
@@ -70,36 +69,25 @@ def _tile_function(is_l1: bool) -> Callable:
     def codegen(context, builder, signature, args):
         codes, factors, steps, n_features, out = args
         word = codes.type
-        sums = [
-            [cgutils.alloca_once(builder, _INTS) for _ in range(_GROUPS)] for _ in range(POINTS)
-        ]
-        for line in sums:
-            for total in line:
-                builder.store(ir.Constant(_INTS, None), total)
+        zero = ir.Constant(_INTS, None)
+        sums = [cgutils.alloca_once_value(builder, zero) for _ in range(POINTS)]
         with cgutils.for_range(builder, builder.lshr(n_features, word(1))) as loop:
             four = builder.mul(loop.index, word(4))
-            lines = builder.mul(loop.index, word(2 * ROWS))
-            shift = ir.Constant(_SHORTS, [FRACTION_BITS if is_l1 else 0] * (2 * _LANES))
-            x = [
-                builder.shl(builder.sext(_load(builder, codes, at, _BYTES), _SHORTS), shift)
-                for at in (builder.add(lines, word(2 * _LANES * g)) for g in range(_GROUPS))
-            ]
+            line = builder.mul(loop.index, word(2 * TILE))
+            shift = ir.Constant(_SHORTS, [FRACTION_BITS if is_l1 else 0] * (2 * TILE))
+            x = builder.shl(builder.sext(_load(builder, codes, line, _BYTES), _SHORTS), shift)
             step = _load_pair(builder, steps, four) if is_l1 else None
             for t in range(POINTS):
                 line = builder.mul(n_features, word(2 * t))
                 factor = _load_pair(builder, factors, builder.add(line, four))
-                for g in range(_GROUPS):
-                    left, right = x[g], factor
-                    if is_l1:
-                        left, right = _absolute(builder, builder.sub(x[g], factor)), step
-                    total = builder.load(sums[t][g])
-                    total = _add_pair_products(builder, total, left, right)
-                    builder.store(total, sums[t][g])
+                left, right = x, factor
+                if is_l1:
+                    left, right = _absolute(builder, builder.sub(x, factor)), step
+                total = _add_pair_products(builder, builder.load(sums[t]), left, right)
+                builder.store(total, sums[t])
         for t in range(POINTS):
-            for g in range(_GROUPS):
-                at = builder.add(out, word(4 * (t * ROWS + g * _LANES)))
-                at = builder.inttoptr(at, _INTS.as_pointer())
-                builder.store(builder.load(sums[t][g]), at, align=4)
+            at = builder.inttoptr(builder.add(out, word(4 * t * ROWS)), _INTS.as_pointer())
+            builder.store(builder.load(sums[t]), at, align=4)
         return context.get_dummy_value()
 
     def typed(typing_context, codes, factors, steps, n_features, out):
@@ -120,8 +108,9 @@ def integer_scores(codes, factors, steps, is_l1, out):
 
     Parameters
     ----------
-    codes : (d2 / 2, 2 * ROWS) int8
-        Features in pairs, the two of a row side by side; C-contiguous, as all of these.
+    codes : (ROWS / TILE, d2 / 2, 2 * TILE) int8
+        TILE rows after another: their features in pairs, the two of a row side by side.
+        C-contiguous, as all of these.
     factors : (t4, d2) int16
         Of a multiple of POINTS points.
     steps : (d2,) int16
@@ -129,12 +118,12 @@ def integer_scores(codes, factors, steps, is_l1, out):
     out : (t4, ROWS) int32, output
     """
     n_features = np.uintp(factors.shape[1])
-    for t in range(0, factors.shape[0], POINTS):
-        f = np.uintp(factors[t].ctypes.data)
-        for r in range(0, ROWS, _LANES * _GROUPS):
-            c = np.uintp(codes.ctypes.data + 2 * r)
-            s = np.uintp(steps.ctypes.data)
-            o = np.uintp(out[t].ctypes.data + 4 * r)
+    s = np.uintp(steps.ctypes.data)
+    for r in range(codes.shape[0]):
+        c = np.uintp(codes[r].ctypes.data)
+        for t in range(0, factors.shape[0], POINTS):
+            f = np.uintp(factors[t].ctypes.data)
+            o = np.uintp(out[t].ctypes.data + 4 * TILE * r)
             if is_l1:
                 _tile_l1(c, f, s, n_features, o)
             else:
