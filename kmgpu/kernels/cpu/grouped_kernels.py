@@ -3,7 +3,8 @@
 import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.tiles import costs_tile, gather_tile, lanes, least_but
+from kmgpu.kernels.cpu.tile_costs import costs_tile, least_but
+from kmgpu.kernels.cpu.tiles import gather_tile, lanes
 
 CHUNK = np.uint64(64)
 LESS = 1 - 2.0**-21
@@ -24,7 +25,7 @@ def search_rows(
     c : ndarray of shape (padded(k), n_features), dtype of x, read-only
         Centres minus the reference, followed by infinite ones.
     l1 : True
-        The loss, as `tiles.costs_tile` takes it.
+        The loss, as `tile_costs.costs_tile` takes it.
     edges : ndarray of shape (n_groups + 1,), int64, read-only
         First centre of every group.
     gamma : float

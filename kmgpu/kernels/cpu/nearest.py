@@ -4,7 +4,8 @@ import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.intrinsics import WORD, lowest_bit, word_above
-from kmgpu.kernels.cpu.tiles import CENTERS, gather_tile, lanes, nearest_tile
+from kmgpu.kernels.cpu.tile_costs import CENTERS, nearest_tile
+from kmgpu.kernels.cpu.tiles import gather_tile, lanes
 
 CHUNK = 4096
 
