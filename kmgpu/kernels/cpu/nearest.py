@@ -78,7 +78,7 @@ def nearest_rows(x, reference, c, l1, gamma, tiny, drift, limit, labels, slack, 
             for i in range(m):
                 r, j = np.uint64(waiting[first + i]), arg[i]
                 gap = np.float64(gaps[i]) + drift[np.uint64(j + 1)]
-                slack[r] = gap - abs(gap) * 2.0**-22
+                slack[r] = gap * (1 - 2.0**-22) if gap > 0 else gap * (1 + 2.0**-22)
                 rows[np.uint64(changed)] = r
                 old[np.uint64(changed)] = labels[r]
                 changed += j != labels[r]

@@ -1,0 +1,52 @@
+"""The fused search of few features against brute force in float64 NumPy."""
+
+import numpy as np
+import pytest
+
+from kmgpu.kernels.cpu.nearest import CHUNK, nearest_rows, padded
+from kmgpu.kernels.cpu.rows import frozen
+
+
+def distances(X, C, squared):
+    apart = X.astype(np.float64)[:, None] - C.astype(np.float64)
+    return np.sqrt((apart**2).sum(-1)) if squared else np.abs(apart).sum(-1)
+
+
+@pytest.mark.parametrize("squared", [True, False], ids=["l2", "l1"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("d", "k"), [(1, 2), (2, 8), (3, 64), (4, 3), (7, 5), (16, 1), (32, 33)])
+def test_rows_that_slack_does_not_settle_get_the_nearest_centre(squared, dtype, d, k):
+    rng = np.random.default_rng(d)
+    n = 2 * CHUNK + 77  # what a chunk leaves over goes with the next
+    X, C = rng.standard_normal((n, d)).astype(dtype), rng.standard_normal((k, d)).astype(dtype)
+    reference = rng.standard_normal(d).astype(dtype)
+    c = np.full((padded(k), d), np.inf, dtype)
+    c[:k] = C - reference
+    drift = np.concatenate([[np.inf], rng.random(k)])
+    limit = np.nextafter(drift.astype(np.float32), np.float32(np.inf))
+    old_labels = rng.integers(-1, k, n).astype(np.int32)
+    settled = (rng.random(n) < 0.6) & (old_labels >= 0)
+    old_slack = np.where(settled, 2, rng.random(n) * drift[old_labels + 1]).astype(np.float32)
+    old_slack[old_labels < 0] = 3
+    labels, slack = old_labels.copy(), old_slack.copy()
+    rows, old = np.empty(n, np.int32), np.empty(n, np.int32)
+    gamma = dtype((d + 4) * np.finfo(dtype).eps)
+    changed = nearest_rows(
+        frozen(X), frozen(reference), frozen(c), None if squared else True, gamma, dtype(0),
+        frozen(drift), frozen(limit), labels, slack, rows, old,
+    )  # fmt: skip
+
+    D = np.sort(distances(X - reference, C - reference, squared), axis=1)
+    own = distances(X - reference, C - reference, squared)[np.arange(n), labels]
+    gap = (D[:, 1] if k > 1 else np.inf) - D[:, 0]
+    error = 8 * float(gamma) * D[:, min(1, k - 1)]
+    assert (own <= D[:, 0] + error)[~settled].all()
+    np.testing.assert_array_equal(labels[settled], old_labels[settled])
+    np.testing.assert_array_equal(slack[settled], old_slack[settled])
+    moved = np.flatnonzero(labels != old_labels)
+    np.testing.assert_array_equal(np.sort(rows[:changed]), moved)
+    np.testing.assert_array_equal(old[:changed], old_labels[rows[:changed]])
+    kept = slack[~settled] - drift[labels[~settled] + 1]
+    error = (error + 1e-6 * drift[labels + 1])[~settled] + 1e-6
+    assert (kept <= gap[~settled] + 1e-6).all()
+    assert (kept >= (gap * (1 - 1e-6))[~settled] - error).all()
