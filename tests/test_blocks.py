@@ -157,13 +157,13 @@ DATA = oracles.blobs(4000, 24, 5, seed=3, spread=2)
 
 
 @pytest.fixture
-def limited():
-    """``limited(bytes)``: CuPy's pool may hold so many bytes more than now."""
+def limited(monkeypatch):
+    """``limited(bytes)``: CuPy's pool, a new one, may hold so many bytes more than now."""
     cupy = pytest.importorskip("cupy")
-    pool = cupy.get_default_memory_pool()
-    pool.free_all_blocks()
-    yield lambda more: pool.set_limit(size=pool.used_bytes() + more)
-    pool.set_limit(size=0)
+    pool = cupy.cuda.MemoryPool()  # what an old one keeps is not counted by a limit
+    monkeypatch.setattr(cupy, "get_default_memory_pool", lambda: pool)
+    with cupy.cuda.using_allocator(pool.malloc):
+        yield lambda more: pool.set_limit(size=pool.used_bytes() + more)
 
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])

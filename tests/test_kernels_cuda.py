@@ -1,11 +1,15 @@
 """The CUDA kernels of the assignment: on NumPy arrays by way of HostModule, and on CuPy's own."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from kmgpu.kernels.cuda import module, nearest
+from kmgpu.kernels.cuda import module, nearest, refit
 from kmgpu.losses import L1, L2
+from kmgpu.refit import group_rows
 from tests import oracles
+from tests.kernels_on_host import kernels_on_host
 
 BOTH = pytest.mark.parametrize("loss", ["l1", "l2"])
 FLOATS = ["float16", "float32", "float64"]
@@ -223,6 +227,18 @@ def test_half_floats_are_decoded_exactly(gpu):
     np.testing.assert_array_equal(
         gpu.to_numpy(nearest.costs_at("l1", *there)), np.abs(x[:, 0].astype(float))
     )
+
+
+def test_subnormal_float32_is_read_exactly_on_a_gpu_that_flushes_it(host_module):
+    x = np.array([[1], [3], [2**22], [-5], [-(2**23) + 1]]) * 2.0**-149
+    labels = np.zeros(5, np.int32)
+    with kernels_on_host(partial(host_module, extra=("-DCOH_FLUSH",))):
+        cost = nearest.costs_at("l1", x.astype(np.float32), np.zeros((1, 1)), labels)
+        middle = refit.medians(
+            x.astype(np.float32), group_rows(labels, 1), None, np.zeros((1, 1)), 0
+        )
+    np.testing.assert_array_equal(cost, np.abs(x[:, 0]))
+    np.testing.assert_array_equal(middle, [[2.0**-149]])
 
 
 LAYOUTS = {

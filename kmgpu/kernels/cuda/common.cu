@@ -23,6 +23,15 @@ template <typename To>
 __device__ __forceinline__ To converted(Half value) {
   return To(decode(value));
 }
+// Exact in float64 also where the compiler is told to take float32's subnormal numbers for zero,
+// as CuPy tells it.
+template <typename To>
+__device__ __forceinline__ To converted(float value) {
+  const unsigned bits = __float_as_uint(value);
+  if (sizeof(To) < sizeof(double) || (bits & 0x7f800000u)) return To(value);
+  const double magnitude = int(bits & 0x007fffffu) * 1.40129846432481707e-45;  // of 2^-149
+  return To(bits >> 31 ? -magnitude : magnitude);
+}
 
 // A matrix of n_samples rows that lies anywhere: strides count elements and may be negative.
 template <typename T>

@@ -111,7 +111,7 @@ struct Keys<float> {
     return bits >> 31 ? ~bits : bits | 0x80000000u;
   }
   static __device__ __forceinline__ double value(Key key) {
-    return __uint_as_float(key >> 31 ? key ^ 0x80000000u : ~key);
+    return converted<double>(__uint_as_float(key >> 31 ? key ^ 0x80000000u : ~key));
   }
 };
 template <typename T>

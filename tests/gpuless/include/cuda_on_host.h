@@ -13,6 +13,9 @@
 #include <cstring>
 #include <type_traits>
 #include <utility>
+#ifdef COH_FLUSH
+#include <immintrin.h>
+#endif
 #define CUDA_ON_HOST 1
 
 struct dim3 {
@@ -118,11 +121,21 @@ template <class... A> struct Call {
   }
   static void body(void* self) { ((Call*)self)->run(std::index_sequence_for<A...>{}); }
 };
+// With -DCOH_FLUSH subnormal numbers are zero while a kernel runs, as NVRTC's -ftz=true makes those
+// of float32; here those of float64 are zero too.
+struct Flush {
+#ifdef COH_FLUSH
+  unsigned before = _mm_getcsr();
+  Flush() { _mm_setcsr(before | _MM_FLUSH_ZERO_ON | 0x40); }  // 0x40: those that are read
+  ~Flush() { _mm_setcsr(before); }
+#endif
+};
 // Launches a kernel; returns what went wrong, or null.
 template <class... A>
 const char* launch(void (*kernel)(A...), const unsigned* grid, const unsigned* block,
                    size_t shared, void** args) {
   Call<A...> call{kernel, args};
+  [[maybe_unused]] Flush flush;
 #ifdef COH_THREADS
   run_grid(grid, block, shared, Call<A...>::body, &call);
 #else
