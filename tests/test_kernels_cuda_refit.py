@@ -196,9 +196,9 @@ def test_row_offsets_have_64_bits(gpu):
     groups = np.arange(3), np.array([0, 3])
     centers = np.empty((1, 1))
     arguments = (x, np.int64(2**30), np.int64(1), *groups, centers, centers)
-    numbers = np.int32(1), np.int32(1), np.int32(1)
-    name = refit.medians_name("uint8", False)
-    module.launch("refit", name, 1, (256,), (*arguments, *numbers, centers))
+    numbers = np.int32(3), np.int32(1), np.int32(1), np.int32(1)
+    name = refit.medians_names("uint8", False)[0]
+    module.launch("medians", name, 1, (256,), (*arguments, *numbers, centers))
     assert centers.item() == 5
 
 

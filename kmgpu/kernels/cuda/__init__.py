@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from kmgpu.arrays import Array
 from kmgpu.kernels.cuda import nearest, refit
-from kmgpu.kernels.cuda.module import FOLDER, TYPES, on_device_of
+from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 
 DTYPES = frozenset(TYPES)
 
@@ -42,7 +42,7 @@ class Source(NamedTuple):
     threads : tuple of int
         Threads of a block, for each of them.
     options : tuple of str
-        Of NVRTC; they put common.cu before the file.
+        Of NVRTC; they put its other parts before the file.
     """
 
     file: str
@@ -53,10 +53,12 @@ class Source(NamedTuple):
 
 def _source(name: str, kernels: Iterable[tuple[str, int]]) -> Source:
     names, threads = zip(*kernels, strict=True)
-    return Source(f"{name}.cu", names, threads, (f"-I{FOLDER}", "-include=common.cu"))
+    before = (f"-include={part}.cu" for part in PARTS[name][:-1])
+    return Source(f"{name}.cu", names, threads, (f"-I{FOLDER}", *before))
 
 
 SOURCES = (
     _source("nearest", nearest.instantiations()),
-    _source("refit", refit.instantiations()),
+    _source("means", refit.instantiations(refit.means_names)),
+    _source("medians", refit.instantiations(refit.medians_names)),
 )

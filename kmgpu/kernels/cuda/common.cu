@@ -80,3 +80,18 @@ __device__ __forceinline__ T warp_sum(T value) {
   for (int offset = 16; offset > 0; offset >>= 1) value += __shfl_xor_sync(EVERY_LANE, value, offset);
   return value;
 }
+
+// The cluster that holds position p of the order: the last j with bounds[j] <= p.
+__device__ __forceinline__ int cluster_of(const long long* __restrict__ bounds, int k,
+                                          long long p) {
+  int low = 0, high = k;
+  while (high - low > 1) {
+    const int middle = low + (high - low) / 2;
+    if (bounds[middle] <= p) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}

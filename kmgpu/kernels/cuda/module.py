@@ -15,12 +15,18 @@ FOLDER = Path(__file__).parent
 # CUDA's names of the dtypes that kernels read; other integers are left to plain calls
 TYPES = {"float16": "Half", "float32": "float", "float64": "double", "uint8": "unsigned char"}
 MOST_BLOCKS = 2**31 - 1
+# the files of a source, one after the other
+PARTS = {
+    "nearest": ("common", "nearest"),
+    "means": ("common", "means"),
+    "medians": ("common", "selection", "medians"),
+}
 
 
 @cache
 def text(source: str) -> str:
     """CUDA C++ of one source, ready to compile."""
-    parts = [(FOLDER / f"{name}.cu").read_text(encoding="utf-8") for name in ("common", source)]
+    parts = [(FOLDER / f"{name}.cu").read_text(encoding="utf-8") for name in PARTS[source]]
     return "\n".join(parts)
 
 

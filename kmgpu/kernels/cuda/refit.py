@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
@@ -17,6 +17,12 @@ WARPS = THREADS // 32
 FEWEST_CHUNK_ROWS = 32
 MOST_TASKS = 1 << 20
 MOST_CHUNKS = 1 << 15
+# segments of a cluster whose median is sought, each by one block for every 32 features
+MOST_FEATURES = 32
+FEWEST_SEGMENT_ROWS = 1 << 12
+MOST_SEGMENTS = 1 << 12
+MOST_COUNTED = (1 << 32) - 1
+SEARCH_WORDS = 6
 
 
 def means(
@@ -43,7 +49,7 @@ def means(
     rows = (*matrix(x), groups.order, groups.bounds)
     adding, finishing = means_names(x.dtype, weighted)
     launch(
-        "refit",
+        "means",
         adding,
         -(-chunks * columns // THREADS),
         (THREADS,),
@@ -56,7 +62,7 @@ def means(
     )
     numbers = np.int32(size), np.int32(k), np.int32(d)
     arguments = (*rows, sums, carry, previous, *numbers, centers)
-    launch("refit", finishing, -(-k * d // WARPS), (THREADS,), arguments)
+    launch("means", finishing, -(-k * d // WARPS), (THREADS,), arguments)
     return centers
 
 
@@ -76,37 +82,64 @@ def medians(
 ) -> Array:
     """Weighted coordinatewise median of every cluster; see `kmgpu.refit.medians`.
 
-    Selection by four bits at a time: 9 passes over float32 (5 over float16, 17 over the rest),
-    each of 4nd bytes and 35nd operations: 36nd bytes. Plain calls sort twice a feature, some
-    400nd bytes: 10 times as long on paper. One block works on a cluster, so a cluster that
-    holds most rows of few features leaves a GPU idle; the sorts would still take longer.
+    Selection by eight bits at a time, with weights by four: a pass over float32 for each of 4 (8)
+    digits, over float16 2 (4), float64 8 (16), uint8 1 (2). By estimate a pass moves the 4nd bytes
+    of float32 and 8n bytes of row numbers for every 32 features, and does some 20nd operations:
+    16nd bytes in all, 32nd with weights. Plain calls sort twice a feature, some 400nd bytes.
+
+    Clusters of up to `segment_rows` rows have one block for every 32 features, which makes all
+    passes; larger ones are cut into segments, with two launches a digit. Besides `order` that takes
+    nd / 4 bytes at most, or 128 MiB, and with weights half of that.
     """
     del budget
     xp, device = place_of(x)
-    k, d = previous.shape
+    n, (k, d) = x.shape[0], previous.shape
+    if n > MOST_COUNTED:
+        msg = f"X has {n} rows, the kernel counts up to {MOST_COUNTED}; pass fewer at a time."
+        raise ValueError(msg)
     _check(x, groups, sample_weight, previous)
-    features = min(32, 1 << (d - 1).bit_length())
-    tiles = -(-d // features)
-    centers = xp.empty((k, d), dtype=xp.float64, device=device)
     weighted = sample_weight is not None
-    arguments = (
-        *(*matrix(x), groups.order, groups.bounds),
-        sample_weight if weighted else previous,  # else not read
-        *(previous, np.int32(features), np.int32(tiles), np.int32(d), centers),
-    )
-    launch("refit", medians_name(x.dtype, weighted), k * tiles, (THREADS,), arguments)
+    features = min(MOST_FEATURES, 1 << (d - 1).bit_length())
+    tiles = -(-d // features)
+    segment = segment_rows(n, tiles)
+    centers = xp.empty((k, d), dtype=xp.float64, device=device)
+    rows = (*matrix(x), groups.order, groups.bounds, sample_weight if weighted else previous)
+    cut = np.int32(segment), np.int32(features), np.int32(tiles)
+    selecting, counting, choosing = medians_names(x.dtype, weighted)
+    arguments = (*rows, previous, *cut, np.int32(d), centers)
+    launch("medians", selecting, k * tiles, (THREADS,), arguments)
+    if n <= segment:  # no cluster is large
+        return centers
+    chunks, digit = -(-n // segment), 4 if weighted else 8
+    counts = (2 * chunks, 16, d) if weighted else (chunks, 256, d)
+    totals = xp.zeros(counts, dtype=xp.float64 if weighted else xp.uint32, device=device)
+    searches = xp.empty((chunks, d, SEARCH_WORDS), dtype=xp.int64, device=device)
+    # sums of weights have as many terms as there are segments: fewer features for a block
+    fewer = min(features, 8) if weighted else features
+    narrow = np.int32(segment), np.int32(fewer), np.int32(-(-d // fewer))
+    for shift in range(8 * x.dtype.itemsize - digit, -1, -digit):
+        numbers = np.int32(k), np.int32(d), np.int32(shift), searches, totals
+        launch("medians", counting, chunks * tiles, (THREADS,), (*rows, *cut, *numbers))
+        arguments = (groups.bounds, *narrow, *numbers, centers)
+        launch("medians", choosing, chunks * int(narrow[2]), (THREADS,), arguments)
     return centers
 
 
-def medians_name(dtype: Any, weighted: bool) -> str:
-    """The kernel of `medians`."""
-    return f"select_medians<{type_of(dtype)}, {str(weighted).lower()}, {THREADS}>"
+def segment_rows(n: int, tiles: int) -> int:
+    """Rows that one block takes: enough blocks to fill a GPU, and few enough to add up."""
+    return max(FEWEST_SEGMENT_ROWS, -(-n * tiles // MOST_SEGMENTS))
 
 
-def instantiations() -> Iterator[tuple[str, int]]:
-    """Every kernel that this file can launch, and the threads of its blocks."""
+def medians_names(dtype: Any, weighted: bool) -> tuple[str, str, str]:
+    """The three kernels of `medians`."""
+    kinds = f"{type_of(dtype)}, {str(weighted).lower()}, {THREADS}"
+    return f"select_medians<{kinds}>", f"count_digits<{kinds}>", f"choose_digits<{kinds}>"
+
+
+def instantiations(names: Callable[[Any, bool], tuple[str, ...]]) -> Iterator[tuple[str, int]]:
+    """Every kernel that `means_names` or `medians_names` can name, and its blocks' threads."""
     for dtype, weighted in product(TYPES, (False, True)):
-        for name in (*means_names(dtype, weighted), medians_name(dtype, weighted)):
+        for name in names(dtype, weighted):
             yield name, THREADS
 
 

@@ -1,0 +1,257 @@
+// Coordinatewise medians, exact, by selection, over rows grouped by label:
+// order[bounds[j]:bounds[j + 1]] are cluster j's.
+//
+// Numbers are read as unsigned keys of the same order. The key of the lower median is found one
+// digit at a time, highest first, from how many rows, or what weight, each value of the digit has
+// among the keys that begin with the digits found so far; the upper median is the same or the next
+// higher key. A block works on up to 32 features of one cluster, or of one segment of a large one;
+// `features`, a power of two up to 32, share a warp.
+
+// Numbers as unsigned keys of the same order. No number has the highest key.
+template <typename T>
+struct Keys;
+template <>
+struct Keys<Half> {
+  using Key = unsigned short;
+  static __device__ __forceinline__ Key of(Half h) {
+    return h.bits & 0x8000u ? ~h.bits : h.bits | 0x8000u;
+  }
+  static __device__ __forceinline__ double value(Key key) {
+    const unsigned short bits = key & 0x8000u ? key ^ 0x8000u : ~key;
+    return converted<double>(Half{bits});
+  }
+};
+template <>
+struct Keys<float> {
+  using Key = unsigned;
+  static __device__ __forceinline__ Key of(float v) {
+    const unsigned bits = __float_as_uint(v);
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+  }
+  static __device__ __forceinline__ double value(Key key) {
+    return converted<double>(__uint_as_float(key >> 31 ? key ^ 0x80000000u : ~key));
+  }
+};
+template <>
+struct Keys<double> {
+  using Key = unsigned long long;
+  static constexpr Key SIGN = 1ull << 63;
+  static __device__ __forceinline__ Key of(double v) {
+    const Key bits = __double_as_longlong(v);
+    return bits & SIGN ? ~bits : bits | SIGN;
+  }
+  static __device__ __forceinline__ double value(Key key) {
+    return __longlong_as_double(key & SIGN ? key ^ SIGN : ~key);
+  }
+};
+template <>
+struct Keys<unsigned char> {
+  using Key = unsigned short;
+  static __device__ __forceinline__ Key of(unsigned char v) { return v; }
+  static __device__ __forceinline__ double value(Key key) { return key; }
+};
+
+template <bool WEIGHTED>
+struct Tally;
+template <>
+struct Tally<false> {
+  using Count = unsigned;  // of a digit
+  using All = long long;   // of a cluster
+  static constexpr int DIGIT = 8, AHEAD = 8;
+};
+template <>
+struct Tally<true> {
+  using Count = double;
+  using All = double;
+  static constexpr int DIGIT = 4, AHEAD = 4;
+};
+
+constexpr unsigned long long NO_KEY = ~0ull;
+
+// Where the search for one feature's median stands: the key's leading digits, what lies below
+// them, what the lower and the upper median must reach, and the lowest key above them all.
+template <typename Key, typename All>
+struct Search {
+  Key prefix;
+  All below, low, high;
+  bool next;  // whether the upper median is the next higher value
+  unsigned long long above;
+};
+
+template <typename T, bool WEIGHTED>
+using Place = Search<typename Keys<T>::Key, typename Tally<WEIGHTED>::All>;
+
+template <typename Search, typename All>
+__device__ __forceinline__ void set_targets(Search& s, All total, long long m, bool weighted) {
+  if (weighted) {
+    // halves of the weight are equal up to the rounding of their sums
+    const double slack = 2.220446049250313e-16 * sqrt(double(m)) * double(total);
+    s.low = All(0.5 * double(total) - slack);
+    s.high = All(0.5 * double(total) + slack);
+  } else {
+    s.low = All((m + 1) / 2);
+    s.high = All(m / 2);
+  }
+}
+
+// Four more bits of the key, from the counts of their 16 values; returns them.
+template <typename Key, typename All, typename Count>
+__device__ __forceinline__ int advance(Search<Key, All>& s, const Count* count, int shift) {
+  int found = 0;
+  bool any = false;
+  All below = s.below, reached = s.below;
+  for (int b = 0; b < 16; ++b) {  // the last value that any row has, if none suffices
+    const All more = count[32 * b];
+    if (more > 0 && (!any || reached < s.low)) {
+      any = true;
+      found = b;
+      below = reached;
+      reached += more;
+    }
+  }
+  s.prefix |= Key(found) << shift;
+  s.below = below;
+  s.next = !(reached > s.high);
+  return found;
+}
+
+// A block's work on one cluster, or on a segment of it; `shift` is the digit's place in the key.
+template <typename T, bool WEIGHTED, int THREADS>
+struct Selection {
+  using Key = typename Keys<T>::Key;
+  using Count = typename Tally<WEIGHTED>::Count;
+  using All = typename Tally<WEIGHTED>::All;
+  static constexpr int DIGIT = Tally<WEIGHTED>::DIGIT, AHEAD = Tally<WEIGHTED>::AHEAD;
+  static constexpr int BITS = 8 * sizeof(T), BINS = 1 << DIGIT;
+  // sums of weights need an order, so that each warp has its own
+  static constexpr int COPIES = WEIGHTED ? THREADS / 32 : 1;
+  static_assert(sizeof(Place<T, WEIGHTED>) == 8 * 6, "medians() allocates them");
+  struct Shared {
+    Count count[COPIES][BINS][32];  // a lane has its own column: no two of a warp meet
+    Count group[DIGIT > 4 ? 16 : 1][32];
+    Place<T, WEIGHTED> search[32];
+  };
+  Shared& shared;
+  const int features, d, tile;
+  const int own = threadIdx.x % features;  // feature of the tile
+  const int slot = threadIdx.x / features, slots = THREADS / features;
+  const int column = tile * features + own;
+  const int read = column < d ? column : d - 1;
+
+  __device__ __forceinline__ bool first(int shift) const { return shift + DIGIT == BITS; }
+  // whether this thread alone speaks for a feature
+  __device__ __forceinline__ bool speaks() const { return slot == 0 && column < d; }
+
+  // Counts the rows whose keys begin with the prefix by their next digit, into the columns;
+  // returns the lowest key above those.
+  __device__ __forceinline__ Key count(const Matrix<T>& rows, const long long* __restrict__ order,
+                                       const double* __restrict__ weight, int n, Key prefix,
+                                       int shift) const {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const Key span = Key((Key(1) << (shift + DIGIT - 1)) * 2 - 1);
+    const T* from = rows.data + read * rows.column_stride;
+    Key above = Key(~Key(0));
+    Count* all = &shared.count[0][0][0];
+    for (int e = threadIdx.x; e < COPIES * BINS * 32; e += THREADS) all[e] = 0;
+    __syncthreads();
+    for (int i = slot; i < n; i += AHEAD * slots) {
+      long long row[AHEAD];
+      Key key[AHEAD];
+      double share[AHEAD];
+#pragma unroll
+      for (int u = 0; u < AHEAD; ++u) row[u] = order[min(i + u * slots, n - 1)];
+#pragma unroll
+      for (int u = 0; u < AHEAD; ++u) {
+        key[u] = Keys<T>::of(from[row[u] * rows.row_stride]);
+        if (WEIGHTED) share[u] = weight[row[u]];
+      }
+#pragma unroll
+      for (int u = 0; u < AHEAD; ++u) {
+        const Key offset = Key(key[u] - prefix);
+        if (i + u * slots < n) {
+          if (offset > span) {
+            if (key[u] > prefix && key[u] < above) above = key[u];
+          } else if constexpr (WEIGHTED) {
+            shared.count[warp][offset >> shift][lane] += share[u];
+          } else {
+            atomicAdd(&shared.count[0][offset >> shift][lane], 1u);
+          }
+        }
+      }
+    }
+    for (int lanes = 16; lanes >= features; lanes >>= 1) {
+      const Key other = __shfl_xor_sync(EVERY_LANE, above, lanes);
+      above = other < above ? other : above;
+    }
+    __syncthreads();
+    return above;
+  }
+
+  // Notes the lowest key that count() has seen above those that it counted.
+  __device__ __forceinline__ void note(unsigned long long& above, Key key) const {
+    if (threadIdx.x % 32 < features && column < d && key != Key(~Key(0))) {
+      atomicMin(&above, (unsigned long long)key);
+    }
+  }
+
+  // One value's count, over all columns of the thread's feature.
+  __device__ __forceinline__ Count folded(int b) const {
+    const int ways = 32 / features;
+    Count sum = 0;
+    for (int c = 0; c < COPIES; ++c) {
+      for (int way = 0; way < ways; ++way) {  // turned by b: threads beside each other, other banks
+        sum += shared.count[c][b][own + features * ((way + b) & (ways - 1))];
+      }
+    }
+    return sum;
+  }
+
+  __device__ __forceinline__ void fold() const {
+    for (int b = slot; b < BINS; b += slots) shared.count[0][b][own] = folded(b);
+    __syncthreads();
+  }
+
+  // A digit more, from the folded counts of a cluster of m rows.
+  __device__ __forceinline__ void choose(int shift, long long m) const {
+    const int tid = threadIdx.x;
+    const Count* high = &shared.count[0][0][tid % 32];
+    if (DIGIT > 4) {
+      for (int g = slot; g < 16; g += slots) {
+        Count sum = 0;
+        for (int b = 16 * g; b < 16 * g + 16; ++b) sum += shared.count[0][b][own];
+        shared.group[g][own] = sum;
+      }
+      high = &shared.group[0][tid % 32];
+      __syncthreads();
+    }
+    if (tid < features) {
+      auto& s = shared.search[tid];
+      if (first(shift)) {
+        All total = 0;
+        for (int b = 0; b < 16; ++b) total += high[32 * b];
+        s = {0, 0, 0, 0, false, NO_KEY};
+        set_targets(s, total, m, WEIGHTED);
+      }
+      const int found = advance(s, high, shift + DIGIT - 4);
+      if (DIGIT > 4) advance(s, &shared.count[0][16 * found][tid], shift);
+    }
+    __syncthreads();
+  }
+
+  // Writes the medians, once the last digit is chosen.
+  __device__ __forceinline__ void finish(double* __restrict__ center) const {
+    auto& s = shared.search[own];
+    for (int b = slot; b < BINS; b += slots) {
+      const Key key = Key((s.prefix & ~Key(BINS - 1)) | Key(b));
+      if (key > s.prefix && shared.count[0][b][own] > 0) {
+        atomicMin(&s.above, (unsigned long long)key);
+      }
+    }
+    __syncthreads();
+    if (speaks()) {
+      const double a = Keys<T>::value(s.prefix);
+      const bool single = !s.next || s.above == NO_KEY;
+      center[column] = 0.5 * a + 0.5 * (single ? a : Keys<T>::value(Key(s.above)));
+    }
+  }
+};
