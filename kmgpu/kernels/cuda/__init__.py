@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from kmgpu.arrays import Array
-from kmgpu.kernels.cuda import nearest, refit
+from kmgpu.kernels.cuda import nearest, refit, seeding
 from kmgpu.kernels.cuda.module import FOLDER, TYPES, on_device_of
 
 DTYPES = frozenset(TYPES)
@@ -23,6 +23,8 @@ def _beside_x(function: Callable[..., Array], *first: str) -> Callable[..., Arra
 
 
 KERNELS: dict[tuple[str, str], Callable[..., Array]] = {
+    ("seed", "l1"): _beside_x(seeding.greedy_seed, "l1"),
+    ("seed", "l2"): _beside_x(seeding.greedy_seed, "l2"),
     ("nearest", "l1"): _beside_x(nearest.nearest, "l1"),
     ("nearest", "l2"): _beside_x(nearest.nearest, "l2"),
     ("costs_at", "l1"): _beside_x(nearest.costs_at, "l1"),
@@ -59,4 +61,5 @@ def _source(name: str, kernels: Iterable[tuple[str, int]]) -> Source:
 SOURCES = (
     _source("nearest", nearest.instantiations()),
     _source("refit", refit.instantiations()),
+    _source("seeding", seeding.instantiations()),
 )
