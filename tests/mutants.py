@@ -10,6 +10,7 @@ names the test that catches it.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 from tests import test_kernels_cuda as nearest
 from tests import test_kernels_cuda_refit as refit
+from tests import test_kernels_cuda_seeding as seeding
 
 BARRIER = "__syncthreads();"
 
@@ -60,7 +62,14 @@ BRUTE = partial(
 )
 EVEN = partial(refit.test_medians_by_hand, values=[1, 9, 3, 4], weight=None, median=3.5, scale=1)
 USED = "cost[r][c] = Cost::add(cost[r][c], a[r], b[c]);\n      }\n"
-PARTS = "whole[e / features][e % features] = sum;\n      }\n"
+FOLDED = "shared.count[0][b][own] = folded(b);\n"
+SEED = partial(
+    seeding.test_against_brute_force, loss="l2", dtype="float32", weights="reals", shape=(257, 40)
+)
+TRIED = partial(
+    seeding.test_costs_and_masses_are_those_of_float64, loss="l2", shape=(150, 21), offset=100
+)
+TILE = "real ? rows.template at<double>(drawn[first + c], t) : 0;\n        }\n"
 MUTANTS = {
     "no barrier before a tile is used": Mutant(
         "nearest", ((f"{LOADED}      {BARRIER}", LOADED),), LABELS
@@ -127,7 +136,7 @@ MUTANTS = {
         nearest.test_half_floats_are_decoded_exactly,
     ),
     "no anchor": Mutant(
-        "refit",
+        "means",
         (
             ("value ? rows.template at<double>(order[bounds[j]], column) : 0", "0"),
             ("rows.template at<double>(order[begin], column) + sum", "sum"),
@@ -135,33 +144,69 @@ MUTANTS = {
         refit.test_the_mean_of_identical_rows_is_that_row,
     ),
     "a chunk's carry lost": Mutant(
-        "refit",
+        "means",
         (("begin / chunk_rows + 1 + lane", "begin / chunk_rows + 2 + lane"),),
         partial(refit.test_clusters_larger_and_smaller_than_a_chunk, loss="l2", n_clusters=2),
     ),
     "weights ignored in a mean": Mutant(
-        "refit",
+        "means",
         (("sum += WEIGHTED ? weight[row] * term : term;", "sum += term;"),),
         partial(BRUTE, loss="l2"),
     ),
     "weights ignored in a median": Mutant(
-        "refit",
-        (("WEIGHTED ? Own(weight[row]) : Own(1)", "Own(1)"),),
+        "medians",
+        (("share[u] = weight[row[u]];", "share[u] = 1;"),),
         partial(BRUTE, loss="l1"),
     ),
-    "a median off by one": Mutant("refit", (("All((m + 1) / 2)", "All(m / 2 + 1)"),), EVEN),
+    "a median off by one": Mutant("medians", (("All((m + 1) / 2)", "All(m / 2 + 1)"),), EVEN),
     "an even count's upper median": Mutant(
-        "refit",
+        "medians",
         (("s.high = All(m / 2);", "s.high = All((m - 1) / 2);"),),
         EVEN,
     ),
     "negative keys in reverse": Mutant(
-        "refit",
+        "medians",
         (("return bits >> 31 ? ~bits : bits | 0x80000000u;", "return bits ^ 0x80000000u;"),),
         partial(refit.test_medians_of_every_sign_and_size, dtype="float32"),
     ),
     "no barrier before digits are compared": Mutant(
-        "refit", ((f"{PARTS}      {BARRIER}", PARTS),), partial(BRUTE, loss="l1")
+        "medians",
+        ((f"{FOLDED}    {BARRIER}", FOLDED),),
+        partial(BRUTE, loss="l1"),
+    ),
+    "no barrier before trials are used": Mutant(
+        "seeding", ((f"{TILE}        {BARRIER}", TILE),), SEED
+    ),
+    "differences of trials in float32": Mutant(
+        "seeding",
+        (
+            (
+                "Cost::add(cost[r][c], own[r], center)",
+                "cost[r][c] + Cost::add(0.0f, float(own[r]), float(center))",
+            ),
+        ),
+        partial(TRIED, dtype="float64"),
+    ),
+    "half of a warp's mass": Mutant(
+        "seeding",
+        (("int offset = LANES; offset < 32;", "int offset = LANES; offset < 16;"),),
+        partial(TRIED, dtype="float32"),
+    ),
+    "a row on trial too far": Mutant(
+        "seeding", (("inside = row < stop;", "inside = row <= stop;"),), SEED, "address"
+    ),
+    "a draw that forgets earlier blocks": Mutant(
+        "seeding", (("rows, block.before, target", "rows, 0, target"),), SEED
+    ),
+    "a row of zero weight drawn": Mutant(
+        "seeding",
+        (("if (mass > 0) {", "if (mass >= 0) {"),),
+        seeding.test_a_draw_by_cost_takes_no_row_of_zero_weight,
+    ),
+    "the last trial that ties": Mutant(
+        "seeding",
+        (("for (int c = trials - 1; c >= 0; --c)", "for (int c = 0; c < trials; ++c)"),),
+        partial(seeding.test_trials_that_tie_go_to_the_first, loss="l1", d=2, weights="none"),
     ),
 }
 
@@ -189,9 +234,9 @@ def passes_sanitizer(name: str) -> bool:
     mutant = MUTANTS[name]
     test: Any = mutant.test
     chosen = " and ".join([test.func.__name__, *map(str, test.keywords.values())])
-    chosen = chosen.replace("(257, 33, 9)", "257")
-    files = "tests/test_kernels_cuda.py", "tests/test_kernels_cuda_refit.py"
-    command = ["-m", "tests.gpuless.sanitize", mutant.layer, "-q", "-x", "-k", chosen, *files]
+    chosen = re.sub(r"\((\d+),[^)]*\)", r"\1", chosen)  # -k reads parentheses as its own
+    file = test.func.__module__.replace(".", "/") + ".py"
+    command = ["-m", "tests.gpuless.sanitize", mutant.layer, "-q", "-x", "-k", chosen, file]
     environment = {**os.environ, "KMGPU_MUTANT": name}
     done = subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, check=False

@@ -7,6 +7,7 @@ from kmgpu import KMeans, KMedians, kernels, lloyd
 from kmgpu.assignment import costs_at, nearest
 from kmgpu.losses import L1, L2
 from kmgpu.refit import group_rows
+from kmgpu.seeding import initial_centers
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L1, L2], ids=lambda loss: loss.name)
@@ -85,6 +86,40 @@ def test_a_relocation_copies_no_data(backend, counted, loss):
     steps = costs_of_half_steps(counted, backend.asarray(x), backend.asarray(start), loss)
     assert steps[2][0] == "refit"
     assert 0 < steps[2][1].device_to_host_copies <= 5
+
+
+@BOTH
+@pytest.mark.parametrize("weighted", [False, True])
+def test_seeding(backend, counted, loss, weighted):
+    """Four launches a round, and no copy: one brings the random numbers, one takes the rows."""
+    x = backend.asarray(oracles.blobs(300, 5, seed=3).astype(np.float32))
+    weight = backend.asarray(np.arange(300.0)) if weighted else None
+    launches = []
+    for k in (10, 20):
+        with counted() as cost:
+            initial_centers(x, "k-means++", k, loss, weight, np.random.default_rng(0))
+        assert cost.device_to_host_copies == 1
+        assert cost.host_to_device_copies == 2  # random numbers, and the rows come back
+        launches.append(cost.launches)
+    assert launches[1] - launches[0] == 4 * 10
+    assert launches[0] <= 4 * 10 + 20
+
+
+@BOTH
+def test_peak_bytes_of_seeding(backend, counted, loss):
+    """Beyond the data: some 20 bytes a row."""
+    import cupy
+
+    n, d, k = 30_000, 40, 6
+    x = backend.asarray(np.random.default_rng(0).standard_normal((n, d)).astype(np.float32))
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    used, limit = pool.used_bytes(), pool.get_limit()
+    pool.set_limit(size=used + 24 * n + 65_536)
+    try:
+        initial_centers(x, "k-means++", k, loss, None, np.random.default_rng(0))
+    finally:
+        pool.set_limit(size=limit)
 
 
 @BOTH

@@ -57,7 +57,7 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
     op : {"steps", "seed", "nearest", "costs_at", "refit"}
         `kmgpu.steps.ReferenceSteps`, `kmgpu.seeding.greedy_seed`, or a function of
         `kmgpu.assignment` or `kmgpu.refit`. NumPy arrays have kernels for the first two, CuPy
-        arrays for the functions that the reference of the first is made of.
+        arrays for seeding and the functions that the reference of the first is made of.
     loss : {"l2", "l1"}
     xp : array namespace
     dtype : dtype of the data

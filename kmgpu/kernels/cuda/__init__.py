@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from kmgpu.arrays import Array
-from kmgpu.kernels.cuda import nearest, refit
+from kmgpu.kernels.cuda import nearest, refit, seeding
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 
 DTYPES = frozenset(TYPES)
@@ -23,6 +23,8 @@ def _beside_x(function: Callable[..., Array], *first: str) -> Callable[..., Arra
 
 
 KERNELS: dict[tuple[str, str], Callable[..., Array]] = {
+    ("seed", "l1"): _beside_x(seeding.greedy_seed, "l1"),
+    ("seed", "l2"): _beside_x(seeding.greedy_seed, "l2"),
     ("nearest", "l1"): _beside_x(nearest.nearest, "l1"),
     ("nearest", "l2"): _beside_x(nearest.nearest, "l2"),
     ("costs_at", "l1"): _beside_x(nearest.costs_at, "l1"),
@@ -61,4 +63,5 @@ SOURCES = (
     _source("nearest", nearest.instantiations()),
     _source("means", refit.instantiations(refit.means_names)),
     _source("medians", refit.instantiations(refit.medians_names)),
+    _source("seeding", seeding.instantiations()),
 )

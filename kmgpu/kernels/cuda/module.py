@@ -20,6 +20,7 @@ PARTS = {
     "nearest": ("common", "nearest"),
     "means": ("common", "means"),
     "medians": ("common", "selection", "medians"),
+    "seeding": ("common", "seeding"),
 }
 
 
