@@ -120,8 +120,9 @@ def medians(
     for shift in range(8 * x.dtype.itemsize - digit, -1, -digit):
         numbers = np.int32(k), np.int32(d), np.int32(shift), searches, totals
         launch("medians", counting, chunks * tiles, (THREADS,), (*rows, *cut, *numbers))
-        arguments = (groups.bounds, *narrow, *numbers, centers)
-        launch("medians", choosing, chunks * int(narrow[2]), (THREADS,), arguments)
+        n_blocks = chunks * int(narrow[2])
+        arrays = groups.bounds, *narrow, *numbers, centers
+        launch("medians", choosing, n_blocks, (THREADS,), arrays)
     return centers
 
 
