@@ -85,8 +85,8 @@ __global__ void __launch_bounds__(THREADS, 1)
 }
 
 // Costs of every row at up to TRIALS rows of x, drawn[first ...], in float64: which of them would
-// lower the row's cost (a bit each), and the mass that each would leave in the block. LANES threads,
-// a power of two, take a row, ROWS rows at a time.
+// lower the row's cost (a bit each), and the mass that each would leave in the block. LANES
+// threads, a power of two, take a row, ROWS rows at a time.
 template <typename T, typename Cost, int LANES, int TRIALS, int ROWS, int THREADS>
 __global__ void __launch_bounds__(THREADS, 2)
     try_rows(const T* __restrict__ x, long long row_stride, long long column_stride,
@@ -194,8 +194,8 @@ __device__ __forceinline__ int best_of(const double* __restrict__ left, int tria
   return best;
 }
 
-// Makes the best trial a centre: `closest` of the rows that it lowers, found again. Warps look at 32
-// rows each and take one of them after another.
+// Makes the best trial a centre: `closest` of the rows that it lowers, found again. Warps look at
+// 32 rows each and take one of them after another.
 template <typename T, typename Cost, int WARPS>
 __global__ void __launch_bounds__(32 * WARPS, 1)
     take_best(const T* __restrict__ x, long long row_stride, long long column_stride,
