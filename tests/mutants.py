@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tests import test_kernels_cuda as nearest
+from tests import test_kernels_cuda_medians as medians
 from tests import test_kernels_cuda_refit as refit
 from tests import test_kernels_cuda_seeding as seeding
 
@@ -30,9 +31,9 @@ class Mutant(NamedTuple):
     Attributes
     ----------
     source : str
-        The .cu file, or "common".
+        One of `kmgpu.kernels.cuda.module.PARTS`, or "common".
     changes : tuple of (old, new)
-        Each `old` is in the text once.
+        Each `old` is once in the source's text, all its parts together.
     test : callable
         Takes the `gpu` fixture.
     layer : {"host", "address"}
@@ -61,6 +62,14 @@ BRUTE = partial(
     refit.test_against_brute_force, dtype="float32", weights="integers", shape=(130, 6, 1)
 )
 EVEN = partial(refit.test_medians_by_hand, values=[1, 9, 3, 4], weight=None, median=3.5, scale=1)
+SEGMENTS = partial(medians.test_segments, case="one goes on, one begins", d=3, weights="with zeros")
+UNWEIGHTED = partial(medians.test_segments, case="tiny, large and empty", d=3, weights="none")
+PARTED = partial(
+    medians.test_the_upper_median_wherever_the_two_keys_part,
+    dtype="float32",
+    weights="none",
+    size=200,
+)
 USED = "cost[r][c] = Cost::add(cost[r][c], a[r], b[c]);\n      }\n"
 FOLDED = "shared.count[0][b][own] = folded(b);\n"
 SEED = partial(
@@ -155,7 +164,7 @@ MUTANTS = {
     ),
     "weights ignored in a median": Mutant(
         "medians",
-        (("share[u] = weight[row[u]];", "share[u] = 1;"),),
+        (("*to += share[u];", "*to += 1;"),),
         partial(BRUTE, loss="l1"),
     ),
     "a median off by one": Mutant("medians", (("All((m + 1) / 2)", "All(m / 2 + 1)"),), EVEN),
@@ -170,9 +179,7 @@ MUTANTS = {
         partial(refit.test_medians_of_every_sign_and_size, dtype="float32"),
     ),
     "no barrier before digits are compared": Mutant(
-        "medians",
-        ((f"{FOLDED}    {BARRIER}", FOLDED),),
-        partial(BRUTE, loss="l1"),
+        "medians", ((f"{FOLDED}    {BARRIER}", FOLDED),), partial(BRUTE, loss="l1")
     ),
     "no barrier before trials are used": Mutant(
         "seeding", ((f"{TILE}        {BARRIER}", TILE),), SEED
@@ -207,6 +214,23 @@ MUTANTS = {
         "seeding",
         (("for (int c = trials - 1; c >= 0; --c)", "for (int c = 0; c < trials; ++c)"),),
         partial(seeding.test_trials_that_tie_go_to_the_first, loss="l1", d=2, weights="none"),
+    ),
+    "two segments in one place": Mutant("medians", (("(slot == chunk)", "1"),), SEGMENTS),
+    "a cluster's last segment lost": Mutant(
+        "medians", (("(begin + m - 1) / segment", "(begin + m) / segment - 1"),), SEGMENTS
+    ),
+    "the cluster that begins in a chunk lost": Mutant(
+        "medians", (("if (j == last) break;", "break;"),), SEGMENTS
+    ),
+    "counts of the digit before": Mutant("medians", (("if (real) one = 0;", ""),), UNWEIGHTED),
+    "a median of zero rows": Mutant("medians", (("if (m == 0)", "if (m < 0)"),), UNWEIGHTED),
+    "the next key taken for the last": Mutant(
+        "medians",
+        (("key[u] > last && key[u] < above", "key[u] > last && key[u] > above"),),
+        PARTED,
+    ),
+    "the next key in the last digit lost": Mutant(
+        "medians", (("atomicMin(&s.above, (", "(void)(("),), PARTED
     ),
 }
 

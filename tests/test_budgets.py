@@ -50,6 +50,21 @@ def test_an_iteration(backend, counted, loss, d, weighted):
     assert last.device_to_host_copies <= 3  # the stopping rule, the rounded centres, their loss
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("n", "digits"), [(4000, 0), (4100, 4)])
+def test_medians(backend, counted, n, digits, weighted):
+    """Two launches for each digit, where there are enough rows for a cluster to be cut."""
+    x = oracles.blobs(n, 3, seed=4).astype(np.float32)
+    weight = backend.asarray(np.ones(n)) if weighted else None
+    there, centers = backend.asarray(x), backend.asarray(x[:2].astype(np.float64))
+    groups = group_rows(nearest(there, centers, L1), 2, weight)
+    L1.refit(there, groups, weight, centers, MIB)
+    with counted() as cost:
+        L1.refit(there, groups, weight, centers, MIB)
+    assert cost.device_to_host_copies == cost.host_to_device_copies == 0
+    assert cost.launches <= 1 + 2 * digits * (1 + weighted)
+
+
 @BOTH
 @pytest.mark.parametrize("d", [3, 40])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8"])

@@ -1,5 +1,8 @@
 """The CUDA kernels of the medians where clusters are cut into segments, which are made small."""
 
+from functools import partial
+from unittest import mock
+
 import numpy as np
 import pytest
 
@@ -22,9 +25,7 @@ SIZES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _small_segments(monkeypatch):
-    monkeypatch.setattr(refit, "FEWEST_SEGMENT_ROWS", SEGMENT)
+small_segments = partial(mock.patch.object, refit, "FEWEST_SEGMENT_ROWS", SEGMENT)
 
 
 def rows_of(sizes, d, dtype, ties, seed=0):
@@ -38,14 +39,17 @@ def rows_of(sizes, d, dtype, ties, seed=0):
 
 
 def both(gpu, x, labels, weight, n_clusters):
-    found = refitted(gpu, "l1", x, labels, weight, n_clusters)
+    """What the kernels find and what brute force does."""
+    with small_segments():
+        found = refitted(gpu, "l1", x, labels, weight, n_clusters)
     return found, expected_centers("l1", x, labels, weight, n_clusters)
 
 
 @pytest.mark.parametrize("weights", ["none", "with zeros"])
 @pytest.mark.parametrize("d", [1, 3, 33])
-@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_segments(gpu, sizes, d, weights):
+@pytest.mark.parametrize("case", SIZES)
+def test_segments(gpu, case, d, weights):
+    sizes = SIZES[case]
     x, labels = rows_of(sizes, d, "float32", ties=60)
     weight = WEIGHTS[weights](np.random.default_rng(1), len(x))
     np.testing.assert_array_equal(*both(gpu, x, labels, weight, len(sizes)))
@@ -74,20 +78,21 @@ def test_the_upper_median_wherever_the_two_keys_part(gpu, dtype, weights, size):
     np.testing.assert_array_equal(*both(gpu, x, np.zeros(size, int), weight, 1))
 
 
-def test_segments_as_they_are(gpu, monkeypatch):
-    monkeypatch.undo()
+def test_segments_as_they_are(gpu):
     assert refit.segment_rows(1000, 1) == 4096
     assert refit.segment_rows(1 << 26, 2) == 1 << 15
     sizes = [4096, 4097, 100]
     x, labels = rows_of(sizes, 2, "float32", ties=5000)
-    np.testing.assert_array_equal(*both(gpu, x, labels, None, 3))
+    found = refitted(gpu, "l1", x, labels, None, 3)
+    np.testing.assert_array_equal(found, expected_centers("l1", x, labels, None, 3))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_order_of_blocks_changes_no_bit(gpu, weighted):
     x, labels = rows_of([600, 70, 5, 130], 7, "float32", ties=300)
     weight = np.random.default_rng(2).random(len(x)) if weighted else None
-    found = [refitted(gpu, "l1", x, labels, weight, 4).tobytes() for _ in range(3)]
+    with small_segments():
+        found = [refitted(gpu, "l1", x, labels, weight, 4).tobytes() for _ in range(3)]
     assert len(set(found)) == 1
 
 
@@ -104,7 +109,8 @@ def test_rows_of_any_stride(gpu):
         gpu.asarray(x[::-1, ::-1].copy())[::-1, ::-1],
         gpu.asarray(wide)[:, ::2],
     ):
-        found = refit.medians(there, groups, None, previous, 0)
+        with small_segments():
+            found = refit.medians(there, groups, None, previous, 0)
         np.testing.assert_array_equal(gpu.to_numpy(found), expected)
 
 

@@ -1,6 +1,7 @@
-// All clusters of at most `segment` rows, each by one block; the others are left out.
+// All clusters of at most `segment` rows, each by one block; the others are left out. Without the
+// bound on registers three blocks would fit a multiprocessor.
 template <typename T, bool WEIGHTED, int THREADS>
-__global__ void __launch_bounds__(THREADS, 1)
+__global__ void __launch_bounds__(THREADS, 4)
     select_medians(const T* __restrict__ x, long long row_stride, long long column_stride,
                    const long long* __restrict__ order, const long long* __restrict__ bounds,
                    const double* __restrict__ weight, const double* __restrict__ previous,
@@ -42,7 +43,7 @@ __global__ void __launch_bounds__(THREADS, 1)
     count_digits(const T* __restrict__ x, long long row_stride, long long column_stride,
                  const long long* __restrict__ order, const long long* __restrict__ bounds,
                  const double* __restrict__ weight, int segment, int features, int tiles, int k,
-                 int d, int shift, Place<T, WEIGHTED>* searches,
+                 int d, int shift, SearchOf<T, WEIGHTED>* searches,
                  typename Tally<WEIGHTED>::Count* totals) {
   using Block = Selection<T, WEIGHTED, THREADS>;
   using Key = typename Block::Key;
@@ -85,7 +86,7 @@ __global__ void __launch_bounds__(THREADS, 1)
 template <typename T, bool WEIGHTED, int THREADS>
 __global__ void __launch_bounds__(THREADS, 1)
     choose_digits(const long long* __restrict__ bounds, int segment, int features, int tiles, int k,
-                  int d, int shift, Place<T, WEIGHTED>* searches,
+                  int d, int shift, SearchOf<T, WEIGHTED>* searches,
                   typename Tally<WEIGHTED>::Count* totals, double* __restrict__ centers) {
   using Block = Selection<T, WEIGHTED, THREADS>;
   __shared__ typename Block::Shared shared;

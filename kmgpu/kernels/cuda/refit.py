@@ -82,14 +82,15 @@ def medians(
 ) -> Array:
     """Weighted coordinatewise median of every cluster; see `kmgpu.refit.medians`.
 
-    Selection by eight bits at a time, with weights by four: a pass over float32 for each of 4 (8)
-    digits, over float16 2 (4), float64 8 (16), uint8 1 (2). By estimate a pass moves the 4nd bytes
-    of float32 and 8n bytes of row numbers for every 32 features, and does some 20nd operations:
-    16nd bytes in all, 32nd with weights. Plain calls sort twice a feature, some 400nd bytes.
+    Selection by eight bits of a number at a time, with weights by four: a pass over the data for
+    each of the 4 (8) digits of float32, 2 (4) of float16, 8 (16) of float64, 1 (2) of uint8. By
+    estimate a pass over float32 moves 4nd bytes, and 8n of row numbers for every 32 features, and
+    takes 30nd instructions: some 17nd bytes for all passes, 34nd with weights. Plain calls sort
+    twice a feature, some 400nd bytes.
 
-    Clusters of up to `segment_rows` rows have one block for every 32 features, which makes all
-    passes; larger ones are cut into segments, with two launches a digit. Besides `order` that takes
-    nd / 4 bytes at most, or 128 MiB, and with weights half of that.
+    A cluster of up to `segment_rows` rows is one block's for every 32 features, all passes in one
+    launch. Larger ones are cut into segments, with two launches a digit; their counts take about
+    nd / 4 bytes, with weights nd / 16, and at most some 128 MiB.
     """
     del budget
     xp, device = place_of(x)
@@ -101,29 +102,42 @@ def medians(
     weighted = sample_weight is not None
     features = min(MOST_FEATURES, 1 << (d - 1).bit_length())
     tiles = -(-d // features)
-    segment = segment_rows(n, tiles)
+    cut = segment_rows(n, tiles), features, tiles
     centers = xp.empty((k, d), dtype=xp.float64, device=device)
     rows = (*matrix(x), groups.order, groups.bounds, sample_weight if weighted else previous)
-    cut = np.int32(segment), np.int32(features), np.int32(tiles)
-    selecting, counting, choosing = medians_names(x.dtype, weighted)
-    arguments = (*rows, previous, *cut, np.int32(d), centers)
-    launch("medians", selecting, k * tiles, (THREADS,), arguments)
-    if n <= segment:  # no cluster is large
-        return centers
+    arguments = (*rows, previous, *map(np.int32, (*cut, d)), centers)
+    name = medians_names(x.dtype, weighted)[0]
+    launch("medians", name, k * tiles, (THREADS,), arguments)
+    if n > cut[0]:  # else no cluster is large
+        _medians_by_segments(x, rows, groups.bounds, cut, weighted, centers)
+    return centers
+
+
+def _medians_by_segments(
+    x: Array,
+    rows: tuple[Any, ...],
+    bounds: Array,
+    cut: tuple[int, int, int],
+    weighted: bool,
+    centers: Array,
+) -> None:
+    """Write the medians of the clusters that `medians` left out; `rows` are its arguments."""
+    xp, device = place_of(x)
+    (n, d), k, (segment, features, tiles) = x.shape, len(centers), cut
     chunks, digit = -(-n // segment), 4 if weighted else 8
     counts = (2 * chunks, 16, d) if weighted else (chunks, 256, d)
     totals = xp.zeros(counts, dtype=xp.float64 if weighted else xp.uint32, device=device)
     searches = xp.empty((chunks, d, SEARCH_WORDS), dtype=xp.int64, device=device)
-    # sums of weights have as many terms as there are segments: fewer features for a block
+    # a sum of weights has a term for each segment: fewer features leave it more threads
     fewer = min(features, 8) if weighted else features
-    narrow = np.int32(segment), np.int32(fewer), np.int32(-(-d // fewer))
+    narrow = segment, fewer, -(-d // fewer)
+    _, counting, choosing = medians_names(x.dtype, weighted)
     for shift in range(8 * x.dtype.itemsize - digit, -1, -digit):
-        numbers = np.int32(k), np.int32(d), np.int32(shift), searches, totals
-        launch("medians", counting, chunks * tiles, (THREADS,), (*rows, *cut, *numbers))
-        n_blocks = chunks * int(narrow[2])
-        arrays = groups.bounds, *narrow, *numbers, centers
-        launch("medians", choosing, n_blocks, (THREADS,), arrays)
-    return centers
+        state = *map(np.int32, (k, d, shift)), searches, totals
+        seen = (*rows, *map(np.int32, cut), *state)
+        launch("medians", counting, chunks * tiles, (THREADS,), seen)
+        found = (bounds, *map(np.int32, narrow), *state, centers)
+        launch("medians", choosing, chunks * narrow[2], (THREADS,), found)
 
 
 def segment_rows(n: int, tiles: int) -> int:

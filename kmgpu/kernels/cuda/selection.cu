@@ -79,7 +79,7 @@ struct Search {
 };
 
 template <typename T, bool WEIGHTED>
-using Place = Search<typename Keys<T>::Key, typename Tally<WEIGHTED>::All>;
+using SearchOf = Search<typename Keys<T>::Key, typename Tally<WEIGHTED>::All>;
 
 template <typename Search, typename All>
 __device__ __forceinline__ void set_targets(Search& s, All total, long long m, bool weighted) {
@@ -100,6 +100,7 @@ __device__ __forceinline__ int advance(Search<Key, All>& s, const Count* count, 
   int found = 0;
   bool any = false;
   All below = s.below, reached = s.below;
+#pragma unroll 4
   for (int b = 0; b < 16; ++b) {  // the last value that any row has, if none suffices
     const All more = count[32 * b];
     if (more > 0 && (!any || reached < s.low)) {
@@ -125,11 +126,11 @@ struct Selection {
   static constexpr int BITS = 8 * sizeof(T), BINS = 1 << DIGIT;
   // sums of weights need an order, so that each warp has its own
   static constexpr int COPIES = WEIGHTED ? THREADS / 32 : 1;
-  static_assert(sizeof(Place<T, WEIGHTED>) == 8 * 6, "medians() allocates them");
+  static_assert(sizeof(SearchOf<T, WEIGHTED>) == 8 * 6, "medians() allocates them");
   struct Shared {
     Count count[COPIES][BINS][32];  // a lane has its own column: no two of a warp meet
     Count group[DIGIT > 4 ? 16 : 1][32];
-    Place<T, WEIGHTED> search[32];
+    SearchOf<T, WEIGHTED> search[32];
   };
   Shared& shared;
   const int features, d, tile;
@@ -147,12 +148,12 @@ struct Selection {
   __device__ __forceinline__ Key count(const Matrix<T>& rows, const long long* __restrict__ order,
                                        const double* __restrict__ weight, int n, Key prefix,
                                        int shift) const {
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const Key span = Key((Key(1) << (shift + DIGIT - 1)) * 2 - 1);
+    Count* const mine = &shared.count[WEIGHTED ? threadIdx.x / 32 : 0][0][threadIdx.x % 32];
+    const Key span = Key((Key(1) << (shift + DIGIT - 1)) * 2 - 1), last = prefix | span;
     const T* from = rows.data + read * rows.column_stride;
     Key above = Key(~Key(0));
     Count* all = &shared.count[0][0][0];
-    for (int e = threadIdx.x; e < COPIES * BINS * 32; e += THREADS) all[e] = 0;
+    for (int e = 0; e < COPIES * BINS * 32; e += THREADS) all[e + threadIdx.x] = 0;
     __syncthreads();
     for (int i = slot; i < n; i += AHEAD * slots) {
       long long row[AHEAD];
@@ -168,15 +169,15 @@ struct Selection {
 #pragma unroll
       for (int u = 0; u < AHEAD; ++u) {
         const Key offset = Key(key[u] - prefix);
-        if (i + u * slots < n) {
-          if (offset > span) {
-            if (key[u] > prefix && key[u] < above) above = key[u];
-          } else if constexpr (WEIGHTED) {
-            shared.count[warp][offset >> shift][lane] += share[u];
+        if (i + u * slots < n && offset <= span) {
+          Count* to = mine + 32 * int(offset >> shift);
+          if constexpr (WEIGHTED) {
+            *to += share[u];
           } else {
-            atomicAdd(&shared.count[0][offset >> shift][lane], 1u);
+            atomicAdd(to, 1u);
           }
         }
+        if (key[u] > last && key[u] < above) above = key[u];
       }
     }
     for (int lanes = 16; lanes >= features; lanes >>= 1) {
@@ -218,6 +219,7 @@ struct Selection {
     if (DIGIT > 4) {
       for (int g = slot; g < 16; g += slots) {
         Count sum = 0;
+#pragma unroll 4
         for (int b = 16 * g; b < 16 * g + 16; ++b) sum += shared.count[0][b][own];
         shared.group[g][own] = sum;
       }
