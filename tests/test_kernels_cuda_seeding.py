@@ -8,8 +8,8 @@ from kmgpu.kernels.cuda import seeding
 from kmgpu.losses import LOSSES
 from kmgpu.seeding import greedy_seed
 from tests import oracles
+from tests.test_kernels_cuda import BOTH, LAYOUTS
 
-BOTH = pytest.mark.parametrize("loss", ["l1", "l2"])
 NARROW_AND_WIDE = pytest.mark.parametrize("d", [2, 40])
 WEIGHTS = {
     "none": lambda rng, n: None,
@@ -241,13 +241,6 @@ def test_seeding_is_that_of_the_reference(gpu, loss, d, n_clusters, weights):
         expected = greedy_seed(x, n_clusters, LOSSES[loss], weight, two)
     np.testing.assert_array_equal(found, expected)
     assert one.random() == two.random()
-
-
-LAYOUTS = {
-    "columns": lambda x: x.T.copy().T,
-    "every other": lambda x: x.repeat(2, axis=0).repeat(3, axis=1)[::2, ::3],
-    "backwards": lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
-}
 
 
 @BOTH

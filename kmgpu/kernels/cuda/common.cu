@@ -74,11 +74,18 @@ struct Squared {
 
 constexpr unsigned EVERY_LANE = 0xffffffffu;
 
+// The sum over each group of LANES lanes, a power of two up to 32; all of them get it.
+template <int LANES, typename T>
+__device__ __forceinline__ T group_sum(T value) {
+#pragma unroll
+  for (int offset = LANES / 2; offset > 0; offset >>= 1) {
+    value += __shfl_xor_sync(EVERY_LANE, value, offset);
+  }
+  return value;
+}
 template <typename T>
 __device__ __forceinline__ T warp_sum(T value) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset >>= 1) value += __shfl_xor_sync(EVERY_LANE, value, offset);
-  return value;
+  return group_sum<32>(value);
 }
 
 // The cluster that holds position p of the order: the last j with bounds[j] <= p.

@@ -300,11 +300,6 @@ __global__ void __launch_bounds__(THREADS, 1)
       sum = Cost::add(sum, rows.template at<double>(row, t), center[t]);
     }
   }
-  if constexpr (LANES > 1) {
-#pragma unroll
-    for (int offset = LANES / 2; offset > 0; offset >>= 1) {
-      sum += __shfl_xor_sync(EVERY_LANE, sum, offset);
-    }
-  }
+  sum = group_sum<LANES>(sum);
   if (row < n && lane == 0) cost[row] = sum;
 }

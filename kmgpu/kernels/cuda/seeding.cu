@@ -155,11 +155,7 @@ __global__ void __launch_bounds__(THREADS, 2)
       unsigned lower = 0;
 #pragma unroll
       for (int c = 0; c < TRIALS; ++c) {
-        double sum = cost[r][c];
-#pragma unroll
-        for (int offset = LANES / 2; offset > 0; offset >>= 1) {
-          sum += __shfl_xor_sync(EVERY_LANE, sum, offset);
-        }
+        const double sum = group_sum<LANES>(cost[r][c]);
         lower |= unsigned(sum < before) << c;
         if (c % LANES == lane) mass[c / LANES] += share * (sum < before ? sum : before);
       }
