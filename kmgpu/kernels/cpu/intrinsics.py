@@ -105,6 +105,22 @@ def word_above(typing_context: Any, values: Any, limits: Any, labels: Any, first
 
 
 @intrinsic
+def word_set(typing_context: Any, values: Any, first: Any) -> Any:
+    """Of which of 64 entries from `first` on of contiguous uint32 are not zero: a bit for each."""
+    del typing_context, first
+    vector = ir.VectorType(ir.IntType(32), WORD)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        (start,) = _starts(context, builder, signature, args)
+        place = builder.bitcast(builder.gep(start, [args[1]]), vector.as_pointer())
+        value = builder.load(place, align=4)
+        zero = ir.Constant(vector, None)
+        return builder.bitcast(builder.icmp_unsigned("!=", value, zero), _U64)
+
+    return types.uint64(values, types.intp), generate
+
+
+@intrinsic
 def lowest_bit(typing_context: Any, word: Any) -> Any:
     """The place of the lowest bit set in a word that is not zero."""
     del typing_context, word
@@ -116,3 +132,21 @@ def lowest_bit(typing_context: Any, word: Any) -> Any:
         return builder.call(count, [args[0], ir.Constant(ir.IntType(1), 1)])
 
     return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def prefetch(typing_context: Any, address: Any) -> Any:
+    """Begin to bring the line of the cache at an address that will soon be read."""
+    del typing_context, address
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        del signature
+        pointer = ir.IntType(8).as_pointer()
+        whole = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        reads, keeps, data = whole(0), whole(3), whole(1)
+        builder.call(function, [builder.inttoptr(args[0], pointer), reads, keeps, data])
+        return context.get_dummy_value()
+
+    return types.void(types.uintp), generate

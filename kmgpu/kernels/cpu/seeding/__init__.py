@@ -15,9 +15,9 @@ from kmgpu.kernels.cpu.seeding.sketch import MOST_FEATURES, Sketch
 # Below, measuring every distance in float64 costs no more than screening.
 _FEW_FEATURES = 24
 _LEAST_BUDGET = 1 << 26
-# closest and wins; length, error and the padding of codes.
+# closest and which trials win it; length, error, limit, the padding of codes, a list of the won.
 _BYTES_A_ROW = 12
-_BYTES_A_SKETCH = 19
+_BYTES_A_SKETCH = 29
 _ALL = np.uint32(2**32 - 1)
 
 
@@ -30,8 +30,6 @@ class _Seeding:
         Cost of each row at the nearest centre so far; infinite before the first.
     block_sums : (ceil(n / ROWS),) float64
         Sums of weight * closest.
-    wins : (n,) uint32
-        Bit t: trial t of the last call of `gains` may lower the cost of this row.
     """
 
     def __init__(
@@ -40,14 +38,13 @@ class _Seeding:
         self._X, self._is_l1, self._weight, self._workers = X, is_l1, weight, workers
         self.closest = np.full(len(X), np.inf)
         self.block_sums = np.zeros(-(-len(X) // ROWS))
-        self.wins = np.full(len(X), _ALL)
 
     def gains(self, points: np.ndarray) -> np.ndarray:
         """What each of `points` (t, d) would take off the potential: (t,) float64."""
         raise NotImplementedError
 
     def best(self, points: np.ndarray) -> tuple[int, int]:
-        """Which of `points` (t, d) float64 takes most off the potential, and its bit of `wins`."""
+        """Which of `points` (t, d) float64 takes most off the potential, and its bit of wins."""
         gains = self.gains(points)
         best = int(np.argmax(gains >= gains.max() - TIE * self.block_sums.sum()))
         return best, best
@@ -58,6 +55,7 @@ class _Low(_Seeding):
 
     def __init__(self, X, is_l1, weight, workers, keeps_tiles):
         super().__init__(X, is_l1, weight, workers)
+        self._wins = np.full(len(X), _ALL)
         n_tiles = len(self.block_sums) if keeps_tiles else 0
         self._tiles = np.empty((n_tiles, X.shape[1], ROWS), X.dtype)
         if keeps_tiles:
@@ -99,16 +97,16 @@ class _Low(_Seeding):
             low_gains,
             0.2 * self._X.size * len(points),
             *(self._X, self._tiles, points, margins, self._is_l1, self.closest, weight),
-            *(gains, self.wins),
+            *(gains, self._wins),
         )
         return gains.sum(axis=0)
 
     def accept(self, point: np.ndarray, bit: int) -> None:
-        """Make `point` (d,) float64 a centre; `bit` of `wins` is its."""
+        """Make `point` (d,) float64 a centre; `bit` of the wins is its."""
         self._workers.run(
             low_accept,
             0.2 * self._X.size,
-            *(self._X, self._tiles, point, np.uint32(1 << bit), self.wins, self._is_l1),
+            *(self._X, self._tiles, point, np.uint32(1 << bit), self._wins, self._is_l1),
             *(self.closest, self._weight, self.block_sums),
         )
 
@@ -119,27 +117,33 @@ class _High(_Seeding):
     def __init__(self, X, is_l1, weight, workers):
         super().__init__(X, is_l1, weight, workers)
         self._sketch = Sketch.of(X, is_l1, workers)
+        n, n_blocks = len(X), len(self.block_sums)
+        self._limits = np.empty(n, np.float32)
+        n_won = np.minimum(ROWS, n - ROWS * np.arange(n_blocks))
+        row = np.tile(np.arange(ROWS, dtype=np.uint8), (n_blocks, 1))
+        self._wins = (n_won, row, np.full((n_blocks, ROWS), _ALL))
 
     def gains(self, points: np.ndarray) -> np.ndarray:
         """What each of `points` (t, d) would take off the potential: (t,) float64."""
         gains = np.empty((len(self.block_sums), len(points)))
         s = self._sketch
-        sketch = (s.codes, s.steps, s.length, s.error, s.unit)
         self._workers.run(
             high_gains,
             0.015 * self._X.size * len(points),
-            *(self._X, points, sketch, *s.factors(points)),
-            *(self._is_l1, self.closest, self._weight, gains, self.wins),
+            *(self._X, points, s.codes, s.steps, self._limits, *s.factors(points)),
+            *(self._is_l1, self.closest, self._weight, gains, self._wins),
         )
         return gains.sum(axis=0)
 
     def accept(self, point: np.ndarray, bit: int) -> None:
-        """Make `point` (d,) float64 a centre; `bit` of `wins` is its."""
+        """Make `point` (d,) float64 a centre; `bit` of the wins is its."""
+        n_won, s = self._wins[0].sum(), self._sketch
         self._workers.run(
             high_accept,
-            0.02 * self._X.size,
-            *(self._X, point, np.uint32(1 << bit), self.wins, self._is_l1),
-            *(self.closest, self._weight, self.block_sums),
+            0.3 * n_won * self._X.shape[1],
+            *(self._X, point, np.uint32(1 << bit), self._wins),
+            *((s.length, s.error, s.unit), self._is_l1),
+            *(self.closest, self._limits, self._weight, self.block_sums),
         )
 
 
