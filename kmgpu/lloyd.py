@@ -159,6 +159,7 @@ def half_steps(
     x: Array,
     sample_weight: Array | None,
     centers: Array,
+    labels: Array | None = None,
     *,
     max_iter: int,
     tol: float,
@@ -166,13 +167,14 @@ def half_steps(
 ) -> Iterator[HalfStep]:
     """The loop itself, on any engine; see `lloyd`. The input is taken as checked.
 
-    The labels of a record are the engine's own: they hold until the next half-step.
+    `labels` are those of the first assignment, where seeding knows them. Those of a record are the
+    engine's own: they hold until the next half-step.
     """
     yield HalfStep("init", 0, centers)
     iteration, stop = 0, None
     while stop is None:
         iteration += 1
-        value, changed = _assign(steps, centers, refit_follows=True)
+        value, changed = _assign(steps, centers, True, labels if iteration == 1 else None)
         if iteration == 1:
             changed = int(steps.sizes.sum())  # whatever the engine did in an earlier run
         elif changed == 0:
@@ -194,8 +196,10 @@ def half_steps(
     yield HalfStep("assign", iteration, rounded, steps.labels, value, n_changed=changed, stop=stop)
 
 
-def _assign(steps: Steps, centers: Array, refit_follows: bool = False) -> tuple[float, int]:
-    value, changed = steps.assign(centers, refit_follows)
+def _assign(
+    steps: Steps, centers: Array, refit_follows: bool = False, labels: Array | None = None
+) -> tuple[float, int]:
+    value, changed = steps.assign(centers, refit_follows, labels)
     if not isfinite(value):
         msg = (
             f"the loss is {value}: X has values too large for their costs to be represented; "

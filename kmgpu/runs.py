@@ -11,7 +11,7 @@ import numpy as np
 from kmgpu.arrays import Array, namespace
 from kmgpu.lloyd import HalfStep, half_steps, scaled_tolerance
 from kmgpu.losses import Loss
-from kmgpu.seeding import initial_centers
+from kmgpu.seeding import Start, initial_centers
 from kmgpu.steps import Steps, engine
 
 # a restart that is better by rounding alone is the same clustering
@@ -76,11 +76,11 @@ def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
     steps = engine(x, sample_weight, plan.n_clusters, plan.loss, plan.memory_budget, plan.algorithm)
     best: Run | None = None
     for _ in range(plan.n_init):
-        centers = initial_centers(
+        start = initial_centers(
             x, plan.init, plan.n_clusters, plan.loss, sample_weight, plan.rng, plan.memory_budget
         )
         plan.say("Initialization complete")
-        run = _run(steps, x, sample_weight, centers, tol, plan)
+        run = _run(steps, x, sample_weight, start, tol, plan)
         if best is None or run.loss < best.loss * (1 - LEAST_GAIN):
             best = run
     assert best is not None
@@ -88,13 +88,14 @@ def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
 
 
 def _run(
-    steps: Steps, x: Array, sample_weight: Array | None, centers: Array, tol: float, plan: Plan
+    steps: Steps, x: Array, sample_weight: Array | None, start: Start, tol: float, plan: Plan
 ) -> Run:
     loop = half_steps(
         steps,
         x,
         sample_weight,
-        centers,
+        start.centers,
+        start.labels,
         max_iter=plan.max_iter,
         tol=tol,
         empty_cluster=plan.empty_cluster,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import log
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,21 @@ from kmgpu.validation import check_choice, check_init_centers
 METHODS = ("k-means++", "random")
 
 
+class Start(NamedTuple):
+    """Where a run starts.
+
+    Attributes
+    ----------
+    centers : array of shape (n_clusters, n_features), float64
+        Beside the data.
+    labels : array of shape (n_samples,), int32, or None
+        The nearest of these for every row, where seeding knows them already.
+    """
+
+    centers: Array
+    labels: Array | None = None
+
+
 def initial_centers(
     x: Array,
     init: str | Array | Callable[..., Any],
@@ -37,8 +52,8 @@ def initial_centers(
     sample_weight: Array | None,
     rng: np.random.Generator,
     memory_budget: int | None = None,
-) -> Array:
-    """Initial centres, (n_clusters, n_features) float64, beside `x`.
+) -> Start:
+    """Initial centres.
 
     Parameters
     ----------
@@ -59,21 +74,23 @@ def initial_centers(
     place = place_of(x)
     if callable(init):
         state = np.random.RandomState(rng.integers(2**32))
-        return check_init_centers(init(x, n_clusters, random_state=state), n_clusters, x, place)
+        found = init(x, n_clusters, random_state=state)
+        return Start(check_init_centers(found, n_clusters, x, place))
     if not isinstance(init, str):
-        return check_init_centers(init, n_clusters, x, place)
+        return Start(check_init_centers(init, n_clusters, x, place))
     check_choice("init", init, METHODS)
+    labels: Array | None = None
     if init == "random":
         indices = random_rows(x.shape[0], n_clusters, sample_weight, rng)
     else:
         make = kernel("seed", loss.name, x, n_clusters)
         fused = make(x, n_clusters, sample_weight, rng, memory_budget) if make else None
-        indices = (
+        indices, labels = (
             greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget)
             if fused is None
             else fused
         )
-    return take_rows(x, asarray(indices, place), place.xp.float64)
+    return Start(take_rows(x, asarray(indices, place), place.xp.float64), labels)
 
 
 def random_rows(
@@ -95,8 +112,11 @@ def greedy_seed(
     sample_weight: Array | None,
     rng: np.random.Generator,
     memory_budget: int | None = None,
-) -> np.ndarray:
-    """Row indices of greedy weighted k-means++, (n_clusters,) int64, on the host.
+) -> tuple[np.ndarray, Array | None]:
+    """Greedy weighted k-means++: row indices, (n_clusters,) int64, on the host; and labels.
+
+    Labels are the nearest of these centres for every row, (n_samples,) int32, or None if nobody
+    kept them, as here.
 
     Each new centre is the best of 2 + ⌊ln k⌋ rows, drawn with probability proportional to weight
     × cost at the nearest centre so far. Costs are computed in float64. When every row coincides
@@ -125,7 +145,7 @@ def greedy_seed(
         else:
             best = draw(uniform, uniforms[:1])
         chosen = np.concatenate([chosen, best])
-    return chosen
+    return chosen, None
 
 
 def draw(mass: Array, uniforms: np.ndarray) -> np.ndarray:

@@ -39,12 +39,14 @@ class Steps(Protocol):
     @property
     def sizes(self) -> np.ndarray: ...
 
-    def assign(self, centers: Array, refit_follows: bool = False) -> tuple[float, int]:
+    def assign(
+        self, centers: Array, refit_follows: bool = False, labels: Array | None = None
+    ) -> tuple[float, int]:
         """Assign every row to its nearest centre.
 
         Returns the loss and the number of rows of positive weight whose label changed (all of
         them at the first call). Where a refit follows, an engine may begin it before it waits for
-        the two.
+        the two. Where the labels are known, an engine may believe them.
         """
         ...
 
@@ -121,10 +123,12 @@ class KernelSteps:
     def sizes(self) -> np.ndarray:
         return self._engine.sizes
 
-    def assign(self, centers: Array, refit_follows: bool = False) -> tuple[float, int]:
+    def assign(
+        self, centers: Array, refit_follows: bool = False, labels: Array | None = None
+    ) -> tuple[float, int]:
         del refit_follows
         self._centers = centers
-        return self._engine.assign(centers)
+        return self._engine.assign(centers, labels)
 
     def refit(self) -> tuple[Array, float, float]:
         centers, value = self._engine.refit()
@@ -201,8 +205,11 @@ class ReferenceSteps:
             self._sizes = np.diff(self._grouped().host_bounds)
         return self._sizes
 
-    def assign(self, centers: Array, refit_follows: bool = False) -> tuple[float, int]:
-        labels = nearest(self._x, centers, self._loss, self._memory_budget)
+    def assign(
+        self, centers: Array, refit_follows: bool = False, labels: Array | None = None
+    ) -> tuple[float, int]:
+        if labels is None:
+            labels = nearest(self._x, centers, self._loss, self._memory_budget)
         changed = self._n_changed(labels)
         self.labels, self._centers = labels, centers
         self._costs = costs_at(self._x, centers, labels, self._loss, self._memory_budget)

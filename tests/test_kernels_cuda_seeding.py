@@ -234,11 +234,11 @@ def test_seeding_is_that_of_the_reference(gpu, loss, d, n_clusters, weights):
     weight = WEIGHTS[weights](np.random.default_rng(7), len(x))
     one, two = np.random.default_rng(8), np.random.default_rng(8)
     there = gpu.asarray(x), n_clusters, None if weight is None else gpu.asarray(weight)
-    found = seeding.greedy_seed(loss, *there, one)
+    found, _ = seeding.greedy_seed(loss, *there, one)
     assert isinstance(found, np.ndarray)
     assert found.dtype == np.int64
     with kernels.use("reference"):
-        expected = greedy_seed(x, n_clusters, LOSSES[loss], weight, two)
+        expected, _ = greedy_seed(x, n_clusters, LOSSES[loss], weight, two)
     np.testing.assert_array_equal(found, expected)
     assert one.random() == two.random()
 

@@ -161,6 +161,31 @@ def test_arbitrary_centers_between_iterations():
             centers = centers + 50.0
 
 
+@pytest.mark.parametrize("algorithm", ["auto", "dense", "elkan"])
+def test_labels_that_are_known_are_not_searched_for(monkeypatch, algorithm):
+    """At the start and, with bounds of an earlier run at hand, at a restart."""
+    X = blobs(700, 48, 9, seed=5)
+    engine = HighDimensionalL2(X, None, 20, algorithm=algorithm)
+    w = np.ones(len(X))
+    before = np.full(len(X), -1)
+    for first in (0, 300):
+        centers = X[first : first + 20].astype(np.float64)
+        known = squares(X, centers).argmin(axis=1).astype(np.int32)
+        with monkeypatch.context() as patch:
+            for way in ("_dense", "_prune"):
+                patch.setattr(HighDimensionalL2, way, None)
+            loss, changed = engine.assign(centers, known)
+        assert loss == pytest.approx(squares(X, centers).min(axis=1).sum(), rel=1e-6)
+        assert changed == np.count_nonzero(known != before)
+        np.testing.assert_array_equal(engine.labels, known)
+        for _ in range(6):
+            before = engine.labels.copy()
+            centers, _ = engine.refit()
+            assert centers == pytest.approx(means(X, w, before, centers), rel=1e-9, abs=1e-9)
+            check_assign(engine, X, w, centers, before, 100.0)
+        before = engine.labels.copy()
+
+
 def test_move_is_seen_by_refit_and_by_the_next_assign():
     X = blobs(500, 30, 8)
     engine = HighDimensionalL2(X, None, 12)

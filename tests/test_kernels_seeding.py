@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import pytest
 
+from kmgpu import KMeans, KMedians
 from kmgpu.kernels.cpu.seeding import greedy_seed
 from kmgpu.kernels.cpu.seeding.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.seeding.sketch import Sketch, row_limit
@@ -62,13 +63,25 @@ def _weights(kind, n):
     return rng.exponential(size=n)
 
 
+def _nearest(X, centers, loss, labels):
+    """Labels are the nearest centres, of equal ones the first."""
+    assert labels.dtype == np.int32
+    costs = np.stack([_distance(X, center, loss) for center in centers], axis=1)
+    own = np.take_along_axis(costs, labels[:, None].astype(np.int64), axis=1)
+    assert (own <= costs.min(axis=1, keepdims=True) * (1 + 1e-12)).all()
+    _, place, copy = np.unique(centers, axis=0, return_index=True, return_inverse=True)
+    np.testing.assert_array_equal(labels, place[copy.ravel()][labels])
+
+
 def _agree(X, k, loss, weight, seeds=4, **options):
     for seed in range(seeds):
         a, b = np.random.default_rng(seed), np.random.default_rng(seed)
         expected = reference(X, k, loss, weight, a)
-        got = greedy_seed(X, k, loss, weight, b, **options)
+        got, labels = greedy_seed(X, k, loss, weight, b, **options)
         assert got.dtype == np.int64
         np.testing.assert_array_equal(got, expected)
+        if labels is not None:
+            _nearest(X, X[got], loss, labels)
         assert a.random() == b.random(), "as many draws as the reference makes"
 
 
@@ -160,11 +173,12 @@ def test_features_far_rarer_than_their_sample(loss, d):
 def test_threads_and_memory_change_nothing(loss, d):
     X = _blobs(6, 30_000, d).astype(np.float32)
     w = _weights("exponential", len(X))
-    expected = greedy_seed(X, 30, loss, w, np.random.default_rng(0), n_threads=1)
+    expected, labels = greedy_seed(X, 30, loss, w, np.random.default_rng(0), n_threads=1)
+    assert (labels is None) == (d == 3)
     options_tried = [{"n_threads": t} for t in (None, 2, 5)]
     options_tried += [{"memory_budget": b} for b in (0, 1 << 21)]
     for options in options_tried:
-        got = greedy_seed(X, 30, loss, w, np.random.default_rng(0), **options)
+        got, _ = greedy_seed(X, 30, loss, w, np.random.default_rng(0), **options)
         np.testing.assert_array_equal(got, expected)
 
 
@@ -173,10 +187,10 @@ def test_threads_and_memory_change_nothing(loss, d):
 def test_input_is_left_alone_in_any_layout(loss, d):
     X = _blobs(7, 700, d)
     before = X.copy()
-    expected = greedy_seed(X, 9, loss, None, np.random.default_rng(0))
+    expected, _ = greedy_seed(X, 9, loss, None, np.random.default_rng(0))
     X.flags.writeable = False
     for view in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2]):
-        got = greedy_seed(view, 9, loss, None, np.random.default_rng(0))
+        got, _ = greedy_seed(view, 9, loss, None, np.random.default_rng(0))
         np.testing.assert_array_equal(got, expected)
     np.testing.assert_array_equal(X, before)
 
@@ -238,6 +252,21 @@ def test_the_sketch_excludes_no_row_that_is_nearer_and_most_others(loss, d):
     X = _blobs(9, 700, d)
     exact = np.stack([_distance(X, p, loss) for p in X[:8]], axis=1)
     assert _survive(X, X[:8], 0.8 * exact, loss).mean() < 0.1
+
+
+@pytest.mark.parametrize(("estimator", "loss"), [(KMeans, "l2"), (KMedians, "l1")])
+@pytest.mark.parametrize("d", [3, 40])
+def test_a_fit_from_seeds_is_the_fit_from_these_centers(estimator, loss, d):
+    """Whether or not it takes the labels from seeding."""
+    X = _blobs(11, 4000, d, spread=3.0).astype(np.float32)
+    X[17] = X[4]
+    w = _weights("small integers", len(X))
+    rows, _ = greedy_seed(X, 30, loss, w, np.random.default_rng(3))
+    found = estimator(30, random_state=3).fit(X, sample_weight=w)
+    expected = estimator(30, init=X[rows]).fit(X, sample_weight=w)
+    np.testing.assert_array_equal(found.labels_, expected.labels_)
+    np.testing.assert_array_equal(found.cluster_centers_, expected.cluster_centers_)
+    assert found.history_ == expected.history_
 
 
 @LOSSES

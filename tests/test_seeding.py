@@ -19,6 +19,10 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
+def seeded_rows(*args):
+    return greedy_seed(*args)[0]
+
+
 def assert_frequencies(observed, probability):
     """Chi-square of the counts, rare cells pooled; what cannot happen never did."""
     assert observed[probability == 0].sum() == 0
@@ -51,7 +55,7 @@ def test_greedy_seeding_draws_by_the_exact_probabilities(loss, weight):
     used = np.ones(len(FEW)) if weight is None else weight
     generator, observed = rng(1), np.zeros((len(FEW), len(FEW)))
     for _ in range(2500):
-        observed[tuple(greedy_seed(FEW, 2, loss, weight, generator))] += 1
+        observed[tuple(seeded_rows(FEW, 2, loss, weight, generator))] += 1
     assert_frequencies(observed, exact_greedy_pairs(FEW, used, loss))
 
 
@@ -63,7 +67,7 @@ def test_integer_weights_draw_as_repeated_rows_do(loss):
     generator, observed = rng(2), np.zeros(6)
     origin = np.repeat(np.arange(6), weight)
     for _ in range(1500):
-        observed[origin[greedy_seed(repeated, 2, loss, None, generator)[1]]] += 1
+        observed[origin[seeded_rows(repeated, 2, loss, None, generator)[1]]] += 1
     assert_frequencies(observed, probability.sum(axis=0))
 
 
@@ -95,13 +99,13 @@ def test_a_seed_picks_the_same_rows_on_every_backend(backend, loss, dtype, weigh
     weight = rng(9).integers(0, 3, size=120).astype(float) if weighted else None
     there = backend.asarray(x), None if weight is None else backend.asarray(weight)
     for seed in range(3):
-        expected = greedy_seed(x, 9, loss, weight, rng(seed))
-        found = greedy_seed(there[0], 9, loss, there[1], rng(seed))
+        expected = seeded_rows(x, 9, loss, weight, rng(seed))
+        found = seeded_rows(there[0], 9, loss, there[1], rng(seed))
         np.testing.assert_array_equal(found, expected)
         assert len(set(found.tolist())) == 9
         for init in ("k-means++", "random"):
-            one = initial_centers(there[0], init, 9, loss, there[1], rng(seed))
-            two = initial_centers(x, init, 9, loss, weight, rng(seed))
+            one = initial_centers(there[0], init, 9, loss, there[1], rng(seed)).centers
+            two = initial_centers(x, init, 9, loss, weight, rng(seed)).centers
             assert one.dtype == backend.xp.float64
             np.testing.assert_array_equal(backend.to_numpy(one), two)
 
@@ -109,8 +113,8 @@ def test_a_seed_picks_the_same_rows_on_every_backend(backend, loss, dtype, weigh
 @BOTH
 def test_the_rows_do_not_depend_on_the_blocks(backend, loss):
     x = backend.asarray(oracles.blobs(80, 2, seed=6))
-    whole = greedy_seed(x, 5, loss, None, rng(4))
-    np.testing.assert_array_equal(greedy_seed(x, 5, loss, None, rng(4), 1 << 10), whole)
+    whole = seeded_rows(x, 5, loss, None, rng(4))
+    np.testing.assert_array_equal(seeded_rows(x, 5, loss, None, rng(4), 1 << 10), whole)
 
 
 @BOTH
@@ -118,7 +122,7 @@ def test_the_rows_do_not_depend_on_the_blocks(backend, loss):
 def test_an_offset_moves_no_seed(loss, offset):
     x = np.round(oracles.blobs(200, 2, seed=7) * 64) / 64
     np.testing.assert_array_equal(
-        greedy_seed(x + offset, 8, loss, None, rng(1)), greedy_seed(x, 8, loss, None, rng(1))
+        seeded_rows(x + offset, 8, loss, None, rng(1)), seeded_rows(x, 8, loss, None, rng(1))
     )
 
 
@@ -127,9 +131,9 @@ def test_distinct_points_are_taken_before_any_twice(backend, loss):
     points = np.array([[0.0, 1], [5, 5], [2, 7]])
     x = np.repeat(points, [50, 2, 7], axis=0)
     for seed in range(4):
-        rows = greedy_seed(backend.asarray(x), 3, loss, None, rng(seed))
+        rows = seeded_rows(backend.asarray(x), 3, loss, None, rng(seed))
         assert len(np.unique(x[rows], axis=0)) == 3
-    more = greedy_seed(backend.asarray(x), 6, loss, None, rng(0))
+    more = seeded_rows(backend.asarray(x), 6, loss, None, rng(0))
     assert more.shape == (6,)
     assert len(np.unique(x[more], axis=0)) == 3
 
@@ -138,7 +142,7 @@ def test_distinct_points_are_taken_before_any_twice(backend, loss):
 def test_zero_weight_is_never_drawn(backend, loss):
     x = np.concatenate([oracles.blobs(20, 2), np.full((20, 2), 1e3)])
     weight = np.repeat([1.0, 0.0], 20)
-    rows = greedy_seed(backend.asarray(x), 20, loss, backend.asarray(weight), rng())
+    rows = seeded_rows(backend.asarray(x), 20, loss, backend.asarray(weight), rng())
     np.testing.assert_array_equal(np.sort(rows), np.arange(20))
 
 
@@ -162,7 +166,7 @@ def test_draw_inverts_the_cumulative_mass(backend, mass, u, row):
 
 def test_given_centres_are_copied(backend):
     given = FEW[:2].copy()
-    centers = initial_centers(backend.asarray(FEW), given, 2, L2, None, rng())
+    centers = initial_centers(backend.asarray(FEW), given, 2, L2, None, rng()).centers
     centers[...] = 0
     np.testing.assert_array_equal(given, FEW[:2])
 
@@ -175,7 +179,7 @@ def test_a_callable_gets_what_scikit_learn_gives_it(backend):
         return x[:n_clusters, ...]
 
     x = backend.asarray(FEW)
-    centers = initial_centers(x, init, 2, L2, None, rng())
+    centers = initial_centers(x, init, 2, L2, None, rng()).centers
     np.testing.assert_array_equal(backend.to_numpy(centers), FEW[:2])
     assert seen["x"] is x
     first = seen["state"].randint(1 << 30)

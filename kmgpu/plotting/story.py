@@ -113,7 +113,7 @@ def tell(
     small = x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
     with use("reference" if small else "auto"):
         rng = np.random.default_rng(random_state)
-        centers = initial_centers(x, init, n_clusters, loss, None, rng)
+        centers = initial_centers(x, init, n_clusters, loss, None, rng).centers
         loop = lloyd(x, centers, loss, max_iter=max_iter)
     drawn = drawn_rows(x)
     plane = plane_of(drawn.points)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+Seeds = tuple[np.ndarray, np.ndarray | None]
 # above it a matrix product beats the fused pass
 FUSED_FEATURES = 32
 
@@ -55,14 +56,14 @@ def _in_place(x: np.ndarray) -> bool:
     return x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
 
 
-def _seed(loss: str) -> Callable[..., np.ndarray | None]:
+def _seed(loss: str) -> Callable[..., Seeds | None]:
     def seed(
         x: np.ndarray,
         n_clusters: int,
         sample_weight: np.ndarray | None,
         rng: np.random.Generator,
         memory_budget: int | None,
-    ) -> np.ndarray | None:
+    ) -> Seeds | None:
         if not _in_place(x):
             return None
         from kmgpu.kernels.cpu.seeding import greedy_seed

@@ -125,8 +125,12 @@ class Medians:
     def labels(self) -> np.ndarray:
         return self._bounds.labels
 
-    def assign(self, centers: np.ndarray) -> tuple[float, int]:
-        """Label every row with its nearest centre; returns (loss, number of changed labels)."""
+    def assign(self, centers: np.ndarray, labels: np.ndarray | None = None) -> tuple[float, int]:
+        """Label every row with its nearest centre; returns (loss, number of changed labels).
+
+        `labels`, where they are known, would save no pass: bounds and sums come from it too.
+        """
+        del labels
         self._centers = np.array(centers, dtype=np.float64, order="C")
         known = self._known
         loss = known[1] if known and np.array_equal(known[0], self._centers) else None

@@ -34,8 +34,8 @@ def greedy_seed(
     sample_weight: Array | None,
     rng: np.random.Generator,
     memory_budget: int | None = None,
-) -> np.ndarray:
-    """Row indices of greedy weighted k-means++; see `kmgpu.seeding.greedy_seed`.
+) -> tuple[np.ndarray, None]:
+    """Greedy weighted k-means++, without labels; see `kmgpu.seeding.greedy_seed`.
 
     What all rounds draw is known from the start, so one copy brings it and one takes the rows away.
     A round of t trials reads each number of x once (twice beyond 12 trials), 4nd bytes in float32,
@@ -50,7 +50,7 @@ def greedy_seed(
     rounds = Rounds(loss, x, sample_weight, uniforms)
     for number in range(n_clusters):
         rounds.run(number)
-    return to_host(rounds.chosen)
+    return to_host(rounds.chosen), None
 
 
 class Rounds:

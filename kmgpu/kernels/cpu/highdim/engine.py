@@ -105,15 +105,18 @@ class HighDimensionalL2:
 
     # ---- assignment
 
-    def assign(self, centers):
-        """Label every row with its nearest centre; return the loss and how many rows changed."""
+    def assign(self, centers, labels=None):
+        """Label every row with its nearest centre; return the loss and how many rows changed.
+
+        Where `labels` are known, they are taken for that.
+        """
         centers = np.ascontiguousarray(centers, np.float64)
         before = self.labels.copy()
         with single_threaded_blas():
-            self._label(centers)
+            self._label(centers, labels)
             if not self._resolves():
                 self._widen()
-                self._label(centers)
+                self._label(centers, labels)
         self._lowest_duplicate()
         changed = np.flatnonzero(self.labels != before)
         self._sums.update(changed, before, self.labels)
@@ -132,11 +135,16 @@ class HighDimensionalL2:
         self._shifted = True
         self._prepare()
 
-    def _label(self, centers):
+    def _label(self, centers, labels):
         self._place(centers)
         if self._ref.dtype == np.float32 and self._targets.top > LONGEST:
             self._widen()
             self._place(centers)
+        if labels is not None:
+            self.labels[:] = labels
+            self._bounds = None
+            self._policy.skips()
+            return
         if self._bounds is not None:
             self._bounds.travel(self._targets.moved)
             if self._worth_pruning(self._bounds):

@@ -25,8 +25,12 @@ class Policy:
         if self._algorithm != "auto":
             return self._algorithm == "elkan"
         stores = self._pause == 0 and self._dense_cost() >= LEAST_DENSE
-        self._pause = max(0, self._pause - 1)
+        self.skips()
         return stores
+
+    def skips(self) -> None:
+        """Note that a dense pass was saved."""
+        self._pause = max(0, self._pause - 1)
 
     def _dense_cost(self) -> float:
         return self._k * (0.5 + 0.025 * self._d)

@@ -15,9 +15,9 @@ from kmgpu.kernels.cpu.seeding.sketch import MOST_FEATURES, Sketch
 # Below, measuring every distance in float64 costs no more than screening.
 _FEW_FEATURES = 24
 _LEAST_BUDGET = 1 << 26
-# closest and which trials win it; length, error, limit, the padding of codes, a list of the won.
+# closest and which trials win it; length, error, limit, label, what pads codes, a list of the won.
 _BYTES_A_ROW = 12
-_BYTES_A_SKETCH = 29
+_BYTES_A_SKETCH = 33
 _ALL = np.uint32(2**32 - 1)
 
 
@@ -30,7 +30,11 @@ class _Seeding:
         Cost of each row at the nearest centre so far; infinite before the first.
     block_sums : (ceil(n / ROWS),) float64
         Sums of weight * closest.
+    labels : (n,) int32, or None
+        Which centre that is, where it is kept.
     """
+
+    labels: np.ndarray | None = None
 
     def __init__(
         self, X: np.ndarray, is_l1: bool, weight: np.ndarray, workers: BlockWorkers
@@ -101,8 +105,9 @@ class _Low(_Seeding):
         )
         return gains.sum(axis=0)
 
-    def accept(self, point: np.ndarray, bit: int) -> None:
+    def accept(self, point: np.ndarray, bit: int, label: int) -> None:
         """Make `point` (d,) float64 a centre; `bit` of the wins is its."""
+        del label
         self._workers.run(
             low_accept,
             0.2 * self._X.size,
@@ -119,6 +124,7 @@ class _High(_Seeding):
         self._sketch = Sketch.of(X, is_l1, workers)
         n, n_blocks = len(X), len(self.block_sums)
         self._limits = np.empty(n, np.float32)
+        self.labels = np.empty(n, np.int32)
         n_won = np.minimum(ROWS, n - ROWS * np.arange(n_blocks))
         row = np.tile(np.arange(ROWS, dtype=np.uint8), (n_blocks, 1))
         self._wins = (n_won, row, np.full((n_blocks, ROWS), _ALL))
@@ -135,15 +141,15 @@ class _High(_Seeding):
         )
         return gains.sum(axis=0)
 
-    def accept(self, point: np.ndarray, bit: int) -> None:
-        """Make `point` (d,) float64 a centre; `bit` of the wins is its."""
+    def accept(self, point: np.ndarray, bit: int, label: int) -> None:
+        """Make `point` (d,) float64 the centre `label`; `bit` of the wins is its."""
         n_won, s = self._wins[0].sum(), self._sketch
         self._workers.run(
             high_accept,
             0.3 * n_won * self._X.shape[1],
-            *(self._X, point, np.uint32(1 << bit), self._wins),
+            *(self._X, point, np.uint32(1 << bit), np.int32(label), self._wins),
             *((s.length, s.error, s.unit), self._is_l1),
-            *(self.closest, self._limits, self._weight, self.block_sums),
+            *(self.closest, self.labels, self._limits, self._weight, self.block_sums),
         )
 
 
@@ -183,7 +189,7 @@ def greedy_seed(
     *,
     n_threads: int | None = None,
     memory_budget: int | None = None,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows of X to start from, by greedy k-means++ (Arthur and Vassilvitskii 2007, section 4).
 
     Each centre but the first is the best of 2 + int(log(n_clusters)) rows drawn with probability
@@ -212,6 +218,8 @@ def greedy_seed(
     -------
     rows : (n_clusters,) int64
         With fewer distinct rows of positive weight than clusters, the rest is drawn by weight.
+    labels : (n,) int32, or None
+        The nearest of them, the first of equals; None where keeping it costs more than finding it.
     """
     X = _frozen(X)
     n = len(X)
@@ -222,7 +230,7 @@ def greedy_seed(
     rows[0] = _draw_by_weight(n, sample_weight, rng.random())
     workers = BlockWorkers(n_threads, -(-n // ROWS))
     state = _start(X, loss == "l1", weight, workers, budget)
-    state.accept(X[rows[0]].astype(np.float64), 0)
+    state.accept(X[rows[0]].astype(np.float64), 0, 0)
     for c in range(1, n_clusters):
         u = rng.random(n_trials)
         if not state.block_sums.any():
@@ -231,6 +239,6 @@ def greedy_seed(
         trials = draw_rows(state.closest, weight, state.block_sums, u)
         points = X[trials].astype(np.float64)
         best, bit = state.best(points)
-        state.accept(points[best], bit)
+        state.accept(points[best], bit, c)
         rows[c] = trials[best]
-    return rows
+    return rows, state.labels

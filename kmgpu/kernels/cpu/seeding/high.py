@@ -112,8 +112,10 @@ def high_gains(
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def high_accept(lo, hi, X, point, bit, wins, sketch, is_l1, closest, limits, weight, block_sums):
-    """Make `point` (d,) a centre: lower what `bits & bit` says, sum these blocks anew.
+def high_accept(
+    lo, hi, X, point, bit, label, wins, sketch, is_l1, closest, labels, limits, weight, block_sums
+):
+    """Make `point` (d,) the centre `label`: lower what `bits & bit` says, sum these blocks anew.
 
     `sketch` is length, error and unit of a Sketch.
     """
@@ -133,5 +135,6 @@ def high_accept(lo, hi, X, point, bit, wins, sketch, is_l1, closest, limits, wei
                 if bits[b, j] & bit:
                     i = i0 + row[b, j]
                     closest[i] = min(closest[i], row_distance(X[i], point, is_l1))
+                    labels[i] = label
                     limits[i] = row_limit(closest[i], length[i], error[i], unit, is_l1)
             block_sums[b] = weighted_sum(closest[i0:i1], weight[i0 * step : i0 * step + i1 - i0])
