@@ -20,22 +20,29 @@ _FAST = ("nnan", "nsz")
 _FUSED = ("contract",)
 
 
-def _costs(tile: Tile, j: Any, l1: bool, pieces: bool) -> list[Any]:
-    """Costs of "rows" to "centers" j to j+3: a sum over the features, or a sum of such sums."""
+def costs_to(
+    tile: Tile, j: Any, l1: bool, *, count: int = CENTERS, pieces: bool = False, start: Any = None
+) -> list[Any]:
+    """Costs of "rows" to `count` of the "centers", from j on.
+
+    A sum over the features, or a sum of such sums (`pieces`). `start`: where in "rows" the tile
+    begins, if it is not at 0.
+    """
     builder, d = tile.builder, tile.shape("centers", 1)
     zero = ir.Constant(tile.floats, None)
     coordinates = [
-        tile.place("centers", builder.mul(builder.add(j, WORD(t)), d)) for t in range(CENTERS)
+        tile.place("centers", builder.mul(builder.add(j, WORD(t)), d)) for t in range(count)
     ]
 
-    def add_up(start: Any, stop: Any) -> list[Any]:
-        sums = [tile.variable(zero) for _ in range(CENTERS)]
+    def add_up(begin: Any, stop: Any) -> list[Any]:
+        sums = [tile.variable(zero) for _ in range(count)]
         # a step that the compiler does not know: unrolled, this needs more registers than there are
         step = builder.asm(ir.FunctionType(WORD, [WORD]), "", "=r,0", [WORD(1)], False)
-        with cgutils.for_range_slice(builder, start, stop, step) as (q, _):
-            x = tile.load("rows", tile.line(q))
-            for start_of, total in zip(coordinates, sums, strict=True):
-                at = tile.everywhere(builder.load(builder.gep(start_of, [q])))
+        with cgutils.for_range_slice(builder, begin, stop, step) as (q, _):
+            line = tile.line(q)
+            x = tile.load_rows("rows", line if start is None else builder.add(start, line))
+            for center, total in zip(coordinates, sums, strict=True):
+                at = tile.everywhere(builder.load(builder.gep(center, [q])))
                 apart = builder.fsub(x, at)
                 term = (
                     tile.function("fabs", apart) if l1 else builder.fmul(apart, apart, flags=_FUSED)
@@ -45,7 +52,7 @@ def _costs(tile: Tile, j: Any, l1: bool, pieces: bool) -> list[Any]:
 
     if not pieces:
         return add_up(WORD(0), d)
-    totals = [tile.variable(zero) for _ in range(CENTERS)]
+    totals = [tile.variable(zero) for _ in range(count)]
     with cgutils.for_range_slice(builder, WORD(0), d, WORD(_PIECE)) as (first, _):
         end = builder.add(first, WORD(_PIECE))
         end = builder.select(builder.icmp_signed("<", end, d), end, d)
@@ -68,7 +75,7 @@ class _Nearest:
         less = builder.fcmp_ordered("<", cost, best, flags=_FAST)
         worse = builder.select(less, best, cost, flags=_FAST)
         here = self._tile.everywhere(builder.trunc(j, INT))
-        builder.store(_lesser(builder, worse, second), self._second)
+        builder.store(lesser(builder, worse, second), self._second)
         builder.store(builder.select(less, cost, best, flags=_FAST), self._best)
         builder.store(builder.select(less, here, arg), self._arg)
 
@@ -78,7 +85,8 @@ class _Nearest:
         return load(self._best), load(self._second), load(self._arg)
 
 
-def _lesser(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
+def lesser(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
+    """The lesser of two vectors free of NaN."""
     return builder.select(builder.fcmp_ordered("<", a, b, flags=_FAST), a, b, flags=_FAST)
 
 
@@ -89,7 +97,7 @@ def _nearest(
     nearest, builder = _Nearest(tile), tile.builder
     groups = cgutils.for_range_slice(builder, WORD(0), tile.shape("centers", 0), WORD(CENTERS))
     with groups as (j, _):
-        for t, cost in enumerate(_costs(tile, j, l1, pieces)):
+        for t, cost in enumerate(costs_to(tile, j, l1, pieces=pieces)):
             center = builder.add(j, WORD(t))
             nearest.meet(cost, center)
             if keep:
@@ -198,7 +206,7 @@ def least_but(typing_context: Any, costs: Any, first: Any, last: Any, arg: Any, 
         with cgutils.for_range_slice(builder, args[1], args[2], WORD(1)) as (j, _):
             other = builder.icmp_signed("!=", own, tile.everywhere(builder.trunc(j, INT)))
             v = builder.select(other, tile.load("costs", tile.line(j)), tile.infinity)
-            builder.store(_lesser(builder, v, builder.load(found)), found)
+            builder.store(lesser(builder, v, builder.load(found)), found)
         tile.store(builder.load(found), "least", WORD(0))
         return context.get_dummy_value()
 

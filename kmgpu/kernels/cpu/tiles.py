@@ -32,19 +32,31 @@ def rows_of(array: Any) -> int:
     return TILE_BYTES * 8 // array.dtype.bitwidth
 
 
+def _scalar(kind: Any) -> Any:
+    return ir.FloatType() if kind.bitwidth == 32 else ir.DoubleType()
+
+
 class Tile:
-    """Vectors of one tile: loads, stores and constants, in the dtype of an intrinsic's first array.
+    """Vectors of one tile: loads, stores and constants.
 
     Parameters
     ----------
     names : str
-        Of the intrinsic's arguments.
+        Of the intrinsic's arguments; the first array holds rows.
     context, builder, signature, args
         What numba gives to it.
+    computing : numba's float32 or float64, or None
+        Of all vectors but those of the rows, and no narrower; None: the dtype of the rows.
     """
 
     def __init__(
-        self, names: str, context: Any, builder: ir.IRBuilder, signature: Any, args: Any
+        self,
+        names: str,
+        context: Any,
+        builder: ir.IRBuilder,
+        signature: Any,
+        args: Any,
+        computing: Any = None,
     ) -> None:
         # loading it takes a while, and kernels out of the cache do without
         from numba.np.arrayobj import make_array
@@ -56,8 +68,9 @@ class Tile:
             if isinstance(kind, types.Array)
         }
         array = signature.args[0]
-        self.scalar = ir.FloatType() if array.dtype.bitwidth == 32 else ir.DoubleType()
+        self.scalar = _scalar(computing or array.dtype)
         self.lanes = rows_of(array)
+        self._rows = ir.VectorType(_scalar(array.dtype), self.lanes)
         self.floats = ir.VectorType(self.scalar, self.lanes)
         self.ints = ir.VectorType(INT, self.lanes)
         self.infinity = ir.Constant(self.floats, [float("inf")] * self.lanes)
@@ -74,6 +87,11 @@ class Tile:
         kind = kind or self.floats
         place = self.builder.bitcast(self.place(array, first), kind.as_pointer())
         return self.builder.load(place, align=4)
+
+    def load_rows(self, array: str, first: Any) -> Any:
+        """One feature of every row."""
+        values = self.load(array, first, self._rows)
+        return values if self._rows == self.floats else self.builder.fpext(values, self.floats)
 
     def store(self, value: Any, array: str, first: Any) -> None:
         place = self.builder.bitcast(self.place(array, first), value.type.as_pointer())

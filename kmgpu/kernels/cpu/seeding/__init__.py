@@ -27,7 +27,7 @@ class _Seeding:
     Attributes
     ----------
     closest : (n,) float64
-        Cost of each row at the nearest centre so far; infinite before the first.
+        Cost of each row at the nearest centre so far.
     block_sums : (ceil(n / ROWS),) float64
         Sums of weight * closest.
     labels : (n,) int32, or None
@@ -40,8 +40,9 @@ class _Seeding:
         self, X: np.ndarray, is_l1: bool, weight: np.ndarray, workers: BlockWorkers
     ) -> None:
         self._X, self._is_l1, self._weight, self._workers = X, is_l1, weight, workers
-        self.closest = np.full(len(X), np.inf)
         self.block_sums = np.zeros(-(-len(X) // ROWS))
+        self._costs = np.empty(len(self.block_sums) * ROWS)  # the same, to the end of a block
+        self.closest = self._costs[: len(X)]
 
     def gains(self, points: np.ndarray) -> np.ndarray:
         """What each of `points` (t, d) would take off the potential: (t,) float64."""
@@ -59,9 +60,9 @@ class _Low(_Seeding):
 
     def __init__(self, X, is_l1, weight, workers, keeps_tiles):
         super().__init__(X, is_l1, weight, workers)
-        self._wins = np.full(len(X), _ALL)
-        n_tiles = len(self.block_sums) if keeps_tiles else 0
-        self._tiles = np.empty((n_tiles, X.shape[1], ROWS), X.dtype)
+        self._wins = np.empty(len(self._costs), np.uint32)
+        self._l1 = True if is_l1 else None
+        self._tiles = np.empty(len(self._costs) * X.shape[1] if keeps_tiles else 0, X.dtype)
         if keeps_tiles:
             workers.run(pack, X.size, X, 0, self._tiles)
         self._heaviest = weight.max()
@@ -100,19 +101,19 @@ class _Low(_Seeding):
         self._workers.run(
             low_gains,
             0.2 * self._X.size * len(points),
-            *(self._X, self._tiles, points, margins, self._is_l1, self.closest, weight),
+            *(self._X, self._tiles, points, margins, self._l1, self._costs, weight),
             *(gains, self._wins),
         )
         return gains.sum(axis=0)
 
     def accept(self, point: np.ndarray, bit: int, label: int) -> None:
-        """Make `point` (d,) float64 a centre; `bit` of the wins is its."""
-        del label
+        """Make `point` (d,) float64 the centre `label`; `bit` of the wins is its."""
+        won = np.uint32(1 << bit if label else 0)
         self._workers.run(
             low_accept,
             0.2 * self._X.size,
-            *(self._X, self._tiles, point, np.uint32(1 << bit), self._wins, self._is_l1),
-            *(self.closest, self._weight, self.block_sums),
+            *(self._X, self._tiles, point[None], won, self._wins, self._l1),
+            *(self._costs, self._weight, self.block_sums),
         )
 
 
@@ -123,6 +124,7 @@ class _High(_Seeding):
         super().__init__(X, is_l1, weight, workers)
         self._sketch = Sketch.of(X, is_l1, workers)
         n, n_blocks = len(X), len(self.block_sums)
+        self.closest[:] = np.inf
         self._limits = np.empty(n, np.float32)
         self.labels = np.empty(n, np.int32)
         n_won = np.minimum(ROWS, n - ROWS * np.arange(n_blocks))
