@@ -134,19 +134,24 @@ def lowest_bit(typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+def fetch(builder: ir.IRBuilder, address: Any) -> None:
+    """What `prefetch` does, inside another intrinsic."""
+    pointer = ir.IntType(8).as_pointer()
+    whole = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+    reads, keeps, data = whole(0), whole(3), whole(1)
+    builder.call(function, [builder.inttoptr(address, pointer), reads, keeps, data])
+
+
 @intrinsic
 def prefetch(typing_context: Any, address: Any) -> Any:
-    """Begin to bring the line of the cache at an address that will soon be read."""
+    """Begin to bring the line of the cache at an address, which may be none, that is read soon."""
     del typing_context, address
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         del signature
-        pointer = ir.IntType(8).as_pointer()
-        whole = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-        reads, keeps, data = whole(0), whole(3), whole(1)
-        builder.call(function, [builder.inttoptr(args[0], pointer), reads, keeps, data])
+        fetch(builder, args[0])
         return context.get_dummy_value()
 
     return types.void(types.uintp), generate

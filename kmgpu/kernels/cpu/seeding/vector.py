@@ -18,6 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.intrinsics import fetch
 from kmgpu.kernels.cpu.seeding.blocks import ROWS
 
 POINTS = 4
@@ -146,6 +147,7 @@ def _tile_function(is_l1: bool) -> Callable[..., Any]:
         sums_kind = ir.VectorType(_INT, lanes)
         codes_kind = ir.VectorType(_BYTE, lanes * group) if is_l1 else sums_kind
         line = word(TILE * group)
+        stride = builder.mul(n_groups, word(2 * TILE * group))
         begin = [_load_everywhere(builder, start, word(4 * t), lanes) for t in range(POINTS)]
         for part in range(0, 2 * TILE, 2 * lanes):
             firsts = (part, part + lanes)
@@ -153,15 +155,13 @@ def _tile_function(is_l1: bool) -> Callable[..., Any]:
             sums = [[cgutils.alloca_once_value(builder, b) for _ in firsts] for b in begin]
             with cgutils.for_range(builder, n_groups) as loop:
                 at, four = builder.mul(loop.index, line), builder.shl(loop.index, word(2))
-                known = [
-                    _load(
-                        builder,
-                        codes,
-                        builder.add(builder.add(tile, at), word(r % TILE * group)),
-                        codes_kind,
-                    )
+                places = [
+                    builder.add(builder.add(tile, at), word(r % TILE * group))
                     for tile, r in zip(tiles, firsts, strict=True)
                 ]
+                known = [_load(builder, codes, place, codes_kind) for place in places]
+                for place in places:  # the next two tiles: two streams, far apart
+                    fetch(builder, builder.add(codes, builder.add(place, stride)))
                 step = _load_everywhere(builder, steps, four, lanes) if is_l1 else None
                 for t in range(POINTS):
                     place = builder.add(builder.mul(n_groups, word(4 * t)), four)
