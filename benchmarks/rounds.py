@@ -119,7 +119,7 @@ class Measurement:
                 client.ask("load", **self._files)
                 if self._task.do == "fit":
                     self._probe(client, outcome)
-                elif self._task.repeat > 1:
+                else:
                     client.ask(self._task.do, repeat=1, seed=0)
 
             self._guarded(engines, outcomes, start)

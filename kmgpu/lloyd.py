@@ -5,7 +5,7 @@ Estimators, pictures, progress bars and tests all consume this one generator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -21,10 +21,9 @@ from kmgpu.arrays import (
     is_array,
     namespace,
     place_of,
-    rows,
     to_host,
 )
-from kmgpu.blocks import block_bytes, over_blocks, row_blocks, working_at
+from kmgpu.blocks import working_at
 from kmgpu.devices import borrowed
 from kmgpu.losses import Loss, get_loss
 from kmgpu.steps import Steps, engine
@@ -248,36 +247,3 @@ def _costliest_rows(steps: Steps, sample_weight: Array | None, n_wanted: int) ->
             sizes[label] -= 1
             chosen.append(int(row))
     return chosen
-
-
-def scaled_tolerance(
-    x: Array, sample_weight: Array | None, loss: Loss, tol: float, memory_budget: int | None
-) -> float:
-    """`tol` × the mean spread of the features: Σ wᵢ cost(xᵢ - x̄) / (Σ wᵢ · n_features).
-
-    For L2 the mean variance, as in scikit-learn; for L1 the mean absolute deviation from the mean.
-    """
-    if tol == 0:
-        return 0.0
-    xp, device = place = place_of(x)
-    origin = rows(x, 0, 1, xp.float64)
-    n, d = x.shape
-    total = float(n if sample_weight is None else xp.sum(sample_weight))
-    blocks = list(row_blocks(n, 8 * 3 * d, block_bytes(place, memory_budget)))
-
-    def weighted(values: Array, start: int, stop: int) -> Array:
-        return values if sample_weight is None else values * sample_weight[start:stop, None]
-
-    def offset(start: int, stop: int) -> Array:
-        return xp.sum(weighted(rows(x, start, stop, xp.float64) - origin, start, stop), axis=0)
-
-    def deviation(start: int, stop: int) -> Array:
-        costs = loss.cost(rows(x, start, stop, xp.float64) - center)[:, None]
-        return xp.sum(weighted(costs, start, stop))
-
-    def added(function: Callable[[int, int], Array], shape: tuple[int, ...]) -> Array:
-        zero = xp.zeros(shape, dtype=xp.float64, device=device)
-        return sum(over_blocks(blocks, function, place == HOST), start=zero)
-
-    center = origin + added(offset, (d,)) / total
-    return tol * float(added(deviation, ())) / (total * d)

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kmgpu.arrays import Array, namespace
-from kmgpu.lloyd import HalfStep, half_steps, scaled_tolerance
+from kmgpu.lloyd import HalfStep, half_steps
 from kmgpu.losses import Loss
 from kmgpu.seeding import Start, initial_centers
+from kmgpu.spread import scaled_tolerance
 from kmgpu.steps import Steps, engine
 
 # a restart that is better by rounding alone is the same clustering
@@ -118,6 +119,6 @@ def _run(
         plan.say(
             f"Converged at iteration {step.iteration}: center shift {shift} within tolerance {tol}."
         )
-    labels = namespace(step.labels).asarray(step.labels, copy=True)  # the next run overwrites them
-    step = replace(step, labels=labels)
+    if plan.n_init > 1:  # the next run overwrites the engine's own
+        step = replace(step, labels=namespace(step.labels).asarray(step.labels, copy=True))
     return Run(step, tuple(history), history[-1].loss, int(np.count_nonzero(steps.sizes)))

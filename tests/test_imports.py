@@ -12,12 +12,22 @@ import kmgpu
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room imports only rooms that come before it
 ORDER = ["threads", "arrays", "gpus", "devices", "blocks", "validation", "kernels", "refit"]
-ORDER += ["losses", "assignment", "seeding", "steps", "lloyd", "runs", "base", "estimators"]
+ORDER += [
+    "losses",
+    "assignment",
+    "seeding",
+    "spread",
+    "steps",
+    "lloyd",
+    "runs",
+    "base",
+    "estimators",
+]
 # what the algorithm may bring in from outside: no array library but host NumPy's
 ALGORITHM = {
     name: {"__future__", "collections", "dataclasses", "functools", "math", "typing", "numpy"}
     | {"kmgpu"}
-    for name in ("losses", "assignment", "refit", "seeding", "steps", "lloyd")
+    for name in ("losses", "assignment", "refit", "seeding", "spread", "steps", "lloyd")
 }
 # scikit-learn itself imports pandas where it is installed
 ONLY_WHEN_NEEDED = {"cupy", "torch", "numba", "matplotlib", "tqdm", "PIL"}

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import sklearn.cluster
 
-from kmgpu import L1, L2, lloyd
-from kmgpu.lloyd import scaled_tolerance
+from kmgpu import lloyd
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("loss", ["l2", "l1"])
@@ -185,23 +184,6 @@ def test_nothing_to_relocate_when_every_row_sits_on_its_centre(backend, loss):
     assert steps[-1].iteration <= 2
     assert steps[-1].loss == 0
     assert sum(step.n_relocated for step in steps) == 0
-
-
-@pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("offset", [0, 1e6])
-def test_scaled_tolerance(backend, loss, weighted, offset):
-    """scikit-learn's mean variance; for L1 the mean absolute deviation from the mean."""
-    x = X + offset
-    weight = np.random.default_rng(0).random(len(x)) if weighted else None
-    mean = np.average(x, axis=0, weights=weight)
-    power = 2 if loss is L2 else 1
-    spread = np.average(np.abs(x - mean) ** power, axis=0, weights=weight).mean()
-    there = None if weight is None else backend.asarray(weight)
-    for budget in (None, 1 << 10):
-        found = scaled_tolerance(backend.asarray(x), there, loss, 0.25, budget)
-        assert found == pytest.approx(0.25 * spread, rel=1e-9)
-    assert scaled_tolerance(backend.asarray(x), there, loss, 0.0, None) == 0
 
 
 def test_costs_beyond_the_floats_are_an_error(backend):

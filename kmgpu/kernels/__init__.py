@@ -54,10 +54,10 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
 
     Parameters
     ----------
-    op : {"steps", "seed", "nearest", "costs_at", "refit"}
-        `kmgpu.steps.ReferenceSteps`, `kmgpu.seeding.greedy_seed`, or a function of
-        `kmgpu.assignment` or `kmgpu.refit`. NumPy arrays have kernels for the first two, CuPy
-        arrays for seeding and the functions that the reference of the first is made of.
+    op : {"steps", "seed", "spread", "nearest", "costs_at", "refit"}
+        `kmgpu.steps.ReferenceSteps`, `kmgpu.seeding.greedy_seed`, `kmgpu.spread.spread`, or a
+        function of `kmgpu.assignment` or `kmgpu.refit`. NumPy arrays have kernels for the first
+        three, CuPy arrays for seeding and the functions that the reference of the first is made of.
     loss : {"l2", "l1"}
     xp : array namespace
     dtype : dtype of the data
@@ -95,7 +95,7 @@ def kernel(op: str, loss: str, x: Array, n_clusters: int) -> Callable[..., Any] 
     """`lookup` for this data: None also where it is sparse, or too small for a kernel to pay.
 
     A kernel that is found takes the arguments of its reference but the loss; one that makes an
-    engine or seeds returns None where the reference is as good.
+    engine, seeds or measures returns None where the reference is as good.
     """
     if issparse(x):
         return None

@@ -73,9 +73,25 @@ def _seed(loss: str) -> Callable[..., Seeds | None]:
     return seed
 
 
+def _spread(squared: bool) -> Callable[..., float | None]:
+    def spread(
+        x: np.ndarray, sample_weight: np.ndarray | None, memory_budget: int | None
+    ) -> float | None:
+        del memory_budget
+        if not _in_place(x):
+            return None
+        from kmgpu.kernels.cpu.spread import spread
+
+        return spread(x, sample_weight, squared)
+
+    return spread
+
+
 KERNELS: dict[tuple[str, str], Callable[..., Any]] = {
     ("steps", "l2"): l2_steps,
     ("steps", "l1"): l1_steps,
+    ("spread", "l2"): _spread(True),
+    ("spread", "l1"): _spread(False),
     ("seed", "l2"): _seed("l2"),
     ("seed", "l1"): _seed("l1"),
 }

@@ -1,0 +1,57 @@
+"""How far rows lie from their mean: two compiled passes."""
+
+import numpy as np
+
+from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.rows import frozen, groups, weight_of
+from kmgpu.threads import Workers
+
+_FAST = {"contract", "reassoc"}
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST)
+def _sums(x, origin, weight, out):
+    """Add ``weight * (x - origin)`` of the rows to `out` (d,); no weights are weights of one."""
+    for i in range(x.shape[0]):
+        w = weight[i] if weight.size else 1.0
+        for q in range(x.shape[1]):
+            out[q] += w * (np.float64(x[i, q]) - origin[q])
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST)
+def _costs(x, center, weight, squared):
+    """Sum of weight times cost at one centre."""
+    total = 0.0
+    for i in range(x.shape[0]):
+        cost = 0.0
+        for q in range(x.shape[1]):
+            apart = np.float64(x[i, q]) - center[q]
+            cost += apart * apart if squared else abs(apart)
+        total += cost * (weight[i] if weight.size else 1.0)
+    return total
+
+
+def spread(
+    x: np.ndarray,
+    sample_weight: np.ndarray | None,
+    squared: bool,
+    n_threads: int | None = None,
+) -> float:
+    """`kmgpu.spread.spread` of C-contiguous float32 or float64 rows."""
+    x, weight, workers = frozen(x), weight_of(sample_weight), Workers(n_threads)
+    n, d = x.shape
+    origin = x[0].astype(np.float64)
+
+    def summed(item: tuple[int, int, int]) -> np.ndarray:
+        _, lo, hi = item
+        out = np.zeros(d)
+        _sums(x[lo:hi], origin, weight[lo:hi], out)
+        return out
+
+    def cost(item: tuple[int, int, int]) -> float:
+        _, lo, hi = item
+        return _costs(x[lo:hi], center, weight[lo:hi], squared)
+
+    total = weight.sum() if weight.size else n
+    center = origin + sum(workers.map(summed, groups(n))) / total
+    return float(sum(workers.map(cost, groups(n))) / (total * d))
