@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from math import log
 
+import llvmlite.binding
 import numba
 import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians
-from kmgpu.kernels.cpu.seeding import greedy_seed
+from kmgpu.kernels.cpu.seeding import greedy_seed, vector
 from kmgpu.kernels.cpu.seeding.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.seeding.sketch import Sketch, row_limit
-from kmgpu.kernels.cpu.seeding.vector import SHIFT, TILE, integer_scores
+from kmgpu.kernels.cpu.seeding.vector import POINTS, SHIFT, TILE, integer_scores
 
 
 def _distance(X, p, loss):
@@ -230,6 +231,35 @@ def _survive(X, points, closest, loss):
             limit[i, t] = _row_limit(closest[i, t], *of_row)
     scores = scores[: len(points), : len(X)].T.astype(np.float32) * units
     return ~(scores >= limit + offsets)
+
+
+WAYS = {"avx512vnni": (16, vector._products_vnni), "avx2": (8, vector._products_avx2)}
+WAYS |= {"": (8, vector._products_anywhere)}
+
+
+@pytest.mark.parametrize("needs", WAYS)
+def test_every_way_to_score(monkeypatch, needs):
+    """Whichever this processor would take; with the largest numbers, too."""
+    if needs and not llvmlite.binding.get_host_cpu_features().get(needs, False):
+        pytest.skip(f"this processor has no {needs}")
+    monkeypatch.setattr(vector, "_way", lambda *_: WAYS[needs])
+    tiles = vector._tile_function(False)
+
+    @numba.njit
+    def scores(codes, factors, start, out):
+        at = [np.uintp(array.ctypes.data) for array in (codes, start, out)]
+        f = np.uintp(factors.ctypes.data)
+        tiles(at[0], f, f, at[1], np.uintp(codes.shape[1]), at[2])
+
+    rng = np.random.default_rng(0)
+    values, f = rng.integers(0, 128, (2 * TILE, 52)), rng.integers(-127, 128, (POINTS, 52))
+    values[3], f[1], f[2] = 127, 127, -127
+    start = rng.integers(-(10**6), 10**6, POINTS).astype(np.int32)
+    codes = values.reshape(2, TILE, 13, 4).transpose(0, 2, 1, 3).reshape(2, 13, 4 * TILE)
+    out = np.zeros((POINTS, ROWS), np.int32)
+    scores(np.ascontiguousarray(codes, np.int8), f.astype(np.int8), start, out)
+    np.testing.assert_array_equal(out[:, : 2 * TILE], f @ values.T + start[:, None])
+    assert not out[:, 2 * TILE :].any()
 
 
 def _sketch_cases(d):
