@@ -247,9 +247,9 @@ def test_every_way_to_score(monkeypatch, needs):
 
     @numba.njit
     def scores(codes, factors, start, out):
-        at = [np.uintp(array.ctypes.data) for array in (codes, start, out)]
-        f = np.uintp(factors.ctypes.data)
-        tiles(at[0], f, f, at[1], np.uintp(codes.shape[1]), at[2])
+        c, f = np.uintp(codes.ctypes.data), np.uintp(factors.ctypes.data)
+        s, o = np.uintp(start.ctypes.data), np.uintp(out.ctypes.data)
+        tiles(c, f, f, s, np.uintp(codes.shape[1]), o)
 
     rng = np.random.default_rng(0)
     values, f = rng.integers(0, 128, (2 * TILE, 52)), rng.integers(-127, 128, (POINTS, 52))
