@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians
-from kmgpu.kernels.cpu.seeding import greedy_seed, vector
-from kmgpu.kernels.cpu.seeding.blocks import ROWS, BlockWorkers
-from kmgpu.kernels.cpu.seeding.sketch import Sketch, row_limit
-from kmgpu.kernels.cpu.seeding.vector import POINTS, SHIFT, TILE, integer_scores
+from kmgpu.kernels.cpu import scores as vector
+from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
+from kmgpu.kernels.cpu.scores import POINTS, SHIFT, TILE, integer_scores
+from kmgpu.kernels.cpu.seeding import greedy_seed
+from kmgpu.kernels.cpu.sketch import Sketch, row_limit
 
 
 def _distance(X, p, loss):
@@ -249,7 +250,7 @@ def test_every_way_to_score(monkeypatch, needs):
     def scores(codes, factors, start, out):
         c, f = np.uintp(codes.ctypes.data), np.uintp(factors.ctypes.data)
         s, o = np.uintp(start.ctypes.data), np.uintp(out.ctypes.data)
-        tiles(c, f, f, s, np.uintp(codes.shape[1]), o)
+        tiles(c, f, f, s, np.uintp(codes.shape[1]), o, np.uintp(ROWS))
 
     rng = np.random.default_rng(0)
     values, f = rng.integers(0, 128, (2 * TILE, 52)), rng.integers(-127, 128, (POINTS, 52))

@@ -7,10 +7,11 @@ from math import log
 import numpy as np
 
 from kmgpu.kernels import TIE
-from kmgpu.kernels.cpu.seeding.blocks import ROWS, BlockWorkers, draw_rows
+from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
+from kmgpu.kernels.cpu.seeding.draws import draw_rows
 from kmgpu.kernels.cpu.seeding.high import high_accept, high_gains
 from kmgpu.kernels.cpu.seeding.low import low_accept, low_gains, pack
-from kmgpu.kernels.cpu.seeding.sketch import MOST_FEATURES, Sketch
+from kmgpu.kernels.cpu.sketch import MOST_FEATURES, Sketch
 
 # Below, measuring every distance in float64 costs no more than screening.
 _FEW_FEATURES = 24

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from kmgpu.kernels.cpu.blocks import ROWS
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.intrinsics import WORD, lowest_bit, prefetch, word_set
-from kmgpu.kernels.cpu.seeding.blocks import ROWS, row_distance, weighted_sum
-from kmgpu.kernels.cpu.seeding.sketch import row_limit
-from kmgpu.kernels.cpu.seeding.vector import integer_scores
+from kmgpu.kernels.cpu.scores import integer_scores
+from kmgpu.kernels.cpu.seeding.draws import row_distance, weighted_sum
+from kmgpu.kernels.cpu.sketch import row_limit
 
 # Rows that survive lie far apart: they are on their way into the cache while others are measured.
 _AHEAD = 4

@@ -31,9 +31,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.seeding.blocks import ROWS, BlockWorkers
-from kmgpu.kernels.cpu.seeding.vector import (
+from kmgpu.kernels.cpu.scores import (
     FRACTION_BITS,
     MOST_CODE,
     MOST_CODE_L1,
@@ -90,6 +90,41 @@ def row_limit(closest, length, error, unit, is_l1):
     return np.float32(0.5 * (reach - length) + MARGIN * (reach + length))
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def byte_factors(lo, hi, points, origin, scale, unit, longest, factors, units, offsets):
+    """What points lo to hi bring to L2 scores.
+
+    Parameters
+    ----------
+    points : (t, d), float
+    origin : (d,) float64
+        ``points + origin`` is z, the points less the middle of the sketch.
+    scale, unit, longest
+        Of the sketch.
+    factors, units, offsets
+        As `Sketch.factors` returns them, written; what pads them is left alone.
+    """
+    exact = np.empty(points.shape[1])
+    for t in range(lo, hi):
+        widest = 0.0
+        square = 0.0
+        for q in range(points.shape[1]):
+            z = (points[t, q] + origin[q]) / unit
+            square += z * z
+            exact[q] = z * (scale[q] / -unit)
+            widest = max(widest, abs(exact[q]))
+        step = widest / MOST_FACTOR if widest > 0.0 else 1.0
+        lost = 0.0
+        for q in range(points.shape[1]):
+            factor = np.rint(exact[q] / step)
+            factors[t, q] = np.int8(factor)
+            rest = exact[q] - factor * step
+            lost += rest * rest
+        units[t] = step
+        lost = longest * np.sqrt(lost) * (1.0 + 1e-9)
+        offsets[t] = (MARGIN - 0.5) * square + lost + 1e-30
+
+
 def _ranges(X: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Middle and step (d,) of codes up to `most`, from a sample: they decide how tight bounds are.
 
@@ -116,7 +151,7 @@ class Sketch:
     Attributes
     ----------
     codes : (n_blocks, ROWS / TILE, g, features_a_group * TILE) int8
-        See vector.integer_scores; what pads rows and features does not matter.
+        See scores.integer_scores; what pads rows and features does not matter.
     length : (n,) float64
         ||s q||^2 / unit^2 (0 for L1).
     error : (n,) float64
@@ -167,28 +202,22 @@ class Sketch:
         Returns
         -------
         factors : (t4, 4 g) int8
-            See vector.integer_scores; padded with zeros, points to a multiple of POINTS.
+            See scores.integer_scores; padded with zeros, points to a multiple of POINTS.
         units, offsets : (t,) float32
             score = integer score * unit.
         """
         t, d = points.shape
-        shape = (-(-t // POINTS) * POINTS, len(self.steps))
-        factors = np.zeros(shape, np.int16 if self.is_l1 else np.int8)
+        n_bytes = 2 * len(self.steps) if self.is_l1 else len(self.steps)
+        factors = np.zeros((-(-t // POINTS) * POINTS, n_bytes), np.int8)
+        if not self.is_l1:
+            units, offsets = np.empty(t, np.float32), np.empty(t, np.float32)
+            way = (-self.middle, self.scale, self.unit, self.longest)
+            byte_factors(0, t, points, *way, factors, units, offsets)
+            return factors, units, offsets
         with np.errstate(over="ignore", invalid="ignore"):
-            way = self._factors_l1 if self.is_l1 else self._factors_l2
-            factors[:t, :d], units, offsets = way(points - self.middle)
-            offsets += 1e-30
-            return factors.view(np.int8), units.astype(np.float32), offsets.astype(np.float32)
-
-    def _factors_l2(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        z /= self.unit
-        exact = z * (self.scale / -self.unit)
-        widest = np.abs(exact).max(axis=1, keepdims=True)
-        units = np.where(widest > 0, widest / MOST_FACTOR, 1.0)
-        factors = np.rint(exact / units)
-        exact -= factors * units
-        lost = self.longest * np.sqrt(np.einsum("tq,tq->t", exact, exact)) * (1 + 1e-9)
-        return factors, units[:, 0], (MARGIN - 0.5) * np.einsum("tq,tq->t", z, z) + lost
+            found, units, offsets = self._factors_l1(points - self.middle)
+            factors.view(np.int16)[:t, :d] = found
+            return factors, units.astype(np.float32), (offsets + 1e-30).astype(np.float32)
 
     def _factors_l1(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Past the codes' range a difference is what it is at the edge plus a constant."""

@@ -19,7 +19,6 @@ from numba.extending import intrinsic
 
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.intrinsics import fetch
-from kmgpu.kernels.cpu.seeding.blocks import ROWS
 
 POINTS = 4
 TILE = 16
@@ -137,11 +136,14 @@ def _way(features: str, is_l1: bool) -> tuple[int, Accumulate]:
 
 
 def _tile_function(is_l1: bool) -> Callable[..., Any]:
-    """Intrinsic (codes, factors, steps, start, n_groups, out): addresses; POINTS by two tiles."""
+    """Intrinsic (codes, factors, steps, start, n_groups, out, width): POINTS by two tiles.
+
+    Arrays are given by their addresses; `width` is the length of a row of `out`.
+    """
     group = features_a_group(is_l1)
 
     def codegen(context, builder, signature, args):
-        codes, factors, steps, start, n_groups, out = args
+        codes, factors, steps, start, n_groups, out, width = args
         lanes, accumulate = _way(context.codegen().magic_tuple()[2], is_l1)
         word = codes.type
         sums_kind = ir.VectorType(_INT, lanes)
@@ -170,14 +172,15 @@ def _tile_function(is_l1: bool) -> Callable[..., Any]:
                         new = accumulate(builder, builder.load(total), x, factor, step)
                         builder.store(new, total)
             for t in range(POINTS):
+                row = builder.add(out, builder.mul(width, word(4 * t)))
                 for total, r in zip(sums[t], firsts, strict=True):
-                    place = builder.add(out, word(4 * (t * ROWS + r)))
+                    place = builder.add(row, word(4 * r))
                     address = builder.inttoptr(place, sums_kind.as_pointer())
                     builder.store(builder.load(total), address, align=4)
         return context.get_dummy_value()
 
-    def typed(typing_context, codes, factors, steps, start, n_groups, out):
-        return types.void(*[types.uintp] * 6), codegen
+    def typed(typing_context, codes, factors, steps, start, n_groups, out, width):
+        return types.void(*[types.uintp] * 7), codegen
 
     return intrinsic(typed)
 
@@ -194,15 +197,15 @@ def integer_scores(codes, factors, steps, is_l1, out):
 
     Parameters
     ----------
-    codes : (ROWS / TILE, g, features_a_group * TILE) int8
-        TILE rows after another: their features in g groups, those of a row side by side.
-        C-contiguous, as all of these. L2: 0 to 127.
+    codes : (tiles, g, features_a_group * TILE) int8
+        An even number of tiles of TILE rows each: their features in g groups, those of a row side
+        by side. C-contiguous, as all of these. L2: 0 to 127.
     factors : (t4, 4 g) int8
         Of a multiple of POINTS points. L1: the bytes of int16. L2: to MOST_FACTOR and its negative.
     steps : (features,) int16
         L1 only.
     is_l1 : bool
-    out : (t4, ROWS) int32, output
+    out : (t4, TILE * tiles) int32, output
     """
     n_groups = np.uintp(codes.shape[1])
     s = np.uintp(steps.ctypes.data)
@@ -214,12 +217,13 @@ def integer_scores(codes, factors, steps, is_l1, out):
                 total += np.int32(factors[t, q])
             start[t] = -SHIFT * total
     b = np.uintp(start.ctypes.data)
+    width = np.uintp(out.shape[1])
     for r in range(0, codes.shape[0], 2):
         c = np.uintp(codes[r].ctypes.data)
         for t in range(0, factors.shape[0], POINTS):
             f = np.uintp(factors[t].ctypes.data)
             o = np.uintp(out[t].ctypes.data + 4 * TILE * r)
             if is_l1:
-                _tiles_l1(c, f, s, b + np.uintp(4 * t), n_groups, o)
+                _tiles_l1(c, f, s, b + np.uintp(4 * t), n_groups, o, width)
             else:
-                _tiles_l2(c, f, s, b + np.uintp(4 * t), n_groups, o)
+                _tiles_l2(c, f, s, b + np.uintp(4 * t), n_groups, o, width)

@@ -1,20 +1,11 @@
-"""What both ways of seeding share: blocks of rows, the draw from block sums, running over threads.
-
-Rows are cut into blocks of `ROWS`. Every sum over rows is a sum of block sums, each of them taken
-in one fixed order by one worker, so no result depends on the number of threads.
-"""
+"""What both ways of seeding share: the draw from block sums, and what goes into these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
-
 import numpy as np
 
+from kmgpu.kernels.cpu.blocks import ROWS
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.threads import Workers
-
-ROWS = 256
 
 
 @njit(nogil=True, cache=True)
@@ -87,27 +78,3 @@ def weighted_sum(closest, weight):
         for r in range(closest.shape[0]):
             total += weight[0] * closest[r]
     return total
-
-
-class BlockWorkers:
-    """Runs a block function over ranges of blocks by several threads.
-
-    Parameters
-    ----------
-    n_threads : int or None
-        None means the usable CPUs.
-    n_blocks : int
-    """
-
-    def __init__(self, n_threads: int | None, n_blocks: int) -> None:
-        self._n_blocks = n_blocks
-        self._workers = Workers(n_threads)
-
-    def run(self, function: Callable[..., None], work: float, *args: object) -> None:
-        """Call ``function(lo, hi, *args)`` on ranges that cover all blocks.
-
-        `work` is the expected cost, about in nanoseconds; little of it stays in this thread.
-        """
-        n_parts = int(min(self._workers.n_threads * 4, self._n_blocks, work / 1e5))
-        edges = np.linspace(0, self._n_blocks, max(1, n_parts) + 1).astype(int).tolist()
-        self._workers.map(lambda part: function(*part, *args), pairwise(edges))
