@@ -7,12 +7,18 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
+from kmgpu.kernels.cpu.highdim.policy import Policy
 
 
-@pytest.fixture(autouse=True)
-def bounds_on_small_problems(monkeypatch):
-    """Let small test data be pruned; by default bounds are for larger problems."""
+@pytest.fixture(autouse=True, params=["screens", "stores", "both"])
+def ways(monkeypatch, request):
+    """Let small test data be screened, or have bounds stored, or now this, now that."""
     monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy.LEAST_DENSE", 0.0)
+    product, screens = (0.0 if request.param == "screens" else np.inf), request.param != "stores"
+    monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy.byte_product", lambda: product)
+    monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy._ROW", 0.0)
+    monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy._SCORE", 0.0)
+    monkeypatch.setattr(Policy, "screens", lambda self: screens and self._algorithm == "auto")
 
 
 def squares(X, centers):
@@ -240,11 +246,12 @@ def test_without_room_for_bounds_labels_are_the_same():
 @pytest.mark.parametrize("k", [70, 150])
 def test_groups_of_centres_share_bounds_where_memory_is_short(k):
     X = blobs(900, 40, 60)
+    room = {"memory_budget": 900 * (40 + 9 + 2 * 64), "algorithm": "elkan"}
     whole = run(X, None, X[:k])
-    shared = run(X, None, X[:k], memory_budget=900 * (40 + 9 + 2 * 64))
+    shared = run(X, None, X[:k], **room)
     for (labels, _, _), (labels_b, _, _) in zip(whole, shared, strict=True):
         assert np.array_equal(labels, labels_b)
-    engine = HighDimensionalL2(X, None, k, memory_budget=900 * (40 + 9 + 2 * 64))
+    engine = HighDimensionalL2(X, None, k, **room)
     assert engine._room.record.n_groups == 64
 
 

@@ -15,6 +15,7 @@ from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.scores import POINTS, SHIFT, TILE, integer_scores
 from kmgpu.kernels.cpu.seeding import greedy_seed
 from kmgpu.kernels.cpu.sketch import Sketch, row_limit
+from kmgpu.threads import Workers
 
 
 def _distance(X, p, loss):
@@ -210,8 +211,8 @@ def _row_limit(closest, length, error, unit, is_l1):
 
 def _survive(X, points, closest, loss):
     """(n, t) bool: what the sketch does not exclude, with scores from NumPy; and its own scores."""
-    sketch = Sketch.of(X, loss == "l1", BlockWorkers(1, -(-len(X) // ROWS)))
-    factors, units, offsets = sketch.factors(points)
+    sketch = Sketch.of(X, loss == "l1", BlockWorkers(Workers(1), -(-len(X) // ROWS)))
+    factors, starts, units, offsets = sketch.factors(points)
     n_blocks, n_tiles, n_groups, line = sketch.codes.shape
     codes = sketch.codes.reshape(n_blocks, n_tiles, n_groups, TILE, line // TILE)
     codes = codes.transpose(0, 1, 3, 2, 4).reshape(n_blocks * ROWS, -1).astype(np.int64)
@@ -223,7 +224,7 @@ def _survive(X, points, closest, loss):
         scores = f @ (codes.T - SHIFT)
     compiled = np.empty((len(f), ROWS), np.int32)
     for b in range(n_blocks):
-        integer_scores(sketch.codes[b], factors, sketch.steps, loss == "l1", compiled)
+        integer_scores(sketch.codes[b], factors, starts, sketch.steps, loss == "l1", compiled)
         np.testing.assert_array_equal(compiled, scores[:, b * ROWS : (b + 1) * ROWS])
     limit = np.empty(closest.shape, np.float32)
     for t in range(len(points)):
@@ -244,7 +245,7 @@ def test_every_way_to_score(monkeypatch, needs):
     if needs and not llvmlite.binding.get_host_cpu_features().get(needs, False):
         pytest.skip(f"this processor has no {needs}")
     monkeypatch.setattr(vector, "_way", lambda *_: WAYS[needs])
-    tiles = vector._tile_function(False)
+    tiles = vector._tile_function(False, fetches=True)
 
     @numba.njit
     def scores(codes, factors, start, out):

@@ -21,14 +21,12 @@ class BlockWorkers:
 
     Parameters
     ----------
-    n_threads : int or None
-        None means the usable CPUs.
+    workers : Workers
     n_blocks : int
     """
 
-    def __init__(self, n_threads: int | None, n_blocks: int) -> None:
-        self._n_blocks = n_blocks
-        self._workers = Workers(n_threads)
+    def __init__(self, workers: Workers, n_blocks: int) -> None:
+        self._workers, self._n_blocks = workers, n_blocks
 
     def run(self, function: Callable[..., None], work: float, *args: object) -> None:
         """Call ``function(lo, hi, *args)`` on ranges that cover all blocks.

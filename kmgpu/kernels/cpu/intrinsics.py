@@ -9,6 +9,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from kmgpu.kernels.cpu.compiled import njit
+
 WORD = 64
 _FLAGS = ("nnan", "nsz")
 _U64 = ir.IntType(64)
@@ -121,6 +123,46 @@ def word_set(typing_context: Any, values: Any, first: Any) -> Any:
 
 
 @intrinsic
+def word_not_above(
+    typing_context: Any, scores: Any, j: Any, unit: Any, offset: Any, limits: Any, least: Any
+) -> Any:
+    """Of which of 32 rows ``not score * unit - offset > limit``: a bit for each.
+
+    The others lower `least`. `scores` is (k, 32) int32, of which row j counts; `limits` and `least`
+    are (32,) float32.
+    """
+    del typing_context, j, unit, offset
+    many = 32
+    real = types.float32
+    signature = types.uint64(scores, types.intp, real, real, limits, least)
+    floats, whole = ir.VectorType(ir.FloatType(), many), ir.VectorType(ir.IntType(32), many)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        row, limit, low = _starts(context, builder, signature, args)
+        row = builder.gep(row, [builder.mul(args[1], _U64(many))])
+
+        def everywhere(value: Any) -> Any:
+            none = ir.Constant(floats, ir.Undefined)
+            one = builder.insert_element(none, value, ir.IntType(32)(0))
+            return builder.shuffle_vector(one, none, ir.Constant(whole, None))
+
+        value = builder.load(builder.bitcast(row, whole.as_pointer()), align=4)
+        value = builder.fmul(builder.sitofp(value, floats), everywhere(args[2]), flags=["contract"])
+        value = builder.fsub(value, everywhere(args[3]), flags=["contract"])
+        near = builder.fcmp_unordered(
+            "<=", value, builder.load(builder.bitcast(limit, floats.as_pointer()), align=4)
+        )
+        place = builder.bitcast(low, floats.as_pointer())
+        before = builder.load(place, align=4)
+        less = builder.fcmp_ordered("<", value, before)
+        counts = builder.and_(less, builder.not_(near))
+        builder.store(builder.select(counts, value, before), place, align=4)
+        return builder.zext(builder.bitcast(near, ir.IntType(many)), _U64)
+
+    return signature, generate
+
+
+@intrinsic
 def lowest_bit(typing_context: Any, word: Any) -> Any:
     """The place of the lowest bit set in a word that is not zero."""
     del typing_context, word
@@ -155,3 +197,11 @@ def prefetch(typing_context: Any, address: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.uintp), generate
+
+
+@njit()
+def fetch_row(X: Any, i: Any) -> None:
+    """Begin to bring row i of a C-contiguous array into the cache."""
+    start = X[i].ctypes.data
+    for line in range(0, X.shape[1] * X.itemsize, 64):
+        prefetch(start + line)

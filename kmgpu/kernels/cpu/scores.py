@@ -135,10 +135,11 @@ def _way(features: str, is_l1: bool) -> tuple[int, Accumulate]:
     return 8, _products_avx2 if "+avx2" in features else _products_anywhere
 
 
-def _tile_function(is_l1: bool) -> Callable[..., Any]:
+def _tile_function(is_l1: bool, *, fetches: bool) -> Callable[..., Any]:
     """Intrinsic (codes, factors, steps, start, n_groups, out, width): POINTS by two tiles.
 
-    Arrays are given by their addresses; `width` is the length of a row of `out`.
+    Arrays are given by their addresses; `fetches`: the two tiles that follow are two streams far
+    apart, and on their way into the cache meanwhile; `width` is the length of a row of `out`.
     """
     group = features_a_group(is_l1)
 
@@ -162,7 +163,7 @@ def _tile_function(is_l1: bool) -> Callable[..., Any]:
                     for tile, r in zip(tiles, firsts, strict=True)
                 ]
                 known = [_load(builder, codes, place, codes_kind) for place in places]
-                for place in places:  # the next two tiles: two streams, far apart
+                for place in places if fetches else ():
                     fetch(builder, builder.add(codes, builder.add(place, stride)))
                 step = _load_everywhere(builder, steps, four, lanes) if is_l1 else None
                 for t in range(POINTS):
@@ -185,12 +186,13 @@ def _tile_function(is_l1: bool) -> Callable[..., Any]:
     return intrinsic(typed)
 
 
-_tiles_l1 = _tile_function(True)
-_tiles_l2 = _tile_function(False)
+_tiles_l1 = _tile_function(True, fetches=True)
+_first_tiles_l2 = _tile_function(False, fetches=True)
+_tiles_l2 = _tile_function(False, fetches=False)
 
 
 @njit(nogil=True, cache=True)
-def integer_scores(codes, factors, steps, is_l1, out):
+def integer_scores(codes, factors, starts, steps, is_l1, out):
     """Sums of (code - SHIFT) * factor (L2), or of step * abs(128 * code - factor) (L1).
 
     Sums must fit in int32, and 128 * code - factor in int16.
@@ -202,6 +204,8 @@ def integer_scores(codes, factors, steps, is_l1, out):
         by side. C-contiguous, as all of these. L2: 0 to 127.
     factors : (t4, 4 g) int8
         Of a multiple of POINTS points. L1: the bytes of int16. L2: to MOST_FACTOR and its negative.
+    starts : (t4,) int32
+        What sums begin with: 0 (L1), or what SHIFT added to codes makes of them, negated (L2).
     steps : (features,) int16
         L1 only.
     is_l1 : bool
@@ -209,14 +213,7 @@ def integer_scores(codes, factors, steps, is_l1, out):
     """
     n_groups = np.uintp(codes.shape[1])
     s = np.uintp(steps.ctypes.data)
-    start = np.zeros(factors.shape[0], np.int32)
-    if not is_l1:
-        for t in range(factors.shape[0]):
-            total = np.int32(0)
-            for q in range(factors.shape[1]):
-                total += np.int32(factors[t, q])
-            start[t] = -SHIFT * total
-    b = np.uintp(start.ctypes.data)
+    b = np.uintp(starts.ctypes.data)
     width = np.uintp(out.shape[1])
     for r in range(0, codes.shape[0], 2):
         c = np.uintp(codes[r].ctypes.data)
@@ -225,5 +222,7 @@ def integer_scores(codes, factors, steps, is_l1, out):
             o = np.uintp(out[t].ctypes.data + 4 * TILE * r)
             if is_l1:
                 _tiles_l1(c, f, s, b + np.uintp(4 * t), n_groups, o, width)
+            elif t == 0:
+                _first_tiles_l2(c, f, s, b, n_groups, o, width)
             else:
                 _tiles_l2(c, f, s, b + np.uintp(4 * t), n_groups, o, width)

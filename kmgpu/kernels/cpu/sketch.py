@@ -28,6 +28,7 @@ is tested is `not score >= limit + offset`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,13 +52,14 @@ _MOST_STEPS = 1 << 16
 _SAMPLE = 1024
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def _quantise(lo, hi, X, middle, scale, unit, is_l1, codes, length, error, longest):
     n, d = X.shape
-    inverse = 1.0 / scale
+    inverse, known, rest = 1.0 / scale, scale / unit, 1.0 / unit
     most = float(MOST_CODE_L1 if is_l1 else MOST_CODE)
-    shift = 0 if is_l1 else SHIFT
-    group = codes.shape[3] // TILE
+    shift = np.int8(0 if is_l1 else SHIFT)
+    row = np.zeros(codes.shape[2] * codes.shape[3] // TILE, np.int8)
+    pairs, fours = codes.view(np.int16), codes.view(np.int32)
     for b in range(lo, hi):
         for i in range(b * ROWS, min(n, b * ROWS + ROWS)):
             tile, at = divmod(i - b * ROWS, TILE)
@@ -67,12 +69,18 @@ def _quantise(lo, hi, X, middle, scale, unit, is_l1, codes, length, error, longe
             for q in range(d):
                 y = X[i, q] - middle[q]
                 code = np.rint(min(max(y * inverse[q], -most), most))
-                codes[b, tile, q // group, group * at + q % group] = np.int8(code) + shift
-                known = code * scale[q] / unit
-                rest = y / unit - known
-                known_sum += known * known
-                rest_sum += abs(rest) if is_l1 else rest * rest
+                row[q] = np.int8(np.int32(code)) + shift
+                kept = code * known[q]
+                lost = y * rest - kept
+                known_sum += kept * kept
+                rest_sum += abs(lost) if is_l1 else lost * lost
                 square_sum += code * code
+            if is_l1:
+                for g, word in enumerate(row.view(np.int16)):
+                    pairs[b, tile, g, at] = word
+            else:
+                for g, word in enumerate(row.view(np.int32)):
+                    fours[b, tile, g, at] = word
             length[i] = 0.0 if is_l1 else known_sum
             error[i] = (rest_sum if is_l1 else np.sqrt(rest_sum)) * (1.0 + 1e-9)
             longest[b] = max(longest[b], np.sqrt(square_sum))
@@ -91,7 +99,7 @@ def row_limit(closest, length, error, unit, is_l1):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def byte_factors(lo, hi, points, origin, scale, unit, longest, factors, units, offsets):
+def byte_factors(lo, hi, points, origin, scale, unit, longest, factors, starts, units, offsets):
     """What points lo to hi bring to L2 scores.
 
     Parameters
@@ -101,7 +109,7 @@ def byte_factors(lo, hi, points, origin, scale, unit, longest, factors, units, o
         ``points + origin`` is z, the points less the middle of the sketch.
     scale, unit, longest
         Of the sketch.
-    factors, units, offsets
+    factors, starts, units, offsets
         As `Sketch.factors` returns them, written; what pads them is left alone.
     """
     exact = np.empty(points.shape[1])
@@ -115,11 +123,14 @@ def byte_factors(lo, hi, points, origin, scale, unit, longest, factors, units, o
             widest = max(widest, abs(exact[q]))
         step = widest / MOST_FACTOR if widest > 0.0 else 1.0
         lost = 0.0
+        total = 0.0
         for q in range(points.shape[1]):
             factor = np.rint(exact[q] / step)
             factors[t, q] = np.int8(factor)
+            total += factor
             rest = exact[q] - factor * step
             lost += rest * rest
+        starts[t] = np.int32(-SHIFT * total)
         units[t] = step
         lost = longest * np.sqrt(lost) * (1.0 + 1e-9)
         offsets[t] = (MARGIN - 0.5) * square + lost + 1e-30
@@ -142,6 +153,35 @@ def _ranges(X: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
         best = np.where(loss < best_loss, edge, best)
         best_loss = np.minimum(loss, best_loss)
     return middle, np.where(best > 0, best / most, best.max() / most**2 or 1.0)
+
+
+class Factors(NamedTuple):
+    """What points bring to scores: ``score = integer score * unit``.
+
+    Attributes
+    ----------
+    factors : (t4, 4 g) int8
+        See scores.integer_scores; padded with zeros, points to a multiple of POINTS.
+    starts : (t4,) int32
+    units, offsets : (t,) float32
+    """
+
+    factors: np.ndarray
+    starts: np.ndarray
+    units: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def empty(cls, n_points: int, n_bytes: int) -> Factors:
+        """Room for `n_points` of `n_bytes` each."""
+        padded = -(-n_points // POINTS) * POINTS
+        units, offsets = np.empty((2, n_points), np.float32)
+        return cls(np.zeros((padded, n_bytes), np.int8), np.zeros(padded, np.int32), units, offsets)
+
+
+def bytes_of(n: int, d: int) -> int:
+    """Bytes that a sketch of n rows of d features takes: codes and what pads them, two numbers."""
+    return n * (d + 3 + 16)
 
 
 @dataclass(frozen=True)
@@ -196,28 +236,18 @@ class Sketch:
         workers.run(_quantise, 3 * n * d, X, *way, codes, length, error, longest)
         return cls(codes, length, error, middle, scale, steps, longest.max(), unit, is_l1)
 
-    def factors(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What `points` (t, d) float64 bring to scores.
-
-        Returns
-        -------
-        factors : (t4, 4 g) int8
-            See scores.integer_scores; padded with zeros, points to a multiple of POINTS.
-        units, offsets : (t,) float32
-            score = integer score * unit.
-        """
-        t, d = points.shape
-        n_bytes = 2 * len(self.steps) if self.is_l1 else len(self.steps)
-        factors = np.zeros((-(-t // POINTS) * POINTS, n_bytes), np.int8)
+    def factors(self, points: np.ndarray) -> Factors:
+        """What `points` (t, d) float64 bring to scores."""
+        factors = Factors.empty(len(points), len(self.steps) * (2 if self.is_l1 else 1))
         if not self.is_l1:
-            units, offsets = np.empty(t, np.float32), np.empty(t, np.float32)
             way = (-self.middle, self.scale, self.unit, self.longest)
-            byte_factors(0, t, points, *way, factors, units, offsets)
-            return factors, units, offsets
+            byte_factors(0, len(points), points, *way, *factors)
+            return factors
         with np.errstate(over="ignore", invalid="ignore"):
-            found, units, offsets = self._factors_l1(points - self.middle)
-            factors.view(np.int16)[:t, :d] = found
-            return factors, units.astype(np.float32), (offsets + 1e-30).astype(np.float32)
+            found, factors.units[:], offsets = self._factors_l1(points - self.middle)
+            factors.offsets[:] = offsets + 1e-30
+        factors.factors.view(np.int16)[: len(points), : points.shape[1]] = found
+        return factors
 
     def _factors_l1(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Past the codes' range a difference is what it is at the edge plus a constant."""

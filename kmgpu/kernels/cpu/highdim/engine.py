@@ -5,8 +5,10 @@ import numpy as np
 from kmgpu.kernels.cpu.highdim import dense, pruning, stored
 from kmgpu.kernels.cpu.highdim.policy import Policy, lowest_copies
 from kmgpu.kernels.cpu.highdim.records import Targets
+from kmgpu.kernels.cpu.highdim.screen import Screen
 from kmgpu.kernels.cpu.highdim.sums import ClusterSums
 from kmgpu.kernels.cpu.rows import LONGEST, SHORTEST
+from kmgpu.kernels.cpu.sketch import MOST_FEATURES, bytes_of
 from kmgpu.threads import Workers, single_threaded_blas
 
 _LEAST_BUDGET = 256 << 20
@@ -95,10 +97,19 @@ class HighDimensionalL2:
         kind = self._ref.dtype
         if budget is None:
             budget = max(self.X.nbytes, _LEAST_BUDGET)
-        # 40 a row: labels twice, norms, row numbers, changes
-        n_groups = stored.most_groups(n, k, kind, budget - 40 * n) if k > 1 else 0
-        self._room = stored.StoredBounds(n, k, n_groups, kind) if n_groups else None
+        budget -= 40 * n  # labels twice, norms, row numbers, changes
+        sketch = bytes_of(n, self.X.shape[1])
+        narrow = 1 < k and self.X.shape[1] <= MOST_FEATURES
+        self._may_screen = narrow and sketch <= budget and self._policy.screens()
+        self._screen = None
+        budget -= sketch if self._may_screen else 0
+        n_groups = stored.most_groups(n, k, kind, budget) if k > 1 else 0
+        self._upper, self._lower = np.empty((2, n), kind)
+        self._room = (
+            stored.StoredBounds(k, n_groups, self._upper, self._lower) if n_groups else None
+        )
         self._bounds = None  # what `_room` holds, if it holds any
+        self._bounded = False  # whether `_upper` and `_lower` hold
 
     def _map_rows(self, function):
         self._workers.map_rows(function, len(self.X), self._block)
@@ -142,7 +153,7 @@ class HighDimensionalL2:
             self._place(centers)
         if labels is not None:
             self.labels[:] = labels
-            self._bounds = None
+            self._bounds, self._bounded = None, False
             self._policy.skips()
             return
         if self._bounds is not None:
@@ -150,7 +161,14 @@ class HighDimensionalL2:
             if self._worth_pruning(self._bounds):
                 self._prune(self._bounds.record)
                 return
-        self._dense()
+            if self._may_screen and self._policy.screens():
+                self._screened()
+                return
+        store = self._policy.stores()
+        if not store and self._may_screen and self._policy.screens():
+            self._screened()
+        else:
+            self._dense(store)
 
     def _place(self, centers):
         """Set `_centers` (float64) and `_targets` (rounded), both less the reference."""
@@ -192,11 +210,26 @@ class HighDimensionalL2:
 
         self._workers.map_rows(pruned, len(self.X), _PRUNED)
 
-    def _dense(self):
-        """Compute all distances by blocks; store them as bounds unless those proved useless."""
+    def _screened(self):
+        """Rule out by a sketch of the rows, and measure the rest."""
+        if self._screen is None:
+            self._screen = Screen(self.X, self._ref, self._norms, self._workers)
+        bounds, before = self._bounds, self.labels.copy()
+        if not self._bounded:
+            self._upper[:] = np.finfo(self._ref.dtype).max / 4
+            self._lower[:] = 0
+        self._screen.assign(self._targets, self._upper, self._lower, self.labels)
+        self._policy.screened(self._screen.passed)
+        self._bounded = True
+        if bounds is not None:
+            changed = np.flatnonzero(self.labels != before)
+            bounds.forget(changed, before[changed])
+
+    def _dense(self, store):
+        """Compute all distances by blocks; store them as bounds, if so told and there is room."""
         product = np.ascontiguousarray((-2 * self._rounded).T)
-        bounds = self._room if self._policy.stores() else None
-        self._bounds = bounds
+        bounds = self._room if store else None
+        self._bounds, self._bounded = bounds, bounds is not None
         if bounds is not None:
             bounds.restart(self._norms, self._squares)
 
@@ -236,6 +269,8 @@ class HighDimensionalL2:
         """Set labels of `rows` to ``target[rows]``; of their distances nothing is known then."""
         if self._bounds is not None:
             self._bounds.forget(rows, self.labels[rows])
+        self._upper[rows] = np.finfo(self._ref.dtype).max / 4
+        self._lower[rows] = 0
         self.labels[rows] = target[rows]
 
     # ---- refitting

@@ -1,7 +1,14 @@
 """When to prune, when to compute all distances, and when to keep those as bounds."""
 
+from functools import cache
+
+import llvmlite.binding as llvm
 import numpy as np
 
+# Nanoseconds of a product of bytes, where a product of floats takes 0.025; of a score, of a row.
+_SCORE, _ROW = 0.4, 60.0
+_BYTES = {"avx512vnni": 0.0035, "avx2": 0.0075}
+_LEAST_STORED = 0.3  # share of a dense pass that scores must cost before stored bounds pay
 LEAST_DENSE = 125.0  # nanoseconds a row of a dense pass, below which bounds do not pay
 _STORE_FREELY = 128  # features that make storing bounds cheap against the product
 
@@ -18,6 +25,7 @@ class Policy:
     def __init__(self, n_clusters: int, n_features: int, algorithm: str) -> None:
         self._k, self._d, self._algorithm = n_clusters, n_features, algorithm
         self._failures = 0
+        self._passed = 4.0
         self._pause = 1  # initial centres are rows: their first means lie too far from them
 
     def stores(self) -> bool:
@@ -25,12 +33,32 @@ class Policy:
         if self._algorithm != "auto":
             return self._algorithm == "elkan"
         stores = self._pause == 0 and self._dense_cost() >= LEAST_DENSE
+        stores &= self._scores_cost() > _LEAST_STORED * self._dense_cost()
         self.skips()
         return stores
 
     def skips(self) -> None:
         """Note that a dense pass was saved."""
         self._pause = max(0, self._pause - 1)
+
+    def screens(self) -> bool:
+        """Return whether scores of bytes, and what they leave, cost less than a dense pass."""
+        dense = self._dense_cost()
+        return self._algorithm == "auto" and dense >= LEAST_DENSE and self._screen_cost() < dense
+
+    def screened(self, passed: float) -> None:
+        """Note how many distances a row needed after its scores."""
+        self._passed = passed
+
+    def _screen_cost(self) -> float:
+        return self._scores_cost() + self._passed * self._measured()
+
+    def _scores_cost(self) -> float:
+        return _ROW + self._k * (_SCORE + byte_product() * self._d)
+
+    def _measured(self) -> float:
+        """What one distance costs."""
+        return 15 + 0.06 * self._d
 
     def _dense_cost(self) -> float:
         return self._k * (0.5 + 0.025 * self._d)
@@ -44,8 +72,10 @@ class Policy:
         if self._algorithm == "elkan":
             return True
         k, d = self._k, self._d
-        pruned = 20 + active * (0.2 * k + 0.15 * d) + passed * (15 + 0.06 * d)
+        pruned = 20 + active * (0.2 * k + 0.15 * d) + passed * self._measured()
         dense = self._dense_cost()
+        if self.screens():
+            dense = min(dense, self._screen_cost())
         if pruned < 0.75 * dense:  # a dense pass renews all bounds
             self._failures = 0
             return True
@@ -54,6 +84,13 @@ class Policy:
         base = 2 if d >= _STORE_FREELY else 4
         self._pause = base ** max(0, self._failures if hopeless else self._failures - 3) - 1
         return False
+
+
+@cache
+def byte_product() -> float:
+    """Return what it costs on this processor."""
+    found = llvm.get_host_cpu_features()
+    return next((cost for name, cost in _BYTES.items() if found.get(name)), np.inf)
 
 
 def lowest_copies(centers: np.ndarray) -> np.ndarray | None:

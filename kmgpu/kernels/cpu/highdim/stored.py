@@ -29,13 +29,16 @@ class StoredBounds:
 
     Parameters
     ----------
-    n, n_clusters, n_groups : int
-    kind : dtype
-        Of the computation.
+    n_clusters, n_groups : int
+    upper, lower : ndarrays of shape (n,), dtype of the computation
+        See `Bounds`.
     """
 
-    def __init__(self, n: int, n_clusters: int, n_groups: int, kind: np.dtype) -> None:
-        self._kind = kind
+    def __init__(
+        self, n_clusters: int, n_groups: int, upper: np.ndarray, lower: np.ndarray
+    ) -> None:
+        self._kind = kind = upper.dtype
+        n = len(upper)
         self._path = np.zeros(n_groups)
         self.largest_group = -(-n_clusters // n_groups)
         steps = np.empty((n, _columns(n_groups)), np.uint16)
@@ -47,8 +50,8 @@ class StoredBounds:
             strides=none,
             paths=np.zeros((0, steps.shape[1]), np.uint16),
             path_down=none,
-            upper=np.empty(n, kind),
-            lower=np.empty(n, kind),
+            upper=upper,
+            lower=lower,
         )
 
     def restart(self, norms: np.ndarray, squares: np.ndarray) -> None:
@@ -88,5 +91,3 @@ class StoredBounds:
     def forget(self, rows: np.ndarray, labels: np.ndarray) -> None:
         """Let nothing be known of the distances of `rows`, which leave the clusters `labels`."""
         self.record.steps[rows, labels % self.record.n_groups] = 0
-        self.record.upper[rows] = np.finfo(self._kind).max / 4
-        self.record.lower[rows] = 0

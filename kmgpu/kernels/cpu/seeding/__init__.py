@@ -12,6 +12,7 @@ from kmgpu.kernels.cpu.seeding.draws import draw_rows
 from kmgpu.kernels.cpu.seeding.high import high_accept, high_gains
 from kmgpu.kernels.cpu.seeding.low import low_accept, low_gains, pack
 from kmgpu.kernels.cpu.sketch import MOST_FEATURES, Sketch
+from kmgpu.threads import Workers
 
 # Below, measuring every distance in float64 costs no more than screening.
 _FEW_FEATURES = 24
@@ -139,7 +140,7 @@ class _High(_Seeding):
         self._workers.run(
             high_gains,
             0.015 * self._X.size * len(points),
-            *(self._X, points, s.codes, s.steps, self._limits, *s.factors(points)),
+            *(self._X, points, s.codes, s.steps, self._limits, s.factors(points)),
             *(self._is_l1, self.closest, self._weight, gains, self._wins),
         )
         return gains.sum(axis=0)
@@ -231,7 +232,7 @@ def greedy_seed(
     n_trials = 2 + int(log(n_clusters))
     rows = np.empty(n_clusters, np.int64)
     rows[0] = _draw_by_weight(n, sample_weight, rng.random())
-    workers = BlockWorkers(n_threads, -(-n // ROWS))
+    workers = BlockWorkers(Workers(n_threads), -(-n // ROWS))
     state = _start(X, loss == "l1", weight, workers, budget)
     state.accept(X[rows[0]].astype(np.float64), 0, 0)
     for c in range(1, n_clusters):

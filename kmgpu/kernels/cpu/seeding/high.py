@@ -6,7 +6,7 @@ import numpy as np
 
 from kmgpu.kernels.cpu.blocks import ROWS
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.intrinsics import WORD, lowest_bit, prefetch, word_set
+from kmgpu.kernels.cpu.intrinsics import WORD, fetch_row, lowest_bit, word_set
 from kmgpu.kernels.cpu.scores import integer_scores
 from kmgpu.kernels.cpu.seeding.draws import row_distance, weighted_sum
 from kmgpu.kernels.cpu.sketch import row_limit
@@ -28,13 +28,6 @@ def _survivors(scores, units, offsets, limit, m, maybe):
             maybe[r] |= np.uint32(0) if excluded else bit
 
 
-@njit()
-def _fetch(X, i):
-    start = X[i].ctypes.data
-    for line in range(0, X.shape[1] * X.itemsize, 64):
-        prefetch(start + line)
-
-
 @njit(nogil=True, cache=True)
 def high_gains(
     lo,
@@ -45,8 +38,6 @@ def high_gains(
     steps,
     limits,
     factors,
-    units,
-    offsets,
     is_l1,
     closest,
     weight,
@@ -63,7 +54,8 @@ def high_gains(
     codes, steps : of a Sketch
     limits : (n,) float32
         See sketch.row_limit.
-    factors, units, offsets : from Sketch.factors(points)
+    factors : Factors
+        From Sketch.factors(points).
     is_l1 : bool
     closest : (n,) float64
     weight : (n,) or (1,) float64
@@ -75,14 +67,14 @@ def high_gains(
     n_won, row, bits = wins
     n, n_trials = X.shape[0], points.shape[0]
     step = 1 if weight.shape[0] == n else 0
-    scores = np.empty((factors.shape[0], ROWS), np.int32)
+    scores = np.empty((factors.factors.shape[0], ROWS), np.int32)
     maybe = np.zeros(ROWS, np.uint32)
     gain = np.empty(n_trials)
     for b in range(lo, hi):
         i0, i1 = b * ROWS, min(n, b * ROWS + ROWS)
-        integer_scores(codes[b], factors, steps, is_l1, scores)
+        integer_scores(codes[b], factors.factors, factors.starts, steps, is_l1, scores)
         maybe[i1 - i0 :] = 0
-        _survivors(scores, units, offsets, limits[i0:i1], i1 - i0, maybe)
+        _survivors(scores, factors.units, factors.offsets, limits[i0:i1], i1 - i0, maybe)
         n_left = 0
         for r in range(0, ROWS, WORD):
             word = word_set(maybe, r)
@@ -93,10 +85,10 @@ def high_gains(
         gain[:] = 0.0
         n_won[b] = 0
         for j in range(min(_AHEAD, n_left)):
-            _fetch(X, i0 + row[b, j])
+            fetch_row(X, i0 + row[b, j])
         for j in range(n_left):
             if j + _AHEAD < n_left:
-                _fetch(X, i0 + row[b, j + _AHEAD])
+                fetch_row(X, i0 + row[b, j + _AHEAD])
             r = row[b, j]
             i = i0 + r
             won = np.uint32(0)
@@ -130,7 +122,7 @@ def high_accept(
         for j in range(n_won[b]):
             any_won |= bits[b, j]
             if bits[b, j] & bit:
-                _fetch(X, i0 + row[b, j])
+                fetch_row(X, i0 + row[b, j])
         if any_won & bit:
             for j in range(n_won[b]):
                 if bits[b, j] & bit:

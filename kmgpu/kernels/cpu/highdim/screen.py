@@ -1,0 +1,252 @@
+"""Assignment by a sketch of the rows (Numba): byte products rule out nearly all centres.
+
+A score of bytes costs a fraction of one of floats, and `sketch` turns it into a rigorous lower
+bound of a distance. What that does not exclude is measured. Hamerly's (2010, SDM) two bounds a row
+settle the rows that need no scores.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
+from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.highdim.dense import FAST
+from kmgpu.kernels.cpu.highdim.records import Targets
+from kmgpu.kernels.cpu.intrinsics import fetch_row, lowest_bit, word_not_above
+from kmgpu.kernels.cpu.scores import TILE, integer_scores
+from kmgpu.kernels.cpu.sketch import MARGIN, Factors, Sketch, byte_factors, row_limit
+from kmgpu.threads import Workers
+
+GROUP = 2 * TILE  # rows whose scores are computed together
+_BLOCKS = 8  # that one call labels
+
+
+class Codes(NamedTuple):
+    """What compiled functions need of a sketch; see `Sketch`. Errors cover those of ``X - ref``."""
+
+    codes: np.ndarray
+    length: np.ndarray
+    error: np.ndarray
+    unit: float
+
+
+@njit()
+def _gather(words, rows, tiles):
+    """Copy the codes of rows, four bytes a word, to tiles; those below 0 stand for none."""
+    for e in range(rows.shape[0]):
+        if rows[e] >= 0:
+            block, inside = divmod(rows[e], ROWS)
+            for g in range(words.shape[2]):
+                tiles[e // TILE, g, e % TILE] = words[block, inside // TILE, g, inside % TILE]
+
+
+@njit(fastmath=FAST)
+def _likeliest(scores, units, offsets, best, arg):
+    """Write to `arg` for every row of a group the centre of least score."""
+    best[:] = np.float32(np.inf)
+    arg[:] = 0
+    for j in range(units.shape[0]):
+        unit, offset, row = units[j], offsets[j], scores[j]
+        for e in range(GROUP):
+            score = np.float32(row[e]) * unit - offset
+            arg[e] = np.int32(j) if score < best[e] else arg[e]
+            best[e] = score if score < best[e] else best[e]
+
+
+@njit(fastmath=FAST)
+def _square(X, ref, i, center):
+    """Squared distance of row i less the reference to `center`, in the dtype of the latter."""
+    total = center.dtype.type(0)
+    for p in range(center.shape[0]):
+        difference = (X[i, p] - ref[p]) - center[p]
+        total += difference * difference
+    return total
+
+
+@njit(fastmath=FAST)
+def _measure(X, ref, i, e, j, centers, best, second, labels):
+    """Measure row i, the e-th of its group, against centre j."""
+    far = _square(X, ref, i, centers[j])
+    if far < best[e] or (far == best[e] and j < labels[i]):
+        second[e], best[e] = best[e], far
+        labels[i] = j
+    elif far < second[e]:
+        second[e] = far
+
+
+@njit(fastmath=FAST)
+def _label_group(X, ref, targets, sketch, factors, rows, tiles, scores, near, upper, lower, labels):
+    """Label `rows`, whose codes are `tiles`; those below 0 stand for none.
+
+    `near` holds the squared distance of labelled ones to their centre. Returns how many others
+    were measured.
+    """
+    centers = targets.centers
+    kind = centers.dtype.type
+    more, less = kind(1) + targets.slack, kind(1) - targets.slack
+    integer_scores(tiles, factors.factors, factors.starts, np.empty(0, np.int16), False, scores)
+    own = np.empty(GROUP, np.int32)
+    second = np.empty(GROUP, centers.dtype)
+    limits, least = np.empty(GROUP, np.float32), np.empty(GROUP, np.float32)
+    unknown = False
+    for e in range(GROUP):
+        unknown |= rows[e] >= 0 and labels[rows[e]] < 0
+    if unknown:
+        _likeliest(scores, factors.units, factors.offsets, least, own)
+    for e in range(GROUP):
+        i = rows[e]
+        limits[e] = np.float32(-np.inf)
+        if i < 0:
+            continue
+        if labels[i] < 0:
+            near[e] = _square(X, ref, i, centers[own[e]])
+            labels[i] = own[e]
+        own[e] = labels[i]
+        second[e] = kind(np.inf)
+        reach = np.float64(near[e] * more * more)
+        limits[e] = row_limit(reach, sketch.length[i], sketch.error[i], sketch.unit, False)
+    least[:] = np.float32(np.inf)
+    n_measured = 0
+    for j in range(centers.shape[0]):
+        word = word_not_above(scores, j, factors.units[j], factors.offsets[j], limits, least)
+        while word:
+            e = lowest_bit(word)
+            word &= word - np.uint64(1)
+            if own[e] != j:
+                _measure(X, ref, rows[e], e, np.int32(j), centers, near, second, labels)
+                n_measured += 1
+    for e in range(GROUP):
+        i = rows[e]
+        if i >= 0:
+            known = sketch.length[i] * (1.0 - 2.0 * MARGIN)
+            beyond = np.sqrt(max(known + 2.0 * np.float64(least[e]), 0.0)) - sketch.error[i]
+            upper[i] = np.sqrt(near[e]) * more
+            lower[i] = min(np.sqrt(second[e]), kind(beyond * sketch.unit)) * less
+    return n_measured
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def screen_rows(lo, hi, X, ref, targets, furthest, sketch, factors, upper, lower, labels, measured):
+    """Label the rows of blocks lo to hi, measuring only distances that nothing excludes.
+
+    Parameters
+    ----------
+    X, ref, targets, furthest
+        As in `pruning.prune_rows`.
+    sketch : Codes
+    factors : Factors
+    upper, lower : (n,), dtype of the computation, updated
+        Bounds on the distance to the row's own centre, and to the nearest other one.
+    labels : (n,) int32, updated
+        Below 0 where nothing is known.
+    measured : (n_blocks, 2) int64, written
+        Rows whose scores were needed, and distances that were measured for them.
+    """
+    n = X.shape[0]
+    centers = targets.centers
+    kind = centers.dtype.type
+    more, less = kind(1) + targets.slack, kind(1) - targets.slack
+    words = sketch.codes.view(np.int32)
+    scores = np.empty((factors.factors.shape[0], GROUP), np.int32)
+    tiles = np.zeros((2, words.shape[2], TILE), np.int32)
+    rows = np.empty(GROUP, np.int64)
+    waiting = np.full(2 * GROUP, -1)
+    near = np.empty(GROUP, centers.dtype)
+    count = 0
+    for b in range(lo, hi):
+        measured[b] = 0
+        block = sketch.codes[b]
+        for first in range(0, min(ROWS, n - b * ROWS), GROUP):
+            active = 0
+            for e in range(GROUP):
+                i = b * ROWS + first + e
+                rows[e] = -1
+                if i >= n:
+                    continue
+                fetch_row(X, min(n - 1, i + GROUP))
+                label = labels[i]
+                if label >= 0:
+                    limit = (upper[i] + targets.moved[label]) * more
+                    others = (lower[i] - furthest) * less
+                    lower[i] = others
+                    if limit < others:
+                        upper[i] = limit
+                        continue
+                    near[e] = _square(X, ref, i, centers[label])
+                    upper[i] = np.sqrt(near[e]) * more
+                    if upper[i] < others:
+                        continue
+                rows[e] = i
+                active += 1
+            measured[b, 0] += active
+            if 2 * active >= GROUP:
+                tile = first // TILE
+                measured[b, 1] += _label_group(
+                    X, ref, targets, sketch, factors, rows, block[tile : tile + 2],
+                    scores, near, upper, lower, labels,
+                )  # fmt: skip
+            else:
+                for e in range(GROUP):
+                    waiting[count] = rows[e]
+                    count += rows[e] >= 0
+            # what is left at the end does not fill a group
+            last = b == hi - 1 and first + GROUP >= min(ROWS, n - b * ROWS)
+            while count >= GROUP or (last and count > 0):
+                rows[:] = waiting[:GROUP]
+                rows[count:] = -1
+                waiting[:GROUP] = waiting[GROUP:]
+                count = max(0, count - GROUP)
+                for e in range(GROUP):
+                    if rows[e] >= 0 and labels[rows[e]] >= 0:
+                        near[e] = _square(X, ref, rows[e], centers[labels[rows[e]]])
+                _gather(words, rows, tiles)
+                measured[b, 1] += _label_group(
+                    X, ref, targets, sketch, factors, rows, tiles.view(np.int8),
+                    scores, near, upper, lower, labels,
+                )  # fmt: skip
+
+
+class Screen:
+    """The sketch of all rows, and what an assignment by it needs.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, C-contiguous, finite
+    ref : ndarray of shape (n_features,), dtype of the computation
+    norms : ndarray of shape (n_samples,), float64
+        Lengths of ``X - ref``.
+    workers : Workers
+
+    Attributes
+    ----------
+    passed : float
+        How many distances an active row of the last assignment needed.
+    """
+
+    def __init__(self, X: np.ndarray, ref: np.ndarray, norms: np.ndarray, workers: Workers) -> None:
+        self._X, self._ref, self._workers = X, ref, workers
+        self._sketch = s = Sketch.of(X, False, BlockWorkers(workers, -(-len(X) // ROWS)))
+        info: Any = np.finfo(ref.dtype)
+        error = s.error + norms * (float(info.eps) / s.unit)
+        self._codes = Codes(s.codes, s.length, error, s.unit)
+        self._measured = np.empty((len(s.codes), 2), np.int64)
+        self.passed = 0.0
+
+    def assign(
+        self, targets: Targets, upper: np.ndarray, lower: np.ndarray, labels: np.ndarray
+    ) -> None:
+        """Label all rows; see `screen_rows`."""
+        s, k = self._sketch, len(targets.centers)
+        factors = Factors.empty(k, len(s.steps))
+        origin = self._ref.astype(np.float64) - s.middle
+        way = (targets.centers, origin, s.scale, s.unit, s.longest)
+        self._workers.map_rows(lambda lo, hi: byte_factors(lo, hi, *way, *factors), k, 128)
+        known = (self._X, self._ref, targets, targets.moved.max(), self._codes, factors)
+
+        def blocks(lo: int, hi: int) -> None:
+            screen_rows(lo, hi, *known, upper, lower, labels, self._measured)
+
+        self._workers.map_rows(blocks, len(self._measured), _BLOCKS)
+        active, measured = self._measured.sum(axis=0)
+        self.passed = measured / max(1, active)
