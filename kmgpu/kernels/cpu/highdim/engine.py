@@ -99,7 +99,7 @@ class HighDimensionalL2:
             budget = max(self.X.nbytes, _LEAST_BUDGET)
         budget -= 40 * n  # labels twice, norms, row numbers, changes
         sketch = bytes_of(n, self.X.shape[1])
-        narrow = 1 < k and self.X.shape[1] <= MOST_FEATURES
+        narrow = k > 1 and self.X.shape[1] <= MOST_FEATURES
         self._may_screen = narrow and sketch <= budget and self._policy.screens()
         self._screen = None
         budget -= sketch if self._may_screen else 0
