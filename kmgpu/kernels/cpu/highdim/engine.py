@@ -161,13 +161,9 @@ class HighDimensionalL2:
             if self._worth_pruning(self._bounds):
                 self._prune(self._bounds.record)
                 return
-            if self._may_screen and self._policy.screens():
-                self._screened()
-                return
+            self._bounds = None
         store = self._policy.stores()
-        if not store and self._may_screen and self._policy.screens():
-            self._screened()
-        else:
+        if store or not self._screened():
             self._dense(store)
 
     def _place(self, centers):
@@ -211,25 +207,28 @@ class HighDimensionalL2:
         self._workers.map_rows(pruned, len(self.X), _PRUNED)
 
     def _screened(self):
-        """Rule out by a sketch of the rows, and measure the rest."""
+        """Rule out by a sketch of the rows, measure the rest; or return that this will not pay."""
+        if not (self._may_screen and self._policy.screens()):
+            return False
         if self._screen is None:
             self._screen = Screen(self.X, self._ref, self._norms, self._workers)
-        bounds, before = self._bounds, self.labels.copy()
+        known = self._upper, self._lower, self.labels
         if not self._bounded:
             self._upper[:] = np.finfo(self._ref.dtype).max / 4
             self._lower[:] = 0
-        self._screen.assign(self._targets, self._upper, self._lower, self.labels)
-        self._policy.screened(self._screen.passed)
+            self._policy.screened(self._screen.sample(self._targets, *known))
+            if not self._policy.screens():
+                return False
+        self._policy.screened(self._screen.assign(self._targets, *known))
         self._bounded = True
-        if bounds is not None:
-            changed = np.flatnonzero(self.labels != before)
-            bounds.forget(changed, before[changed])
+        return True
 
     def _dense(self, store):
         """Compute all distances by blocks; store them as bounds, if so told and there is room."""
         product = np.ascontiguousarray((-2 * self._rounded).T)
         bounds = self._room if store else None
         self._bounds, self._bounded = bounds, bounds is not None
+        self._policy.computed()
         if bounds is not None:
             bounds.restart(self._norms, self._squares)
 

@@ -1,4 +1,4 @@
-"""When to prune, when to compute all distances, and when to keep those as bounds."""
+"""When to prune, to screen or to compute all distances, and when to keep those as bounds."""
 
 from functools import cache
 
@@ -8,7 +8,7 @@ import numpy as np
 # Nanoseconds of a product of bytes, where a product of floats takes 0.025; of a score, of a row.
 _SCORE, _ROW = 0.4, 60.0
 _BYTES = {"avx512vnni": 0.0035, "avx2": 0.0075}
-_LEAST_STORED = 0.3  # share of a dense pass that scores must cost before stored bounds pay
+_LEAST_SCORES = 1000.0  # nanoseconds a row of scores, below which stored bounds do not pay
 LEAST_DENSE = 125.0  # nanoseconds a row of a dense pass, below which bounds do not pay
 _STORE_FREELY = 128  # features that make storing bounds cheap against the product
 
@@ -16,7 +16,8 @@ _STORE_FREELY = 128  # features that make storing bounds cheap against the produ
 class Policy:
     """Decides from counted shares, never from clocks, so that results repeat.
 
-    `algorithm` is "auto", or "dense" or "elkan" for no bounds or for bounds whatever they cost.
+    `algorithm` is "auto", or "dense" or "elkan" for no bounds or for bounds whatever they cost;
+    neither screens.
 
     Costs are nanoseconds a row of one thread, measured once on one machine; only their ratios
     matter.
@@ -26,14 +27,16 @@ class Policy:
         self._k, self._d, self._algorithm = n_clusters, n_features, algorithm
         self._failures = 0
         self._passed = 4.0
-        self._pause = 1  # initial centres are rows: their first means lie too far from them
+        # initial centres are rows: their first means lie too far from them
+        self._pause = 3 if self.screens() else 1
 
     def stores(self) -> bool:
         """Return whether the next dense pass shall store bounds; pauses grow as they fail."""
         if self._algorithm != "auto":
             return self._algorithm == "elkan"
         stores = self._pause == 0 and self._dense_cost() >= LEAST_DENSE
-        stores &= self._scores_cost() > _LEAST_STORED * self._dense_cost()
+        if self.screens():
+            stores &= self._scores_cost() >= _LEAST_SCORES
         self.skips()
         return stores
 
@@ -49,6 +52,10 @@ class Policy:
     def screened(self, passed: float) -> None:
         """Note how many distances a row needed after its scores."""
         self._passed = passed
+
+    def computed(self) -> None:
+        """Note a dense pass: the longer ago scores left too much, the less it says."""
+        self._passed /= 2
 
     def _screen_cost(self) -> float:
         return self._scores_cost() + self._passed * self._measured()
@@ -74,12 +81,14 @@ class Policy:
         k, d = self._k, self._d
         pruned = 20 + active * (0.2 * k + 0.15 * d) + passed * self._measured()
         dense = self._dense_cost()
-        if self.screens():
-            dense = min(dense, self._screen_cost())
-        if pruned < 0.75 * dense:  # a dense pass renews all bounds
+        # a dense pass renews all bounds, pruning some, scores none
+        if pruned < min(0.75 * dense, 1.5 * self._screen_cost() if self.screens() else np.inf):
             self._failures = 0
             return True
         self._failures += 1
+        if self.screens():
+            self._pause = 4 * self._failures
+            return False
         hopeless = self._failures > 1 and pruned > 2 * dense
         base = 2 if d >= _STORE_FREELY else 4
         self._pause = base ** max(0, self._failures if hopeless else self._failures - 3) - 1

@@ -20,6 +20,7 @@ from kmgpu.threads import Workers
 
 GROUP = 2 * TILE  # rows whose scores are computed together
 _BLOCKS = 8  # that one call labels
+_SAMPLED = 8
 
 
 class Codes(NamedTuple):
@@ -217,11 +218,6 @@ class Screen:
     norms : ndarray of shape (n_samples,), float64
         Lengths of ``X - ref``.
     workers : Workers
-
-    Attributes
-    ----------
-    passed : float
-        How many distances an active row of the last assignment needed.
     """
 
     def __init__(self, X: np.ndarray, ref: np.ndarray, norms: np.ndarray, workers: Workers) -> None:
@@ -231,22 +227,42 @@ class Screen:
         error = s.error + norms * (float(info.eps) / s.unit)
         self._codes = Codes(s.codes, s.length, error, s.unit)
         self._measured = np.empty((len(s.codes), 2), np.int64)
-        self.passed = 0.0
+
+    def sample(
+        self, targets: Targets, upper: np.ndarray, lower: np.ndarray, labels: np.ndarray
+    ) -> float:
+        """Label the rows of a few blocks; returns how many distances one of them needed."""
+        every = max(1, len(self._measured) // _SAMPLED)
+        return self._label(range(0, len(self._measured), every), 1, targets, upper, lower, labels)
 
     def assign(
         self, targets: Targets, upper: np.ndarray, lower: np.ndarray, labels: np.ndarray
-    ) -> None:
-        """Label all rows; see `screen_rows`."""
-        s, k = self._sketch, len(targets.centers)
+    ) -> float:
+        """Label all rows, see `screen_rows`; returns how many distances an active one needed."""
+        starts = range(0, len(self._measured), _BLOCKS)
+        return self._label(starts, _BLOCKS, targets, upper, lower, labels)
+
+    def _label(
+        self,
+        starts: range,
+        count: int,
+        targets: Targets,
+        upper: np.ndarray,
+        lower: np.ndarray,
+        labels: np.ndarray,
+    ) -> float:
+        s, k, n_blocks = self._sketch, len(targets.centers), len(self._measured)
         factors = Factors.empty(k, len(s.steps))
         origin = self._ref.astype(np.float64) - s.middle
         way = (targets.centers, origin, s.scale, s.unit, s.longest)
         self._workers.map_rows(lambda lo, hi: byte_factors(lo, hi, *way, *factors), k, 128)
         known = (self._X, self._ref, targets, targets.moved.max(), self._codes, factors)
+        self._measured[:] = 0
 
-        def blocks(lo: int, hi: int) -> None:
-            screen_rows(lo, hi, *known, upper, lower, labels, self._measured)
+        def blocks(first: int) -> None:
+            last = min(n_blocks, first + count)
+            screen_rows(first, last, *known, upper, lower, labels, self._measured)
 
-        self._workers.map_rows(blocks, len(self._measured), _BLOCKS)
+        self._workers.map(blocks, starts)
         active, measured = self._measured.sum(axis=0)
-        self.passed = measured / max(1, active)
+        return float(measured / max(1, active))
