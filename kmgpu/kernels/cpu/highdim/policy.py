@@ -8,7 +8,7 @@ import numpy as np
 # Nanoseconds of a product of bytes, where a product of floats takes 0.025; of a score, of a row.
 _SCORE, _ROW = 0.4, 60.0
 _BYTES = {"avx512vnni": 0.0035, "avx2": 0.0075}
-_LEAST_SCORES = 1000.0  # nanoseconds a row of scores, below which stored bounds do not pay
+_LEAST_SCORES = 700.0  # nanoseconds a row of scores, below which stored bounds do not pay
 LEAST_DENSE = 125.0  # nanoseconds a row of a dense pass, below which bounds do not pay
 _STORE_FREELY = 128  # features that make storing bounds cheap against the product
 
