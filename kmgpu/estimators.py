@@ -41,8 +41,8 @@ class KMeans(AlternatingMinimizer):
         memory if the work fits there, else on the CPU. Results come back to where `X` is.
     memory_budget : int, optional
         Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
-        or a share of a GPU's free memory, halved where that is still too much. Also bytes for the
-        bounds of kernels on a CPU: by default the size of `X` or 256 MB, whichever is larger.
+        or a share of a GPU's free memory, halved where that is still too much. Also bytes for what
+        kernels on a CPU keep of rows: by default the size of `X` or 256 MB, whichever is larger.
     progress : bool, default=False
         Show a progress bar.
 
@@ -130,8 +130,8 @@ class KMedians(AlternatingMinimizer):
         memory if the work fits there, else on the CPU. Results come back to where `X` is.
     memory_budget : int, optional
         Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
-        or a share of a GPU's free memory, halved where that is still too much. Also bytes for the
-        bounds of kernels on a CPU: by default the size of `X` or 256 MB, whichever is larger.
+        or a share of a GPU's free memory, halved where that is still too much. Also bytes for what
+        kernels on a CPU keep of rows: by default the size of `X` or 256 MB, whichever is larger.
     progress : bool, default=False
         Show a progress bar.
 

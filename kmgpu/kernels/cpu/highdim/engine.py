@@ -162,7 +162,7 @@ class HighDimensionalL2:
                 self._prune(self._bounds.record)
                 return
             self._bounds = None
-        store = self._policy.stores()
+        store = self._policy.stores() and self._room is not None
         if store or not self._screened():
             self._dense(store)
 
