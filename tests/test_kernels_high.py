@@ -16,8 +16,8 @@ def ways(monkeypatch, request):
     monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy.LEAST_DENSE", 0.0)
     product, screens = (0.0 if request.param == "screens" else np.inf), request.param != "stores"
     monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy.byte_product", lambda: product)
-    monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy._ROW", 0.0)
-    monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy._SCORE", 0.0)
+    if request.param == "screens":
+        monkeypatch.setattr(Policy, "stores", lambda self: self._algorithm == "elkan")
     monkeypatch.setattr(Policy, "screens", lambda self: screens and self._algorithm == "auto")
 
 

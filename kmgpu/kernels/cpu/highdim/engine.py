@@ -15,6 +15,7 @@ _LEAST_BUDGET = 256 << 20
 _SCORES = 1 << 18  # elements of a block of scores
 _PRUNED = 2048  # rows that one call prunes
 _SAMPLE = 256
+_UNTRIED = 2  # passes in a row after which one says enough of the next
 _FINEST = 1024  # float32 ranks rows finely enough while they cost less than this more at the ref
 
 
@@ -110,6 +111,7 @@ class HighDimensionalL2:
         )
         self._bounds = None  # what `_room` holds, if it holds any
         self._bounded = False  # whether `_upper` and `_lower` hold
+        self._n_screened = 0  # passes in a row
 
     def _map_rows(self, function):
         self._workers.map_rows(function, len(self.X), self._block)
@@ -153,7 +155,7 @@ class HighDimensionalL2:
             self._place(centers)
         if labels is not None:
             self.labels[:] = labels
-            self._bounds, self._bounded = None, False
+            self._bounds, self._bounded, self._n_screened = None, False, 0
             self._policy.skips()
             return
         if self._bounds is not None:
@@ -197,6 +199,7 @@ class HighDimensionalL2:
         return self._policy.prunes(active, passed * bounds.largest_group)
 
     def _prune(self, bounds):
+        self._n_screened = 0
         furthest = self._targets.moved.max()
 
         def pruned(lo, hi):
@@ -216,11 +219,12 @@ class HighDimensionalL2:
         if not self._bounded:
             self._upper[:] = np.finfo(self._ref.dtype).max / 4
             self._lower[:] = 0
-            self._policy.screened(self._screen.sample(self._targets, *known))
-            if not self._policy.screens():
-                return False
+        untried = self._n_screened < _UNTRIED
+        if untried and not self._policy.sampled(self._screen.sample(self._targets, *known)):
+            return False
         self._policy.screened(self._screen.assign(self._targets, *known))
         self._bounded = True
+        self._n_screened += 1
         return True
 
     def _dense(self, store):
@@ -228,12 +232,14 @@ class HighDimensionalL2:
         product = np.ascontiguousarray((-2 * self._rounded).T)
         bounds = self._room if store else None
         self._bounds, self._bounded = bounds, bounds is not None
+        self._n_screened = 0
         self._policy.computed()
         if bounds is not None:
             bounds.restart(self._norms, self._squares)
 
         def block(lo, hi):
-            scores = np.matmul(self._rows(lo, hi), product, out=self._scores(hi - lo))
+            scores = self._buffer("scores", self.n_clusters)[: hi - lo]
+            np.matmul(self._rows(lo, hi), product, out=scores)
             if bounds is not None:
                 dense.nearest_rows_bounds(
                     scores, self._targets, lo, hi, self._norms, self.labels, bounds.record
@@ -249,9 +255,6 @@ class HighDimensionalL2:
         out = self._buffer("rows", self.X.shape[1])[: hi - lo]
         dense.center_rows(self.X, self._ref, lo, hi, out)
         return out
-
-    def _scores(self, count):
-        return self._buffer("scores", self.n_clusters)[:count]
 
     def _buffer(self, name, columns):
         """Return this thread's scratch block."""

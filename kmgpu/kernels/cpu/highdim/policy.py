@@ -5,10 +5,11 @@ from functools import cache
 import llvmlite.binding as llvm
 import numpy as np
 
-# Nanoseconds of a product of bytes, where a product of floats takes 0.025; of a score, of a row.
-_SCORE, _ROW = 0.4, 60.0
-_BYTES = {"avx512vnni": 0.0035, "avx2": 0.0075}
-_LEAST_SCORES = 700.0  # nanoseconds a row of scores, below which stored bounds do not pay
+# Nanoseconds of a product of floats in a dense pass, and of bytes, on processors that have that.
+_FLOATS = {"avx512f": 0.016}
+_BYTES = {"avx512vnni": 0.0035, "avx2": 0.0085}
+_LEAST_SCORES = 600.0  # nanoseconds a row of scores, below which stored bounds do not pay
+_HOPED = 4.0  # distances a row that scores are hoped to leave
 LEAST_DENSE = 125.0  # nanoseconds a row of a dense pass, below which bounds do not pay
 _STORE_FREELY = 128  # features that make storing bounds cheap against the product
 
@@ -26,7 +27,8 @@ class Policy:
     def __init__(self, n_clusters: int, n_features: int, algorithm: str) -> None:
         self._k, self._d, self._algorithm = n_clusters, n_features, algorithm
         self._failures = 0
-        self._passed = 4.0
+        self._passed = _HOPED
+        self._vain, self._rest = 0, 0
         # initial centres are rows: their first means lie too far from them
         self._pause = 3 if self.screens() else 1
 
@@ -47,28 +49,36 @@ class Policy:
     def screens(self) -> bool:
         """Return whether scores of bytes, and what they leave, cost less than a dense pass."""
         dense = self._dense_cost()
-        return self._algorithm == "auto" and dense >= LEAST_DENSE and self._screen_cost() < dense
+        cheaper = self._screen_cost() < 0.9 * dense
+        return self._algorithm == "auto" and dense >= LEAST_DENSE and cheaper
 
     def screened(self, passed: float) -> None:
         """Note how many distances a row needed after its scores."""
         self._passed = passed
 
+    def sampled(self, passed: float) -> bool:
+        """Note the same of a sample; return whether it pays, and pause ever longer if not."""
+        self._passed = passed
+        if self.screens():
+            return True
+        self._vain += 1
+        self._rest = 2**self._vain
+        return False
+
     def computed(self) -> None:
-        """Note a dense pass: the longer ago scores left too much, the less it says."""
-        self._passed /= 2
+        """Note a dense pass."""
+        self._rest -= 1
+        if self._rest == 0:
+            self._passed = _HOPED
 
     def _screen_cost(self) -> float:
-        return self._scores_cost() + self._passed * self._measured()
+        return self._scores_cost() + self._passed * (20 + 0.14 * self._d)
 
     def _scores_cost(self) -> float:
-        return _ROW + self._k * (_SCORE + byte_product() * self._d)
-
-    def _measured(self) -> float:
-        """What one distance costs."""
-        return 15 + 0.06 * self._d
+        return 30 + 0.2 * self._d + self._k * (0.15 + byte_product() * self._d)
 
     def _dense_cost(self) -> float:
-        return self._k * (0.5 + 0.025 * self._d)
+        return self._k * (0.5 + float_product() * self._d)
 
     def prunes(self, active: float, passed: float) -> bool:
         """Return whether pruning costs less than a dense pass.
@@ -79,7 +89,7 @@ class Policy:
         if self._algorithm == "elkan":
             return True
         k, d = self._k, self._d
-        pruned = 20 + active * (0.2 * k + 0.15 * d) + passed * self._measured()
+        pruned = 20 + active * (0.2 * k + 0.15 * d) + passed * (15 + 0.06 * d)
         dense = self._dense_cost()
         # a dense pass renews all bounds, pruning some, scores none
         if pruned < min(0.75 * dense, 1.5 * self._screen_cost() if self.screens() else np.inf):
@@ -89,17 +99,26 @@ class Policy:
         if self.screens():
             self._pause = 4 * self._failures
             return False
-        hopeless = self._failures > 1 and pruned > 2 * dense
+        hopeless = pruned > 2 * dense
         base = 2 if d >= _STORE_FREELY else 4
-        self._pause = base ** max(0, self._failures if hopeless else self._failures - 3) - 1
+        self._pause = base ** max(0, self._failures if hopeless else self._failures - 1) - 1
         return False
 
 
-@cache
+def float_product() -> float:
+    """Return what one of a dense pass costs on this processor."""
+    return _on_this_processor(tuple(_FLOATS.items()), 0.025)
+
+
 def byte_product() -> float:
-    """Return what it costs on this processor."""
+    """Return what one of bytes costs on this processor."""
+    return _on_this_processor(tuple(_BYTES.items()), np.inf)
+
+
+@cache
+def _on_this_processor(costs: tuple[tuple[str, float], ...], elsewhere: float) -> float:
     found = llvm.get_host_cpu_features()
-    return next((cost for name, cost in _BYTES.items() if found.get(name)), np.inf)
+    return next((cost for name, cost in costs if found.get(name)), elsewhere)
 
 
 def lowest_copies(centers: np.ndarray) -> np.ndarray | None:

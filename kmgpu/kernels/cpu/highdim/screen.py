@@ -20,7 +20,7 @@ from kmgpu.threads import Workers
 
 GROUP = 2 * TILE  # rows whose scores are computed together
 _BLOCKS = 8  # that one call labels
-_SAMPLED = 8
+_SAMPLED = 2
 
 
 class Codes(NamedTuple):
