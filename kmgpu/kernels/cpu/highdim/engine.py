@@ -63,8 +63,6 @@ class HighDimensionalL2:
         self.labels = np.full(n, -1, np.int32)
         self._set_reference()
 
-    # ---- set-up
-
     def _set_reference(self):
         """Choose the origin of all products."""
         n = len(self.X)
@@ -115,8 +113,6 @@ class HighDimensionalL2:
 
     def _map_rows(self, function):
         self._workers.map_rows(function, len(self.X), self._block)
-
-    # ---- assignment
 
     def assign(self, centers, labels=None):
         """Label every row with its nearest centre; return the loss and how many rows changed.
@@ -274,8 +270,6 @@ class HighDimensionalL2:
         self._upper[rows] = np.finfo(self._ref.dtype).max / 4
         self._lower[rows] = 0
         self.labels[rows] = target[rows]
-
-    # ---- refitting
 
     def refit(self):
         """Return the means of the labelled rows (float64) and the loss there."""
