@@ -11,7 +11,7 @@ _BYTES = {"avx512vnni": 0.0035, "avx2": 0.0085}
 _LEAST_SCORES = 600.0  # nanoseconds a row of scores, below which stored bounds do not pay
 _HOPED = 4.0  # distances a row that scores are hoped to leave
 LEAST_DENSE = 125.0  # nanoseconds a row of a dense pass, below which bounds do not pay
-_STORE_FREELY = 128  # features that make storing bounds cheap against the product
+_STORE_FREELY = 256  # features that make storing bounds cheap against the product
 
 
 class Policy:
@@ -62,7 +62,7 @@ class Policy:
         if self.screens():
             return True
         self._vain += 1
-        self._rest = 2**self._vain
+        self._rest = 4**self._vain
         return False
 
     def computed(self) -> None:
