@@ -1,5 +1,6 @@
 """Brute-force float64 oracles for the high-dimensional L2 engine."""
 
+import itertools
 import threading
 
 import numpy as np
@@ -190,6 +191,34 @@ def test_labels_that_are_known_are_not_searched_for(monkeypatch, algorithm):
             assert centers == pytest.approx(means(X, w, before, centers), rel=1e-9, abs=1e-9)
             check_assign(engine, X, w, centers, before, 100.0)
         before = engine.labels.copy()
+
+
+@pytest.mark.parametrize("pattern", [[False], [True, False], [False, False, True]])
+def test_samples_that_tell_against_screening(monkeypatch, pattern):
+    """The rows that a sample has labelled are labelled again, by whatever comes instead."""
+    answers = itertools.cycle(pattern)
+    monkeypatch.setattr(Policy, "sampled", lambda *_: next(answers))
+    X = blobs(2500, 40, 9, seed=3)
+    run(X, None, X[:30], iterations=8)
+
+
+def test_screening_pauses_ever_longer_where_it_does_not_pay(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy.byte_product", lambda: 0.0)
+    policy = Policy(500, 100, "auto")
+    pauses = []
+    for _ in range(3):
+        assert policy.screens()
+        assert policy.sampled(1.0)
+        assert not policy.sampled(400.0)
+        passes = 0
+        while not policy.screens():
+            policy.computed()
+            passes += 1
+        pauses.append(passes)
+    assert pauses == [4, 16, 64]
+    assert not Policy(500, 100, "dense").screens()
+    assert not Policy(3, 40, "auto").screens()
 
 
 def test_move_is_seen_by_refit_and_by_the_next_assign():

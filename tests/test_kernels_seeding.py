@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians
-from kmgpu.kernels.cpu import scores as vector
+from kmgpu.kernels.cpu import scores
 from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.scores import POINTS, SHIFT, TILE, integer_scores
 from kmgpu.kernels.cpu.seeding import greedy_seed
+from kmgpu.kernels.cpu.seeding.low import low_gains
 from kmgpu.kernels.cpu.sketch import Sketch, row_limit
 from kmgpu.threads import Workers
 
@@ -235,8 +236,8 @@ def _survive(X, points, closest, loss):
     return ~(scores >= limit + offsets)
 
 
-WAYS = {"avx512vnni": (16, vector._products_vnni), "avx2": (8, vector._products_avx2)}
-WAYS |= {"": (8, vector._products_anywhere)}
+WAYS = {"avx512vnni": (16, scores._products_vnni), "avx2": (8, scores._products_avx2)}
+WAYS |= {"": (8, scores._products_anywhere)}
 
 
 @pytest.mark.parametrize("needs", WAYS)
@@ -244,11 +245,11 @@ def test_every_way_to_score(monkeypatch, needs):
     """Whichever this processor would take; with the largest numbers, too."""
     if needs and not llvmlite.binding.get_host_cpu_features().get(needs, False):
         pytest.skip(f"this processor has no {needs}")
-    monkeypatch.setattr(vector, "_way", lambda *_: WAYS[needs])
-    tiles = vector._tile_function(False, fetches=True)
+    monkeypatch.setattr(scores, "_way", lambda *_: WAYS[needs])
+    tiles = scores._tile_function(False, fetches=True)
 
     @numba.njit
-    def scores(codes, factors, start, out):
+    def computed(codes, factors, start, out):
         c, f = np.uintp(codes.ctypes.data), np.uintp(factors.ctypes.data)
         s, o = np.uintp(start.ctypes.data), np.uintp(out.ctypes.data)
         tiles(c, f, f, s, np.uintp(codes.shape[1]), o, np.uintp(ROWS))
@@ -259,7 +260,7 @@ def test_every_way_to_score(monkeypatch, needs):
     start = rng.integers(-(10**6), 10**6, POINTS).astype(np.int32)
     codes = values.reshape(2, TILE, 13, 4).transpose(0, 2, 1, 3).reshape(2, 13, 4 * TILE)
     out = np.zeros((POINTS, ROWS), np.int32)
-    scores(np.ascontiguousarray(codes, np.int8), f.astype(np.int8), start, out)
+    computed(np.ascontiguousarray(codes, np.int8), f.astype(np.int8), start, out)
     np.testing.assert_array_equal(out[:, : 2 * TILE], f @ values.T + start[:, None])
     assert not out[:, 2 * TILE :].any()
 
@@ -283,7 +284,32 @@ def test_the_sketch_excludes_no_row_that_is_nearer_and_most_others(loss, d):
         assert (_survive(X, points, exact * (1 + 1e-12), loss) | (exact == 0)).all()
     X = _blobs(9, 700, d)
     exact = np.stack([_distance(X, p, loss) for p in X[:8]], axis=1)
-    assert _survive(X, X[:8], 0.8 * exact, loss).mean() < 0.1
+    # L2: seven bits a code, and points are rounded as well
+    margin = 0.9 if loss == "l1" else 0.8
+    assert _survive(X, X[:8], margin * exact, loss).mean() < 0.1
+
+
+@LOSSES
+@DTYPES
+@pytest.mark.parametrize("d", [2, 17])
+@pytest.mark.parametrize("n_trials", range(1, 13))
+def test_gains_of_any_number_of_trials(loss, dtype, d, n_trials):
+    """With few features: of four trials at a time, and of what is left."""
+    X = _blobs(12, 600, d).astype(dtype)
+    weight = np.random.default_rng(1).integers(1, 4, len(X)).astype(np.float64)
+    n_blocks = -(-len(X) // ROWS)
+    closest, points = np.full(n_blocks * ROWS, np.nan), X[:n_trials].astype(np.float64)
+    closest[: len(X)] = _distance(X, X[50], loss)
+    gains, wins = np.empty((n_blocks, n_trials)), np.zeros(n_blocks * ROWS, np.uint32)
+    low_gains(
+        *(0, n_blocks, X, np.empty(0, dtype), points, np.array([1.0, 0.0])),
+        *(True if loss == "l1" else None, closest, weight, gains, wins),
+    )
+    left = closest[: len(X), None] - np.stack([_distance(X, p, loss) for p in points], axis=1)
+    np.testing.assert_allclose(gains.sum(axis=0), weight @ np.maximum(left, 0), rtol=1e-10)
+    won = (wins[: len(X), None] >> np.arange(n_trials)) & 1
+    clear = np.abs(left) > 1e-9
+    np.testing.assert_array_equal(won[clear], (left > 0)[clear])
 
 
 @pytest.mark.parametrize(("estimator", "loss"), [(KMeans, "l2"), (KMedians, "l1")])

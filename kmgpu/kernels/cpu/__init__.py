@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+# rows to start from, and the labels that they give
 Seeds = tuple[np.ndarray, np.ndarray | None]
 # above it a matrix product beats the fused pass
 FUSED_FEATURES = 32

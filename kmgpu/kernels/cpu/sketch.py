@@ -15,8 +15,8 @@ so x can be nearer to p than `closest` only if
 that is, score(row, point) < limit(row) + offset(point). Only the score costs n d, and it is an
 exact integer times a factor of the point: -s z is rounded to int8, z / s to int16, and what that
 leaves goes into the offset (L2: by Cauchy-Schwarz, with the longest q); L1 steps s are integer
-multiples of a common one. (A scalar-quantised copy
-that screens: the VA-file of Weber, Schek and Blott, VLDB 1998.)
+multiples of a common one. (A scalar-quantised copy that screens: the VA-file of Weber, Schek and
+Blott, VLDB 1998.)
 
 Rounding. All lengths are divided by `unit`, which is about that of the longest row. Scores are at
 most (||s q||^2 + ||z||^2) / 2 (L2), |s q| + |z| (L1); they, limits and offsets are rounded to

@@ -213,8 +213,7 @@ class HighDimensionalL2:
             self._screen = Screen(self.X, self._ref, self._norms, self._workers)
         known = self._upper, self._lower, self.labels
         if not self._bounded:
-            self._upper[:] = np.finfo(self._ref.dtype).max / 4
-            self._lower[:] = 0
+            self._forget(slice(None))
         untried = self._n_screened < _UNTRIED
         if untried and not self._policy.sampled(self._screen.sample(self._targets, *known)):
             return False
@@ -256,6 +255,10 @@ class HighDimensionalL2:
         """Return this thread's scratch block."""
         return self._workers.scratch(name, (self._block, columns), self._ref.dtype)
 
+    def _forget(self, rows):
+        self._upper[rows] = np.finfo(self._ref.dtype).max / 4
+        self._lower[rows] = 0
+
     def _lowest_duplicate(self):
         """Give rows of a repeated centre to its first copy: equal centres can round apart."""
         lowest = lowest_copies(self._rounded)
@@ -267,8 +270,7 @@ class HighDimensionalL2:
         """Set labels of `rows` to ``target[rows]``; of their distances nothing is known then."""
         if self._bounds is not None:
             self._bounds.forget(rows, self.labels[rows])
-        self._upper[rows] = np.finfo(self._ref.dtype).max / 4
-        self._lower[rows] = 0
+        self._forget(rows)
         self.labels[rows] = target[rows]
 
     def refit(self):

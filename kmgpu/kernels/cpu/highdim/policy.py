@@ -107,18 +107,21 @@ class Policy:
 
 def float_product() -> float:
     """Return what one of a dense pass costs on this processor."""
-    return _on_this_processor(tuple(_FLOATS.items()), 0.025)
+    return _lowest_cost(_FLOATS, 0.025)
 
 
 def byte_product() -> float:
     """Return what one of bytes costs on this processor."""
-    return _on_this_processor(tuple(_BYTES.items()), np.inf)
+    return _lowest_cost(_BYTES, np.inf)
+
+
+def _lowest_cost(costs: dict[str, float], elsewhere: float) -> float:
+    return min((cost for name, cost in costs.items() if _features().get(name)), default=elsewhere)
 
 
 @cache
-def _on_this_processor(costs: tuple[tuple[str, float], ...], elsewhere: float) -> float:
-    found = llvm.get_host_cpu_features()
-    return next((cost for name, cost in costs if found.get(name)), elsewhere)
+def _features() -> dict[str, bool]:
+    return llvm.get_host_cpu_features()
 
 
 def lowest_copies(centers: np.ndarray) -> np.ndarray | None:

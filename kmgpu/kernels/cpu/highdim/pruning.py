@@ -120,6 +120,25 @@ def _own_square(X, ref, i, center, x):
     return _square(x, center)
 
 
+@njit(fastmath=FAST)
+def row_square(X, ref, i, center):
+    """What `_own_square` returns, without the copy."""
+    total = center.dtype.type(0)
+    for p in range(center.shape[0]):
+        difference = (X[i, p] - ref[p]) - center[p]
+        total += difference * difference
+    return total
+
+
+@njit(fastmath=FAST)
+def aged(i, label, targets, furthest, upper, lower):
+    """Let the two bounds of a row hold for centres that have moved; returns them."""
+    kind = targets.centers.dtype.type
+    upper[i] = (upper[i] + targets.moved[label]) * (kind(1) + targets.slack)
+    lower[i] = (lower[i] - furthest) * (kind(1) - targets.slack)
+    return upper[i], lower[i]
+
+
 @njit(nogil=True, cache=True, fastmath=FAST)
 def prune_rows(X, ref, lo, hi, targets, furthest, bounds, labels):
     """Relabel rows, computing only the distances that bounds do not exclude.
@@ -137,11 +156,8 @@ def prune_rows(X, ref, lo, hi, targets, furthest, bounds, labels):
     far = np.empty(centers.shape[0] + 4, centers.dtype)
     for i in range(lo, hi):
         label = labels[i]
-        limit = (upper[i] + targets.moved[label]) * more
-        others = (lower[i] - furthest) * less
-        lower[i] = others
+        limit, others = aged(i, label, targets, furthest, upper, lower)
         if limit < others:
-            upper[i] = limit
             continue
         best = kind(-1)
         if targets.moved[label] > limit * kind(SMALL):
@@ -192,13 +208,12 @@ def count_survivors(X, ref, every, targets, furthest, bounds, labels):
     centers = targets.centers
     kind = centers.dtype.type
     more, less = kind(1) + targets.slack, kind(1) - targets.slack
-    x = np.empty(X.shape[1], centers.dtype)
     groups = np.empty(bounds.steps.shape[1] + 1, np.uint32)
     active = 0
     passed = 0
     for i in range(0, X.shape[0], every):
         label = labels[i]
-        limit = np.sqrt(_own_square(X, ref, i, centers[label], x)) * more
+        limit = np.sqrt(row_square(X, ref, i, centers[label])) * more
         if limit < (bounds.lower[i] - furthest) * less:
             continue
         active += 1

@@ -12,6 +12,7 @@ import numpy as np
 from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.highdim.dense import FAST
+from kmgpu.kernels.cpu.highdim.pruning import aged, row_square
 from kmgpu.kernels.cpu.highdim.records import Targets
 from kmgpu.kernels.cpu.intrinsics import fetch_row, lowest_bit, word_not_above
 from kmgpu.kernels.cpu.scores import TILE, integer_scores
@@ -20,7 +21,7 @@ from kmgpu.threads import Workers
 
 GROUP = 2 * TILE  # rows whose scores are computed together
 _BLOCKS = 8  # that one call labels
-_SAMPLED = 2
+_SAMPLED = 2  # blocks
 
 
 class Codes(NamedTuple):
@@ -56,19 +57,9 @@ def _likeliest(scores, units, offsets, best, arg):
 
 
 @njit(fastmath=FAST)
-def _square(X, ref, i, center):
-    """Squared distance of row i less the reference to `center`, in the dtype of the latter."""
-    total = center.dtype.type(0)
-    for p in range(center.shape[0]):
-        difference = (X[i, p] - ref[p]) - center[p]
-        total += difference * difference
-    return total
-
-
-@njit(fastmath=FAST)
 def _measure(X, ref, i, e, j, centers, best, second, labels):
     """Measure row i, the e-th of its group, against centre j."""
-    far = _square(X, ref, i, centers[j])
+    far = row_square(X, ref, i, centers[j])
     if far < best[e] or (far == best[e] and j < labels[i]):
         second[e], best[e] = best[e], far
         labels[i] = j
@@ -101,7 +92,7 @@ def _label_group(X, ref, targets, sketch, factors, rows, tiles, scores, near, up
         if i < 0:
             continue
         if labels[i] < 0:
-            near[e] = _square(X, ref, i, centers[own[e]])
+            near[e] = row_square(X, ref, i, centers[own[e]])
             labels[i] = own[e]
         own[e] = labels[i]
         second[e] = kind(np.inf)
@@ -147,7 +138,7 @@ def screen_rows(lo, hi, X, ref, targets, furthest, sketch, factors, upper, lower
     n = X.shape[0]
     centers = targets.centers
     kind = centers.dtype.type
-    more, less = kind(1) + targets.slack, kind(1) - targets.slack
+    more = kind(1) + targets.slack
     words = sketch.codes.view(np.int32)
     scores = np.empty((factors.factors.shape[0], GROUP), np.int32)
     tiles = np.zeros((2, words.shape[2], TILE), np.int32)
@@ -168,13 +159,10 @@ def screen_rows(lo, hi, X, ref, targets, furthest, sketch, factors, upper, lower
                 fetch_row(X, min(n - 1, i + GROUP))
                 label = labels[i]
                 if label >= 0:
-                    limit = (upper[i] + targets.moved[label]) * more
-                    others = (lower[i] - furthest) * less
-                    lower[i] = others
+                    limit, others = aged(i, label, targets, furthest, upper, lower)
                     if limit < others:
-                        upper[i] = limit
                         continue
-                    near[e] = _square(X, ref, i, centers[label])
+                    near[e] = row_square(X, ref, i, centers[label])
                     upper[i] = np.sqrt(near[e]) * more
                     if upper[i] < others:
                         continue
@@ -200,7 +188,7 @@ def screen_rows(lo, hi, X, ref, targets, furthest, sketch, factors, upper, lower
                 count = max(0, count - GROUP)
                 for e in range(GROUP):
                     if rows[e] >= 0 and labels[rows[e]] >= 0:
-                        near[e] = _square(X, ref, rows[e], centers[labels[rows[e]]])
+                        near[e] = row_square(X, ref, rows[e], centers[labels[rows[e]]])
                 _gather(words, rows, tiles)
                 measured[b, 1] += _label_group(
                     X, ref, targets, sketch, factors, rows, tiles.view(np.int8),

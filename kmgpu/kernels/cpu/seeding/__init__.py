@@ -11,15 +11,15 @@ from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.seeding.draws import draw_rows
 from kmgpu.kernels.cpu.seeding.high import high_accept, high_gains
 from kmgpu.kernels.cpu.seeding.low import low_accept, low_gains, pack
-from kmgpu.kernels.cpu.sketch import MOST_FEATURES, Sketch
+from kmgpu.kernels.cpu.sketch import MOST_FEATURES, Sketch, bytes_of
 from kmgpu.threads import Workers
 
 # Below, measuring every distance in float64 costs no more than screening.
 _FEW_FEATURES = 24
 _LEAST_BUDGET = 1 << 26
-# closest and which trials win it; length, error, limit, label, what pads codes, a list of the won.
+# closest and which trials win it; with a sketch limit, label, and a list of the won, too.
 _BYTES_A_ROW = 12
-_BYTES_A_SKETCH = 33
+_BYTES_IF_SKETCHED = 9
 _ALL = np.uint32(2**32 - 1)
 
 
@@ -163,7 +163,8 @@ def _start(
     """The faster way that `budget` bytes allow."""
     n, d = X.shape
     left = budget - _BYTES_A_ROW * n
-    if _FEW_FEATURES < d <= MOST_FEATURES and n * (d + _BYTES_A_SKETCH) <= left:
+    sketch = bytes_of(n, d) + _BYTES_IF_SKETCHED * n
+    if _FEW_FEATURES < d <= MOST_FEATURES and sketch <= left:
         return _High(X, is_l1, weight, workers)
     return _Low(X, is_l1, weight, workers, X.nbytes <= left)
 
