@@ -24,7 +24,8 @@ class Loss:
         ``scorer(centers)(x)`` is (n, k): the cost of every row of `x` at every centre, up to a
         constant of each row; (n, d) float32 or float64 in, the same dtype out.
     pairwise : callable
-        ``pairwise(x, centers)`` is (n, k): the costs themselves.
+        ``pairwise(x, centers)`` is (n, k): the costs themselves, from differences that are added
+        feature after feature. In float64 they decide labels; kernels round alike.
     cost : callable
         ``cost(differences)`` is (n,): the cost of each row of differences x - µ.
     distance : callable
@@ -66,12 +67,13 @@ def _squared_scorer(centers: Array) -> Callable[[Array], Array]:
 
 
 def _squared_pairwise(x: Array, centers: Array) -> Array:
-    """‖x - µ‖², exactly 0 where the rounding of the product cannot tell it from 0."""
-    xp = namespace(x)
-    x_norms = xp.sum(x * x, axis=1)[:, None]
-    costs = _squared_scorer(centers)(x) + x_norms
-    rounding = 8 * xp.finfo(x.dtype).eps * (x_norms + xp.sum(centers * centers, axis=1))
-    return xp.where(costs > rounding, costs, xp.zeros_like(costs))
+    features = centers.T
+    apart = x[:, :1] - features[0, :]
+    costs = apart * apart
+    for feature in range(1, x.shape[1]):
+        apart = x[:, feature : feature + 1] - features[feature, :]
+        costs += apart * apart
+    return costs
 
 
 def _squared_cost(differences: Array) -> Array:

@@ -1,0 +1,48 @@
+"""The float64 costs that decide labels: the same bits from kernels and from the Array API."""
+
+import numba
+import numpy as np
+import pytest
+
+from kmgpu.kernels.cpu.exact import exact_among, exact_costs, exact_nearest
+from kmgpu.losses import LOSSES
+
+
+@numba.njit
+def _all(X, centers, squared, costs):
+    for i in range(len(X)):
+        exact_costs(X[i], centers, squared, costs[i])
+
+
+@numba.njit
+def _nearest(X, centers, squared, found):
+    costs = np.empty(len(centers))
+    some = np.arange(0, len(centers), 2).astype(np.int32)
+    for i in range(len(X)):
+        found[i, :3] = exact_nearest(X[i], centers, squared, costs)
+        found[i, 3:] = exact_among(X[i], centers, squared, some, len(some))
+
+
+@pytest.mark.parametrize("loss", ["l2", "l1"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize("d", [1, 3, 40, 200])
+def test_kernels_and_the_reference_round_alike(loss, dtype, d):
+    rng = np.random.default_rng(d)
+    X = (rng.normal(1e3, 40, (50, d)) % 256).astype(dtype)
+    centers = rng.normal(128, 50, (9, d))
+    costs, found = np.empty((50, 9)), np.empty((50, 6))
+    _all(X, centers, loss == "l2", costs)
+    _nearest(X, centers, loss == "l2", found)
+    np.testing.assert_array_equal(LOSSES[loss].pairwise(X.astype(np.float64), centers), costs)
+    np.testing.assert_array_equal(found[:, 0], costs.argmin(axis=1))
+    np.testing.assert_array_equal(found[:, 1:3], np.sort(costs, axis=1)[:, :2])
+    np.testing.assert_array_equal(found[:, 3], 2 * costs[:, ::2].argmin(axis=1))
+    np.testing.assert_array_equal(found[:, 4:], np.sort(costs[:, ::2], axis=1)[:, :2])
+
+
+@pytest.mark.parametrize("loss", ["l2", "l1"])
+def test_equal_centres_give_the_lowest(loss):
+    centers = np.ones((7, 40))
+    found = np.empty((3, 6))
+    _nearest(np.zeros((3, 40)), centers, loss == "l2", found)
+    np.testing.assert_array_equal(found, [[0, 40, 40, 0, 40, 40]] * 3)
