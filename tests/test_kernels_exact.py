@@ -19,8 +19,9 @@ def _nearest(X, centers, squared, found):
     costs = np.empty(len(centers))
     some = np.arange(0, len(centers), 2).astype(np.int32)
     for i in range(len(X)):
-        found[i, :3] = exact_nearest(X[i], centers, squared, costs)
-        found[i, 3:] = exact_among(X[i], centers, squared, some, len(some))
+        row = found[i]
+        row[0], row[1], row[2] = exact_nearest(X[i], centers, squared, costs)
+        row[3], row[4], row[5] = exact_among(X[i], centers, squared, some, len(some))
 
 
 @pytest.mark.parametrize("loss", ["l2", "l1"])
