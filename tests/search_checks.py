@@ -215,7 +215,8 @@ def _not_the_mean(
     share = mass.astype(np.longdouble) / mass.astype(np.longdouble).sum()
     right = rows[0] + ((rows.astype(np.longdouble) - rows[0]) * share[:, None]).sum(axis=0)
     spread = np.ptp(rows.astype(np.longdouble), axis=0)
-    slack = 1e-9 * spread + 2 * eps * np.abs(right) + 16 * EPS * usual + least_step(eps)
+    digits = max(2 * eps, 1e-13)  # a float64 sum of many rows
+    slack = 1e-9 * spread + digits * np.abs(right) + 16 * EPS * usual + least_step(eps)
     off = np.abs(center - right) > slack
     if not off.any():
         return None
