@@ -75,11 +75,11 @@ class RowBounds:
     Rounding. With u the unit roundoff of the computation, a computed distance is
     ``1 + e, |e| <= (d + 2) u`` times that of the rounded row and centre (d + 2 roundings of
     non-negative terms). Rounding x - r and c - r, r the reference, changes the distance by at most
-    ``u (|x - r| + |c - r|)``. By the triangle inequality the second of these lengths is at most the
-    distance + |x - r|, and that is at most the distance to the nearest centre + its |c - r|. So the
-    gap errs by less than ``gamma = 2 (d + 8) u`` times the two distances, plus ``loose = 4 u |c - r|``
-    for the nearest. Squares that underflow hide at most ``tiny``. The float64 costs that decide
-    labels err by less again. What is not certain after all that is ranked by them.
+    ``u (|x - r| + |c - r|)``. By the triangle inequality ``|c - r|`` is at most the distance plus
+    ``|x - r|``, and ``|x - r|`` at most the distance to the nearest centre plus its ``|c - r|``. So
+    the gap errs by less than ``gamma = 2 (d + 8) u`` times the two distances, plus
+    ``loose = 4 u |c - r|`` of the nearest. Squares that underflow hide at most ``tiny``. The
+    float64 costs that decide labels err by less. They rank what is not certain after all this.
 
     Parameters
     ----------
