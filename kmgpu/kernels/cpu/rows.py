@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -44,13 +43,11 @@ class Rows:
         self.n, self.d = X.shape
         self.stored = X.view()
         self.stored.flags.writeable = False
-        sample = X[:: max(1, self.n // SAMPLE)]
-        narrow = is_narrow(X.dtype) and (X.dtype != np.float32 or _float32_holds(sample))
-        self.dtype: np.dtype[Any] = np.dtype(np.float32 if narrow else np.float64)
+        self.dtype = working_dtype(X)
         self.in_place = bool(X.flags.c_contiguous) and X.dtype == self.dtype
         self.eps = float(np.finfo(self.dtype).eps)
         self.groups = groups(self.n, most_groups)
-        sample = np.sort(sample.astype(self.dtype, copy=False), axis=0)
+        sample = np.sort(_sample(X).astype(self.dtype, copy=False), axis=0)
         self.reference = frozen(np.ascontiguousarray(sample[len(sample) // 2]))
 
     def block(self, lo: int, hi: int) -> np.ndarray:
@@ -69,15 +66,21 @@ class Rows:
         return frozen(self.stored[rows].astype(self.dtype, copy=False))
 
 
-def is_narrow(dtype: np.dtype) -> bool:
-    """Whether float32 holds every number of a dtype."""
-    return dtype == np.float32 or dtype.itemsize <= 2
+def _sample(X: np.ndarray) -> np.ndarray:
+    return X[:: max(1, len(X) // SAMPLE)]
 
 
-def _float32_holds(sample: np.ndarray) -> bool:
-    """Whether squares of most rows are float32's: what others lose is ranked in float64."""
-    longest = max(float(sample.max()), -float(sample.min()))
-    return SHORTEST < longest < LONGEST / np.sqrt(sample.shape[1])
+def working_dtype(X: np.ndarray) -> np.dtype:
+    """float32 where it holds all of X by its dtype, and the squares of most rows; else float64.
+
+    What the other rows lose by it is found out, row by row, and ranked in float64.
+    """
+    narrow = X.dtype == np.float32 or X.dtype.itemsize <= 2
+    if X.dtype == np.float32:
+        sample = _sample(X)
+        longest = max(float(sample.max()), -float(sample.min()))
+        narrow = SHORTEST < longest < LONGEST / np.sqrt(X.shape[1])
+    return np.dtype(np.float32 if narrow else np.float64)
 
 
 def frozen(a: np.ndarray) -> np.ndarray:

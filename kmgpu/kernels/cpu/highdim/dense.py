@@ -124,12 +124,17 @@ def _nearest(x, scores, targets, norm, found):
     `top`, nor than |x| plus its distance from the row.
     """
     kind = scores.dtype.type
+    if not norm < targets.longest:
+        for j in range(scores.shape[0]):
+            found[j] = j
+        return exact_among(x, targets.exact, True, found, scores.shape[0]), scores.shape[0]
     low = _lowest(scores, targets.squares)
     length = kind(norm)
     square = length * length
     near = kind(9) * square + kind(3) * max(low + square, kind(0))
     wide = (length + targets.top) ** 2
-    limit = low + targets.slack * (kind(2.1) * square + min(near, kind(wide)))
+    error = targets.slack * (kind(2.1) * square + min(near, kind(wide)))
+    limit = low + error + targets.least * targets.least
     count, label = _within(scores, targets.low_squares, limit)
     if count == 1:
         return label, 0
@@ -250,15 +255,19 @@ def targets_of(
     squares, moved = np.empty(len(centers)), np.empty(len(centers))
     with np.errstate(over="ignore"):  # the engine sees to lengths that float32 cannot hold
         place_centers(centers, ref, before, shifted, rounded, squares, moved)
-        slack = kind.type((centers.shape[1] + 16) * np.finfo(kind).eps / 2)
+        info, top = np.finfo(kind), float(np.sqrt(squares.max()))
+        slack = kind.type((centers.shape[1] + 16) * info.eps / 2)
+        longest = float(np.sqrt(info.max)) / 8
         return Targets(
             exact=frozen(centers),
             centers=rounded,
             squares=squares.astype(kind),
             low_squares=(squares * (1 - 2.5 * float(slack))).astype(kind),
-            top=float(np.sqrt(squares.max())),
+            top=top,
             moved=moved.astype(kind) * (1 + slack),
             slack=slack,
+            least=kind.type(4 * np.sqrt(centers.shape[1] * float(info.tiny))),
+            longest=longest if top < longest else 0.0,
         )
 
 

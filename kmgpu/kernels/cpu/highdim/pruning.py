@@ -141,14 +141,15 @@ def aged(i, label, targets, furthest, upper, lower):
 
 
 @njit(fastmath=FAST)
-def rounding_of(norm, kind):
+def rounding_of(norm, targets):
     """What rounding a row of that length and a centre takes off their distance, or adds to it.
 
     The distance of the rounded ones differs from the true one by at most ``u (|x| + |c|)``, u the
     unit roundoff, and ``|c| <= |x| + distance``: the share of the distance is in `slack`, the rest
     is this.
     """
-    return kind(norm) * (kind(2.01) * kind(np.finfo(kind).eps))
+    kind = targets.centers.dtype.type
+    return kind(norm) * kind(2.01 * np.finfo(kind).eps) + targets.least
 
 
 @njit()
@@ -186,7 +187,7 @@ def prune_rows(X, ref, lo, hi, targets, furthest, norms, bounds, labels):
         limit, others = aged(i, label, targets, furthest, upper, lower)
         if limit < others:
             continue
-        rest = rounding_of(norms[i], kind)
+        rest = rounding_of(norms[i], targets)
         best = kind(-1)
         if targets.moved[label] > limit * kind(SMALL):
             best = _own_square(X, ref, i, centers[label], x)
@@ -247,7 +248,7 @@ def count_survivors(X, ref, every, targets, furthest, norms, bounds, labels):
     passed = 0
     for i in range(0, X.shape[0], every):
         label = labels[i]
-        rest = rounding_of(norms[i], kind)
+        rest = rounding_of(norms[i], targets)
         limit = np.sqrt(row_square(X, ref, i, centers[label])) * more + rest
         if limit < (bounds.lower[i] - furthest) * less:
             continue

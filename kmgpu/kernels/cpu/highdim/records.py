@@ -24,6 +24,10 @@ class Targets(NamedTuple):
         How far each is from where it was in the iteration before, rounded up.
     slack : floating scalar of the dtype of `centers`
         (n_features + 16) unit roundoffs.
+    least : the same
+        What squares that underflow may take off a distance.
+    longest : float
+        Of longer rows no product is formed: it might overflow. 0 where one with a centre might.
     """
 
     exact: np.ndarray
@@ -33,6 +37,8 @@ class Targets(NamedTuple):
     top: float
     moved: np.ndarray
     slack: np.floating
+    least: np.floating
+    longest: float
 
 
 class Bounds(NamedTuple):

@@ -122,9 +122,8 @@ def _label_group(
         own[e] = labels[i]
         second[e] = kind(np.inf)
         # the sketch bounds distances to rounded centres: once more what they are off
-        reach = np.float64(_reach(near[e], kind(2) * rounding_of(norms[i], kind), more) * more)
-        reach = max(reach * reach, np.finfo(np.float32).tiny)
-        limits[e] = row_limit(reach, sketch.length[i], sketch.error[i], sketch.unit, False)
+        reach = np.float64(_reach(near[e], kind(2) * rounding_of(norms[i], targets), more) * more)
+        limits[e] = row_limit(reach * reach, sketch.length[i], sketch.error[i], sketch.unit, False)
     least[:] = np.float32(np.inf)
     n_measured = 0
     for j in range(centers.shape[0]):
@@ -139,7 +138,7 @@ def _label_group(
     for e in range(GROUP):
         i = rows[e]
         if i >= 0:
-            rest = rounding_of(norms[i], kind)
+            rest = rounding_of(norms[i], targets)
             known = sketch.length[i] * (1.0 - 2.0 * MARGIN)
             beyond = np.sqrt(max(known + 2.0 * np.float64(least[e]), 0.0)) - sketch.error[i]
             upper[i] = _reach(near[e], rest, more)
@@ -198,7 +197,7 @@ def screen_rows(
                     if limit < others:
                         continue
                     near[e] = row_square(X, ref, i, centers[label])
-                    upper[i] = _reach(near[e], rounding_of(norms[i], kind), more)
+                    upper[i] = _reach(near[e], rounding_of(norms[i], targets), more)
                     if upper[i] < others:
                         continue
                 rows[e] = i
