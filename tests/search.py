@@ -17,6 +17,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -168,8 +169,9 @@ def _results(seed: int, seconds: float, only: str) -> Iterator[tuple[int, Case, 
 
 
 def _serve(pipe: Any, seed: int) -> None:
-    while True:
-        pipe.send(run(seed, pipe.recv())[1])
+    with suppress(EOFError):  # the search is over
+        while True:
+            pipe.send(run(seed, pipe.recv())[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

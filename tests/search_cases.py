@@ -207,7 +207,8 @@ def init_of(case: Case, x: np.ndarray, rng: np.random.Generator) -> Any:
     if case.init in ("k-means++", "random"):
         return case.init
     start = np.asarray(x[rng.choice(case.n, size=case.k, replace=False)], np.float64)
-    spread = np.asarray(x, np.float64).std(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = np.asarray(x, np.float64).std(axis=0)
     spread = np.where(np.isfinite(spread), spread, 0)
     if case.init == "near":
         start = start + 0.3 * spread * rng.standard_normal(start.shape)
