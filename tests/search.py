@@ -160,6 +160,7 @@ def _results(seed: int, seconds: float, only: str) -> Iterator[tuple[int, Case, 
                 else:
                     yield number, case, [("hangs", f"no end after {HANGS} s")]
                     child.kill()
+                    end += HANGS
                     child = None
             except EOFError:
                 child.join()
