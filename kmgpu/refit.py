@@ -215,20 +215,19 @@ class _WeightByCluster:
         xp, sizes = self._xp, np.diff(groups.host_bounds)
         keys, n_clusters = to_host(groups.keys), len(sizes)
         totals = np.bincount(keys, to_host(sample_weight), minlength=n_clusters + 1)
-        units = sample_weight
+        units, clusters = sample_weight, xp.astype(groups.keys, xp.int32)
         for factors in unit_factors(totals):
-            units = units * xp.take(xp.asarray(factors, device=device), groups.keys)
+            units = units * xp.take(xp.asarray(factors, device=device), clusters)
         self._units = xp.astype(xp.round(units), xp.int64)
-        self._groups, self._members = groups, xp.take(groups.keys, groups.order)
+        self._groups, self._members = groups, xp.take(clusters, groups.order)
         self._before = xp.where(groups.bounds > 0, groups.bounds - 1, groups.bounds)
-        reached = xp.cumulative_sum(xp.take(self._units, groups.order))
-        ends = self._at_bounds(reached)
-        low, high = middle_ranks(to_host(ends[1:] - ends[:-1]), sizes)
+        self._starts = xp.cumulative_sum(xp.take(self._units, groups.order))
+        self._starts = self._at_bounds(self._starts)
+        low, high = middle_ranks(to_host(self._starts[1:] - self._starts[:-1]), sizes)
         never = np.zeros(1, np.int64)  # rows of zero weight, after the last cluster
         self._low, self._high = (
             xp.asarray(np.concatenate([ranks, never]), device=device) for ranks in (low, high)
         )
-        self._starts = ends
 
     def middle(self, values: Array, order: Array) -> tuple[Array, Array]:
         """Positions of the lower and the upper weighted median of each cluster.
