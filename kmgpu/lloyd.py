@@ -176,7 +176,8 @@ def half_steps(
     iteration, stop = 0, None
     while stop is None:
         iteration += 1
-        value, changed = _assign(steps, centers, True, labels if iteration == 1 else None)
+        known = labels if iteration == 1 else None
+        value, changed = _assign(steps, sample_weight, centers, True, known)
         if iteration == 1:
             changed = int(steps.sizes.sum())  # whatever the engine did in an earlier run
         elif changed == 0:
@@ -194,15 +195,30 @@ def half_steps(
     rounded = xp.astype(centers, dtype)
     exact = xp.astype(rounded, xp.float64)
     if stop != "labels" or not bool(xp.all(exact == centers)):
-        value, changed = _assign(steps, exact)
+        value, changed = _assign(steps, sample_weight, exact)
     yield HalfStep("assign", iteration, rounded, steps.labels, value, n_changed=changed, stop=stop)
 
 
 def _assign(
-    steps: Steps, centers: Array, refit_follows: bool = False, labels: Array | None = None
+    steps: Steps,
+    sample_weight: Array | None,
+    centers: Array,
+    refit_follows: bool = False,
+    labels: Array | None = None,
 ) -> tuple[float, int]:
     value, changed = steps.assign(centers, refit_follows, labels)
     if not isfinite(value):
+        xp = namespace(centers)
+        rows_suffice = bool(xp.all(xp.isfinite(steps.costs()))) or not bool(
+            xp.all(xp.isfinite(centers))  # they are weighted sums
+        )
+        if sample_weight is not None and rows_suffice:
+            msg = (
+                f"the loss is {value}: sample_weight has values (up to "
+                f"{float(xp.max(sample_weight)):g}) too large for weighted costs to be "
+                f"represented; scale the weights down, a common factor changes no centre."
+            )
+            raise ValueError(msg)
         msg = (
             f"the loss is {value}: X has values too large for their costs to be represented; "
             f"scale X down, or pass it as float64."

@@ -11,8 +11,9 @@ import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room imports only rooms that come before it
-ORDER = ["threads", "arrays", "gpus", "devices", "blocks", "validation", "kernels", "refit"]
+ORDER = ["threads", "weights", "arrays", "gpus", "devices", "blocks", "validation", "kernels"]
 ORDER += [
+    "refit",
     "losses",
     "assignment",
     "seeding",
