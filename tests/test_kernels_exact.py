@@ -1,5 +1,9 @@
 """The float64 costs that decide labels: the same bits from kernels and from the Array API."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numba
 import numpy as np
 import pytest
@@ -47,3 +51,24 @@ def test_equal_centres_give_the_lowest(loss):
     found = np.empty((3, 5))
     _nearest(np.zeros((3, 40)), centers, loss == "l2", found)
     np.testing.assert_array_equal(found, [[0, 40, 40, 0, 40]] * 3)
+
+
+@numba.njit(fastmath=True)
+def _hasty(X, centers, costs):
+    some = np.arange(1).astype(np.int32)
+    for i in range(len(X)):
+        some[0] = 0
+        costs[i] = exact_among(X[i], centers, True, some, 1)[1]
+
+
+def test_no_caller_makes_them_hasty():
+    """In a process of its own, as the first caller is what counts."""
+    code = (
+        "import numpy as np; from tests.test_kernels_exact import _hasty\n"
+        "X = np.round(np.random.default_rng(0).normal(size=(500, 40)), 1); costs = np.empty(500)\n"
+        "_hasty(X, X[7:8], costs)\n"
+        "expected = np.zeros(500)\n"
+        "for q in range(40): expected += (X[:, q] - X[7, q]) ** 2\n"
+        "assert (costs == expected).all()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
