@@ -22,6 +22,7 @@ from tests import test_kernels_cuda_exact as exact
 from tests import test_kernels_cuda_medians as medians
 from tests import test_kernels_cuda_refit as refit
 from tests import test_kernels_cuda_seeding as seeding
+from tests import test_kernels_cuda_weights as weights
 
 BARRIER = "__syncthreads();"
 
@@ -61,6 +62,7 @@ COSTS = partial(nearest.test_best_and_runner_up, loss="l1", dtype="float32", sha
 FAR = nearest.test_float32_far_from_the_origin_or_in_groups_far_apart
 TIED = exact.test_nearly_tied_costs_are_ranked_as_a_plain_loop_ranks_them
 ERRING = exact.test_costs_that_err_as_much_as_they_can_change_no_label
+WEIGHED = weights.test_by_hand
 BRUTE = partial(
     refit.test_against_brute_force, dtype="float32", weights="integers", shape=(130, 6, 1)
 )
@@ -220,7 +222,7 @@ MUTANTS = {
     ),
     "a chunk's carry lost": Mutant(
         "means",
-        (("begin / chunk_rows + 1 + lane", "begin / chunk_rows + 2 + lane"),),
+        (("begin / chunk_rows + 1 + threadIdx", "begin / chunk_rows + 2 + threadIdx"),),
         partial(refit.test_clusters_larger_and_smaller_than_a_chunk, loss="l2", n_clusters=2),
     ),
     "weights ignored in a mean": Mutant(
@@ -281,9 +283,36 @@ MUTANTS = {
         (("for (int c = trials - 1; c >= 0; --c)", "for (int c = 0; c < trials; ++c)"),),
         partial(seeding.test_trials_that_tie_go_to_the_first, loss="l1", d=2, weights="none"),
     ),
-    "two segments in one place": Mutant("medians", (("(slot == chunk)", "1"),), SEGMENTS),
-    "a cluster's last segment lost": Mutant(
-        "medians", (("(begin + m - 1) / segment", "(begin + m) / segment - 1"),), SEGMENTS
+    "one unit for all clusters": Mutant(
+        "weights",
+        (("scales[cluster_of(bounds, k, p)]", "scales[0]"),),
+        partial(weights.test_a_light_cluster_beside_a_heavy_one, ratio=1e18, d=3),
+    ),
+    "weights cut off": Mutant(
+        "weights", (("llrint(scalbn(", "(long long)(scalbn("),), partial(weights.test_units, n=33)
+    ),
+    "a row of no unit": Mutant(
+        "weights", (("count > 0 ? count : 1", "count"),), partial(weights.test_units, n=33)
+    ),
+    "a weight lost between chunks": Mutant(
+        "weights",
+        (("begin / chunk_rows + 1 + threadIdx", "begin / chunk_rows + 2 + threadIdx"),),
+        partial(weights.test_units, n=3000),
+    ),
+    "halves without rounding": Mutant(
+        "medians",
+        (("m + (total >> 52)", "m"),),
+        partial(WEIGHED, values=[1, 2, 3], weight=[0.1, 0.2, 0.3], median=2.5),
+    ),
+    "halves without rounding to units": Mutant(
+        "medians",
+        (("m + (total >> 52)", "(total >> 52)"),),
+        partial(WEIGHED, values=[0] * 8000 + [10], weight=[2.1] * 8000 + [16800], median=5),
+    ),
+    "halves as for sums in a row": Mutant(
+        "medians",
+        (("m + (total >> 52)", "m * (total >> 52)"),),
+        partial(WEIGHED, values=[1, 2, 3], weight=[2.0**49, 1, 2.0**49], median=2),
     ),
     "the cluster that begins in a chunk lost": Mutant(
         "medians", (("if (j == last) break;", "break;"),), SEGMENTS

@@ -63,6 +63,7 @@ SOURCES = (
     _source("nearest", nearest.instantiations()),
     _source("settle", nearest.settle_instantiations()),
     _source("means", refit.instantiations(refit.means_names)),
+    _source("weights", refit.weights_instantiations()),
     _source("medians", refit.instantiations(refit.medians_names)),
     _source("seeding", seeding.instantiations()),
 )

@@ -110,3 +110,18 @@ __device__ __forceinline__ int cluster_of(const long long* __restrict__ bounds, 
   }
   return low;
 }
+
+// A cluster's sum in one column of what sum_chunks() leaves, added by the lanes of a warp.
+__device__ __forceinline__ double cluster_sum(const double* __restrict__ sums,
+                                              const double* __restrict__ carry,
+                                              const long long* __restrict__ bounds, long long j,
+                                              int columns, int column, int chunk_rows) {
+  const long long begin = bounds[j], end = bounds[j + 1];
+  if (begin == end) return 0;
+  const long long last = (end - 1) / chunk_rows;
+  double sum = 0;
+  for (long long c = begin / chunk_rows + 1 + threadIdx.x % 32; c <= last; c += 32) {
+    sum += carry[c * columns + column];
+  }
+  return warp_sum(sum) + sums[j * columns + column];
+}

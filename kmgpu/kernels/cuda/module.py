@@ -20,6 +20,7 @@ PARTS = {
     "nearest": ("common", "ranked", "nearest"),
     "settle": ("common", "ranked", "settle"),
     "means": ("common", "means"),
+    "weights": ("common", "weights"),
     "medians": ("common", "selection", "medians"),
     "seeding": ("common", "seeding"),
 }
