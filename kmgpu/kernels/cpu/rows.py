@@ -1,7 +1,7 @@
 """What the engines share: rows as floats, and fixed groups of them."""
 
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ def frozen(a: np.ndarray) -> np.ndarray:
     return a
 
 
-@cache
+@lru_cache(maxsize=64)  # a process may meet any number of row counts
 def groups(n: int) -> tuple[tuple[int, int, int], ...]:
     """(group, lo, hi): at most ``GROUPS`` ranges of rows that depend on ``n`` alone."""
     count = max(1, min(GROUPS, n // 2048))
