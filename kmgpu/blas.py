@@ -89,8 +89,9 @@ class _Hold:
         if not self._held:
             own = {library.filepath for library in _by_thread().lib_controllers}
             for library in _controller().select(user_api="blas").lib_controllers:
+                kind: Any = type(library)
                 if library.filepath not in own and library.get_num_threads():
-                    self._held.append((library, _watched(type(library))))
+                    self._held.append((library, _watched(kind)))
         return self._held
 
 

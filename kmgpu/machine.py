@@ -18,10 +18,8 @@ def usable_cpus() -> int:
 
     A quota of 1.5 CPUs counts as 2.
     """
-    if hasattr(os, "sched_getaffinity"):
-        cpus = len(os.sched_getaffinity(0))
-    else:
-        cpus = os.cpu_count() or 1
+    affine = hasattr(os, "sched_getaffinity")
+    cpus = len(os.sched_getaffinity(0)) if affine else os.cpu_count() or 1
     return max(1, min(cpus, cpu_quota()))
 
 

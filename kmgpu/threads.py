@@ -6,6 +6,7 @@ import os
 from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from numbers import Integral
 from queue import SimpleQueue
 from threading import Lock, local
@@ -217,15 +218,13 @@ class _Pool:
 
 def _serve(tasks: SimpleQueue[_Task]) -> None:
     """What a thread of the pool does for ever."""
-    try:
+    with suppress(Exception):  # where memory runs out, threads do without
         np.seterr(all="ignore")  # the thread's own
         one_blas_thread_here()
-    except Exception:  # memory ran out: both are better had than needed
-        pass
     while True:
-        try:
+        try:  # noqa: SIM105 (`suppress` is a call, which may run out of memory itself)
             tasks.get().run()
-        except BaseException:  # memory ran out before the task began: its owner does it
+        except BaseException:  # out of memory before the task began: its owner does it
             pass
 
 

@@ -11,7 +11,18 @@ import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room imports only rooms that come before it
-ORDER = ["machine", "blas", "threads", "arrays", "gpus", "devices", "blocks", "validation", "kernels", "refit"]
+ORDER = [
+    "machine",
+    "blas",
+    "threads",
+    "arrays",
+    "gpus",
+    "devices",
+    "blocks",
+    "validation",
+    "kernels",
+    "refit",
+]
 ORDER += [
     "losses",
     "assignment",
