@@ -1,6 +1,6 @@
 """What the engines share: rows as floats, and fixed groups of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from kmgpu.threads import Workers
 GROUPS = 32
 STEP = 1 << 16
 CONVERTED = 1 << 16
+SAMPLED = 1 << 22
 # between these lengths float32 holds the squares, and those of differences that it resolves
 SHORTEST = float(np.sqrt(np.finfo(np.float32).tiny) / np.finfo(np.float32).eps)
 LONGEST = float(np.sqrt(np.finfo(np.float32).max) / 8)
@@ -43,8 +44,10 @@ class Rows:
         self.dtype: np.dtype[Any] = np.dtype(np.float32 if narrow else np.float64)
         self.in_place = bool(X.flags.c_contiguous) and X.dtype == self.dtype
         self.eps = float(np.finfo(self.dtype).eps)
-        sample = np.sort(X[:: max(1, self.n // 512)].astype(self.dtype, copy=False), axis=0)
-        self.reference = frozen(np.ascontiguousarray(sample[len(sample) // 2]))
+        reference = np.empty(self.d, self.dtype)
+        for features, sample in sampled_features(X, 512, self.dtype):
+            reference[features] = np.sort(sample, axis=0)[len(sample) // 2]
+        self.reference = frozen(reference)
 
     def block(self, lo: int, hi: int) -> np.ndarray:
         """Rows ``lo`` to ``hi`` as a read-only C-contiguous float array; a view where possible."""
@@ -60,6 +63,20 @@ class Rows:
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Chosen rows as a read-only float array."""
         return frozen(self.stored[rows].astype(self.dtype, copy=False))
+
+
+def sampled_features(
+    X: np.ndarray, n_rows: int, dtype: Any = np.float64
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Every k-th row, `n_rows` to twice as many: some features at a time, as copies of `dtype`.
+
+    A copy takes about `SAMPLED` bytes, however wide X is.
+    """
+    sample = X[:: max(1, len(X) // n_rows)]
+    some = max(1, SAMPLED // (len(sample) * np.dtype(dtype).itemsize))
+    for first in range(0, X.shape[1], some):
+        features = slice(first, first + some)
+        yield features, np.array(sample[:, features], dtype)
 
 
 def _float32_holds(X: np.ndarray) -> bool:
