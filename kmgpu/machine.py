@@ -11,6 +11,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
+NO_LIMIT = 1 << 60  # v1 writes its largest number of whole pages
 
 
 def usable_cpus() -> int:
@@ -43,9 +44,11 @@ def _left_by_cgroups() -> Iterator[int]:
     for folder in _folders("memory", ""):
         limit = _number(folder / "memory.max")
         limit = _number(folder / "memory.limit_in_bytes") if limit is None else limit
+        if limit is None or limit >= NO_LIMIT:
+            continue
         used = _number(folder / "memory.current")
         used = _number(folder / "memory.usage_in_bytes") if used is None else used
-        if limit is None or used is None:
+        if used is None:
             continue
         cached = 0
         for line in _text(folder / "memory.stat").splitlines():

@@ -169,6 +169,8 @@ def numba_usable() -> Usable:
             if numba.config.DISABLE_JIT:
                 return Usable(False, "Numba compiles nothing: NUMBA_DISABLE_JIT is set")
             from kmgpu.kernels import cpu as cpu
+    except MemoryError:
+        raise  # which says nothing of the next time
     except Exception as error:  # llvmlite and Numba raise whatever they like, OSError for one
         why = f"Numba cannot be imported ({error}); {INSTALL_NUMBA}"
         if not isinstance(error, ModuleNotFoundError):
