@@ -11,7 +11,8 @@ import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room imports only rooms that come before it
-ORDER = ["threads", "weights", "arrays", "gpus", "devices", "blocks", "validation", "kernels"]
+ORDER = ["machine", "blas", "threads", "weights", "arrays", "gpus", "devices", "blocks", "layout"]
+ORDER += ["validation", "kernels"]
 ORDER += [
     "refit",
     "losses",

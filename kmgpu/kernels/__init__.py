@@ -8,8 +8,9 @@ C++ in place of single functions; either is compiled when first needed and cache
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -24,6 +25,7 @@ from kmgpu.gpus import cupy_usable
 LEAST_WORK = 1 << 10
 # trials of seeding whose potentials differ by less of the present one are alike, however summed
 TIE = 1e-11
+INSTALL_NUMBA = "pip install 'numba>=0.61,<0.69'"
 MODES = ("auto", "reference", "fused")
 _mode: ContextVar[str] = ContextVar("kmgpu.kernels", default="auto")
 
@@ -80,8 +82,7 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
 def _table(xp: Namespace, dtype: Any) -> dict[tuple[str, str], Callable[..., Any]]:
     """The kernels for arrays of `xp` and `dtype`."""
     if xp is HOST.xp and numba_usable().yes and dtype.kind in "fiub":
-        with _collector_paused():
-            from kmgpu.kernels import cpu
+        from kmgpu.kernels import cpu
 
         return cpu.KERNELS
     if is_cupy_namespace(xp):
@@ -157,12 +158,25 @@ COMPILATION = Compilation()
 
 @cache
 def numba_usable() -> Usable:
-    """Whether Numba imports; if not, why and what to install."""
+    """Whether Numba and the kernels it compiles import; if not, why and what to install.
+
+    Numba that is there and broken is said once, as a warning: all is slower without it.
+    """
     try:
         with _collector_paused():
             import numba
-    except ImportError as error:
-        return Usable(False, f"Numba cannot be imported ({error}); pip install numba")
+
+            if numba.config.DISABLE_JIT:
+                return Usable(False, "Numba compiles nothing: NUMBA_DISABLE_JIT is set")
+            from kmgpu.kernels import cpu as cpu
+    except MemoryError:
+        raise  # which says nothing of the next time
+    except Exception as error:  # llvmlite and Numba raise whatever they like, OSError for one
+        why = f"Numba cannot be imported ({error}); {INSTALL_NUMBA}"
+        if not isinstance(error, ModuleNotFoundError):
+            with suppress(Warning):  # where warnings are errors, this one breaks no fit
+                warnings.warn(f"kmgpu is slower now: {why}", RuntimeWarning, stacklevel=2)
+        return Usable(False, why)
     return Usable(True, f"Numba {numba.__version__}")
 
 
