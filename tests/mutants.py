@@ -1,10 +1,10 @@
-"""Mistakes planted into the CUDA kernels one at a time, each of which a named layer must catch.
+"""Mistakes planted into the kernels one at a time, each of which a named layer must catch.
 
     python -m tests.mutants                    # all; prints a table, fails if one survives
     python -m tests.mutants "wrong tie"        # that one
 
-Layers: "host", the kernels on NumPy arrays; "address", the same under AddressSanitizer. Each mutant
-names the test that catches it.
+Layers of CUDA's: "host", the kernels on NumPy arrays; "address", the same under AddressSanitizer.
+The CPU's are in `tests.mutants_cpu`: layer "cpu". Each mutant names the test that catches it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from tests import mutants_cpu
 from tests import test_kernels_cuda as nearest
 from tests import test_kernels_cuda_exact as exact
 from tests import test_kernels_cuda_medians as medians
 from tests import test_kernels_cuda_refit as refit
 from tests import test_kernels_cuda_seeding as seeding
 from tests import test_kernels_cuda_weights as weights
+from tests.mutants_cpu import CPU_MUTANTS
 
 BARRIER = "__syncthreads();"
 
@@ -342,10 +344,9 @@ def passes_on_host(mutant: Mutant) -> bool:
 
         with BACKENDS["numpy"]() as gpu, kernels_on_host(HostModule, mutant):
             mutant.test(gpu)
-    except Exception:
+    except BaseException:  # what pytest.fail and pytest.skip raise is no Exception
         os._exit(1)
-    finally:
-        os._exit(0)
+    os._exit(0)
 
 
 def passes_sanitizer(name: str) -> bool:
@@ -363,18 +364,25 @@ def passes_sanitizer(name: str) -> bool:
     return "Sanitizer" not in done.stderr or done.returncode == 0
 
 
+def survives(name: str) -> bool:
+    """Whether nothing catches a mistake; a test that fails on the sound text has caught nothing."""
+    if name in CPU_MUTANTS:
+        mistake = CPU_MUTANTS[name]
+        return mutants_cpu.passes(mistake) or not mutants_cpu.node_passes(mistake.test)
+    mutant = MUTANTS[name]
+    passes = passes_on_host(mutant) if mutant.layer == "host" else passes_sanitizer(name)
+    return passes or not passes_on_host(mutant._replace(changes=()))
+
+
 def main(names: Sequence[str]) -> int:
     """Run the mutants; the number of survivors is the exit status."""
     survivors = 0
-    for name in names or MUTANTS:
-        mutant = MUTANTS[name]
-        layer = mutant.layer
-        survived = passes_on_host(mutant) if layer == "host" else passes_sanitizer(name)
-        # a test that fails on the sound text has caught nothing
-        survived |= not passes_on_host(mutant._replace(changes=()))
+    for name in names or [*MUTANTS, *CPU_MUTANTS]:
+        layer = "cpu" if name in CPU_MUTANTS else MUTANTS[name].layer
+        survived = survives(name)
         survivors += survived
         print(f"{name:<40}  {layer:<8}  {'SURVIVED' if survived else 'caught'}", flush=True)
-    print(f"{survivors} of {len(names or MUTANTS)} survived")
+    print(f"{survivors} of {len(names or [*MUTANTS, *CPU_MUTANTS])} survived")
     return survivors
 
 

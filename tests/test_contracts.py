@@ -5,19 +5,35 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_info
 
-from kmgpu import KMeans, KMedians, lloyd
+from kmgpu import KMeans, KMedians, kernels, lloyd, threads
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 NAME = {KMeans: "l2", KMedians: "l1"}
 X = oracles.blobs(200, 3, 5, seed=20, spread=2)
+# few features, many, and more than engines of many take at a time; clusters overlap in all
+WIDTHS = pytest.mark.parametrize("d", [3, 40, 200])
+WIDE = {d: oracles.blobs(200, d, 5, seed=20, spread=2 * (d / 3) ** 0.5) for d in (3, 40, 200)}
+
+
+def each_way(test):
+    """Run a test with kernels forced and without them, where NumPy arrays have both."""
+
+    @wraps(test)
+    def run(backend, **arguments):
+        for mode in ("fused", "reference") if backend.name == "numpy" else ("auto",):
+            with kernels.use(mode):
+                test(backend=backend, **arguments)
+
+    return run
 
 
 def result(model):
@@ -37,12 +53,18 @@ def fitted(seed=0, n=5000):
         {"tol": 1.0},
         {"max_iter": 1},
         {"max_iter": 2, "n_init": 3, "init": "random"},
-        {"init": np.concatenate([X[:4], np.full((2, 3), 99.0)]) * 9 + 120, "max_iter": 1},
+        {"init": "relocated", "max_iter": 1},
     ],
     ids=["labels", "tol", "max_iter", "winner", "relocated"],
 )
-def test_contract_01_centers_labels_inertia_and_predict_agree(backend, estimator, options, dtype):
-    x = (X * 9 + 120).clip(0, 255).astype(dtype)
+@WIDTHS
+@each_way
+def test_contract_01_centers_labels_inertia_and_predict_agree(
+    backend, estimator, options, dtype, d
+):
+    x = (WIDE[d] * 9 + 120).clip(0, 255).astype(dtype)
+    if options.get("init") == "relocated":
+        options = options | {"init": np.concatenate([x[:4], np.full((2, d), 1e3)])}
     there = backend.asarray(x)
     model = estimator(6, random_state=0, **options).fit(there)
     labels, centers = backend.to_numpy(model.labels_), backend.to_numpy(model.cluster_centers_)
@@ -58,8 +80,10 @@ def never_rises(history):
 
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_contract_02_nor_where_groups_lie_far_apart(backend, estimator, dtype):
-    x = np.concatenate([X, X + 1e4]).astype(dtype)
+@WIDTHS
+@each_way
+def test_contract_02_nor_where_groups_lie_far_apart(backend, estimator, dtype, d):
+    x = np.concatenate([WIDE[d], WIDE[d] + 1e4]).astype(dtype)
     model = estimator(8, init=np.concatenate([x[:4], x[-4:]]), tol=0).fit(backend.asarray(x))
     assert model.converged_
     assert never_rises(model.history_)
@@ -68,43 +92,67 @@ def test_contract_02_nor_where_groups_lie_far_apart(backend, estimator, dtype):
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_contract_02_no_half_step_raises_the_loss(backend, estimator, dtype, weighted):
+@WIDTHS
+@each_way
+def test_contract_02_no_half_step_raises_the_loss(backend, estimator, dtype, weighted, d):
     weight = np.random.default_rng(0).random(200) if weighted else None
-    start = np.concatenate([X[:6], np.full((2, 3), 50.0)])
-    model = estimator(8, init=start, tol=0).fit(backend.asarray(X.astype(dtype)), None, weight)
+    start = np.concatenate([WIDE[d][:6], np.full((2, d), 50.0)])
+    x = backend.asarray(WIDE[d].astype(dtype))
+    model = estimator(8, init=start, tol=0).fit(x, None, weight)
     assert len(model.history_) > 4
     assert model.n_relocated_ > 0
     assert never_rises(model.history_)
 
 
-def test_contract_03_ties_and_even_medians(backend):
+@pytest.mark.parametrize("d", [1, 40, 200])
+@each_way
+def test_contract_03_ties_and_even_medians(backend, d):
     """Lowest index; midpoints; integer weights are repetition, to the bit for medians."""
-    x = np.array([[0.0], [2], [4], [10], [13], [17]])
+
+    def wide(values):
+        return np.repeat(np.array(values, np.float64)[:, None], d, axis=1)
+
+    x, start = wide([0, 2, 4, 10, 13, 17]), wide([0, 10])
     for loss in ("l2", "l1"):
-        first = list(lloyd(backend.asarray(x), np.array([[3.0], [1], [3]]), loss))[1]
+        first = list(lloyd(backend.asarray(x), wide([3, 1, 3]), loss))[1]
         np.testing.assert_array_equal(backend.to_numpy(first.labels), [1, 0, 0, 0, 0, 0])
-    model = KMedians(2, init=[[0.0], [10]]).fit(backend.asarray(x))
-    np.testing.assert_array_equal(backend.to_numpy(model.cluster_centers_), [[2], [13]])
+    model = KMedians(2, init=start).fit(backend.asarray(x))
+    np.testing.assert_array_equal(backend.to_numpy(model.cluster_centers_), wide([2, 13]))
     weight = np.array([1, 1, 2, 3, 2, 1])
     for estimator in (KMeans, KMedians):
-        once = estimator(2, init=[[0.0], [10]], tol=0).fit(backend.asarray(x), None, weight)
-        often = estimator(2, init=[[0.0], [10]], tol=0)
+        once = estimator(2, init=start, tol=0).fit(backend.asarray(x), None, weight)
+        often = estimator(2, init=start, tol=0)
         often.fit(backend.asarray(np.repeat(x, weight, axis=0)))
         centers = [backend.to_numpy(model.cluster_centers_) for model in (once, often)]
         np.testing.assert_allclose(*centers, rtol=0 if estimator is KMedians else 1e-15)
-    np.testing.assert_array_equal(centers[0], [[3], [11.5]])
+    np.testing.assert_array_equal(centers[0], wide([3, 11.5]))
+
+
+@pytest.mark.parametrize("loss", ["l2", "l1"])
+@pytest.mark.parametrize("copies", [1, 7])
+@pytest.mark.parametrize("d", [2, 40, 200])
+@each_way
+def test_contract_03_duplicates_share_a_label_and_cost_in_proportion(backend, loss, copies, d):
+    x = oracles.blobs(30, d, seed=30)
+    *_, last = lloyd(backend.asarray(np.tile(x, (copies, 1))), x[:4], loss)
+    labels = backend.to_numpy(last.labels).reshape(copies, -1)
+    np.testing.assert_array_equal(labels, labels[:1].repeat(copies, axis=0))
+    assert last.loss == pytest.approx(copies * oracles.lloyd(x, x[:4], loss)[2])
 
 
 @BOTH
-def test_contract_04_empty_clusters(backend, estimator):
-    start = np.concatenate([X[:2], [[1e3] * 3, [-1e3] * 3]])
-    model = estimator(4, init=start, max_iter=1).fit(backend.asarray(X))
+@WIDTHS
+@each_way
+def test_contract_04_empty_clusters(backend, estimator, d):
+    x = WIDE[d]
+    start = np.concatenate([x[:2], [[1e3] * d, [-1e3] * d]])
+    model = estimator(4, init=start, max_iter=1).fit(backend.asarray(x))
     assert model.n_relocated_ == 2
-    steps = list(lloyd(backend.asarray(X), start, NAME[estimator], max_iter=1))
-    cost = oracles.costs(X, start, NAME[estimator]).min(axis=1)
+    steps = list(lloyd(backend.asarray(x), start, NAME[estimator], max_iter=1))
+    cost = oracles.costs(x, start, NAME[estimator]).min(axis=1)
     taken = np.isin(backend.to_numpy(steps[2].labels), [2, 3])
     np.testing.assert_array_equal(np.flatnonzero(taken), np.sort(np.argsort(cost)[-2:]))
-    duplicated = backend.asarray(np.repeat(X[:2], 4, axis=0))
+    duplicated = backend.asarray(np.repeat(x[:2], 4, axis=0))
     with pytest.warns(match=r"distinct clusters \(2\)"):
         model = estimator(3, random_state=0).fit(duplicated)
     assert (model.inertia_, model.n_relocated_) == (0, 0)
@@ -112,9 +160,11 @@ def test_contract_04_empty_clusters(backend, estimator):
 
 @BOTH
 @pytest.mark.parametrize("offset", [0, 1e4, -1e4])
-def test_contract_05_float32_far_from_the_origin(backend, estimator, offset):
+@WIDTHS
+@each_way
+def test_contract_05_float32_far_from_the_origin(backend, estimator, offset, d):
     """The same path as float64 takes on the same numbers, to the last label."""
-    x = (oracles.blobs(400, 4, 6, seed=21, spread=1) + offset).astype(np.float32)
+    x = (oracles.blobs(400, d, 6, seed=21, spread=1) + offset).astype(np.float32)
     start = x[:6].astype(np.float64)
     for step in lloyd(backend.asarray(x), backend.asarray(start), NAME[estimator]):
         if step.kind == "assign" and step.stop is None:
@@ -130,13 +180,15 @@ def test_contract_05_float32_far_from_the_origin(backend, estimator, offset):
 
 @BOTH
 @pytest.mark.parametrize("dtype", ["float16", "uint8", "int8", "int16", "int64", "bool"])
-def test_contract_05_every_dtype_gets_the_labels_of_float64(backend, estimator, dtype):
+@WIDTHS
+@each_way
+def test_contract_05_every_dtype_gets_the_labels_of_float64(backend, estimator, dtype, d):
     if dtype == "float16" and backend.name == "strict":
         pytest.skip("the standard has no float16")
-    pixels = np.random.default_rng(3).integers(-120, 120, size=(300, 5))
+    pixels = np.random.default_rng(3).integers(-120, 120, size=(300, d))
     x = (pixels > 0 if dtype == "bool" else pixels + 120 * (dtype == "uint8")).astype(dtype)
     rtol = 1e-6 if dtype == "float16" else 1e-12
-    start = np.random.default_rng(4).uniform(x.min(), x.max(), size=(4, 5))
+    start = np.random.default_rng(4).uniform(x.min(), x.max(), size=(4, d))
     for step in lloyd(backend.asarray(x), backend.asarray(start), NAME[estimator], max_iter=9):
         if step.kind == "assign":
             labels, at = backend.to_numpy(step.labels), backend.to_numpy(step.centers)
@@ -145,12 +197,14 @@ def test_contract_05_every_dtype_gets_the_labels_of_float64(backend, estimator, 
 
 
 @BOTH
-def test_contract_05_zero_weight_is_absence(backend, estimator):
+@WIDTHS
+@each_way
+def test_contract_05_zero_weight_is_absence(backend, estimator, d):
     weight = np.random.default_rng(1).integers(0, 3, size=200).astype(float)
-    start = X[:5] + 0.1
-    all_rows = estimator(5, init=start, tol=0).fit(backend.asarray(X), sample_weight=weight)
+    x, start = WIDE[d], WIDE[d][:5] + 0.1
+    all_rows = estimator(5, init=start, tol=0).fit(backend.asarray(x), sample_weight=weight)
     present = estimator(5, init=start, tol=0)
-    present.fit(backend.asarray(X[weight > 0]), sample_weight=weight[weight > 0])
+    present.fit(backend.asarray(x[weight > 0]), sample_weight=weight[weight > 0])
     assert all_rows.inertia_ == pytest.approx(present.inertia_, rel=1e-14)
     assert all_rows.n_iter_ == present.n_iter_
     np.testing.assert_allclose(
@@ -162,8 +216,10 @@ def test_contract_05_zero_weight_is_absence(backend, estimator):
 
 
 @BOTH
-def test_contract_06_the_same_bits_every_time(backend, estimator):
-    x = backend.asarray(X.astype(np.float32))
+@WIDTHS
+@each_way
+def test_contract_06_the_same_bits_every_time(backend, estimator, d):
+    x = backend.asarray(WIDE[d].astype(np.float32))
     first, second = (estimator(9, random_state=7, n_init=2).fit(x) for _ in range(2))
     for name in ("cluster_centers_", "labels_"):
         bits = [backend.to_numpy(getattr(model, name)).tobytes() for model in (first, second)]
@@ -172,21 +228,28 @@ def test_contract_06_the_same_bits_every_time(backend, estimator):
 
 
 @BOTH
-def test_contract_06_the_number_of_threads_changes_no_bit(estimator):
-    x = oracles.blobs(4000, 40, 30, seed=1).astype(np.float32)
+@WIDTHS
+@pytest.mark.parametrize("mode", ["fused", "reference"])
+def test_contract_06_the_number_of_threads_changes_no_bit(monkeypatch, estimator, d, mode):
+    x = oracles.blobs(4000 if d < 200 else 800, d, 30, seed=1).astype(np.float32)
     bits = []
     for n_threads in (1, 2, 3):
-        with threadpool_limits(n_threads):
-            bits.append(result(estimator(30, random_state=0, max_iter=5).fit(x)))
+        monkeypatch.setattr(threads, "usable_cpus", lambda n=n_threads: n)
+        assert threads.Workers().n_threads == n_threads, "the limit reaches our threads"
+        with kernels.use(mode):
+            bits.append(result(estimator(30, random_state=0, max_iter=3).fit(x)))
     assert bits[0] == bits[1] == bits[2]
 
 
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_contract_06_a_seed_picks_the_same_rows_on_every_backend(backend, estimator, dtype):
-    x = X.astype(dtype)
+@WIDTHS
+@each_way
+def test_contract_06_a_seed_picks_the_same_rows_on_every_backend(backend, estimator, dtype, d):
+    x = WIDE[d].astype(dtype)
     ours = estimator(6, random_state=5).fit(backend.asarray(x))
-    host = estimator(6, random_state=5).fit(x)
+    with kernels.use("auto"):
+        host = estimator(6, random_state=5).fit(x)
     assert ours.history_[0].loss == pytest.approx(host.history_[0].loss, rel=1e-12)
     assert ours.inertia_ == pytest.approx(host.inertia_, rel=1e-9)
     np.testing.assert_array_equal(backend.to_numpy(ours.labels_), host.labels_)

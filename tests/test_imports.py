@@ -10,21 +10,26 @@ import pytest
 import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
-# from the bottom up: a room imports only rooms that come before it
-ORDER = ["machine", "blas", "threads", "weights", "arrays", "gpus", "devices", "blocks", "layout"]
-ORDER += ["validation", "kernels"]
+# from the bottom up: a room, a file or a folder, imports only rooms that come before it
+ORDER = ["files", "machine", "blas", "threads", "arrays", "gpus", "devices", "blocks", "layout"]
 ORDER += [
+    "weights",
+    "sparse",
+    "validation",
+    "kernels",
     "refit",
     "losses",
+    "scale",
     "assignment",
     "seeding",
     "spread",
     "steps",
     "lloyd",
-    "runs",
-    "base",
-    "estimators",
 ]
+ORDER += ["runs", "base", "estimators", "model_io", "summary", "examples", "data_io", "sweep_table"]
+ORDER += ["sweep", "plotting", "images", "demo", "info", "cli"]
+# the package itself: what users import, and ``python -m kmgpu``
+ABOVE_ALL = {"__init__", "__main__"}
 # what the algorithm may bring in from outside: no array library but host NumPy's
 ALGORITHM = {
     name: {"__future__", "collections", "dataclasses", "functools", "math", "typing", "numpy"}
@@ -49,26 +54,29 @@ def imports_of(path):
     return found
 
 
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = {room_of(path) for path in FILES} - ABOVE_ALL
+
+
 def rooms_in(modules):
-    return {name.split(".")[1] for name in modules if name.startswith("kmgpu.")}
+    return {name.split(".")[1] for name in modules if name.startswith("kmgpu.")} & ROOMS
 
 
-@pytest.mark.parametrize("room", [name for name in ORDER if (PACKAGE / f"{name}.py").exists()])
+def test_every_room_has_its_place():
+    assert sorted(ROOMS - set(ORDER)) == []
+    assert len(FILES) > 80, "the folders are read, too"
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
 def test_imports_point_one_way(room):
     below = set(ORDER[: ORDER.index(room)])
-    assert rooms_in(imports_of(PACKAGE / f"{room}.py")) <= below
-
-
-def test_rooms_that_use_the_estimators_are_imported_by_none_of_them():
-    above = {path.stem for path in PACKAGE.glob("*.py")} - set(ORDER) - {"__init__", "__main__"}
-    for room in ORDER:
-        if (PACKAGE / f"{room}.py").exists():
-            assert not rooms_in(imports_of(PACKAGE / f"{room}.py")) & above
-
-
-def test_kernels_know_nothing_of_the_loop():
-    for path in PACKAGE.glob("kernels/*.py"):
-        assert not rooms_in(imports_of(path)) & {"lloyd", "runs", "base", "estimators"}, path.name
+    for path in FILES:
+        if room_of(path) == room:
+            assert sorted(rooms_in(imports_of(path)) - {room} - below) == [], path
 
 
 @pytest.mark.parametrize("room", ALGORITHM)
@@ -80,10 +88,11 @@ def test_algorithm_files_name_no_array_library(room):
     assert not names & {"cupy", "cp", "torch", "array_api_compat", "compat", "jax", "dask"}
 
 
-def test_only_two_rooms_name_the_gpu_libraries():
-    for path in PACKAGE.glob("*.py"):
-        if path.stem not in ("arrays", "gpus"):
-            assert not {"cupy", "torch"} & {name.split(".")[0] for name in imports_of(path)}
+def test_only_the_backend_names_the_gpu_libraries():
+    for path in FILES:
+        named = {"cupy", "torch"} & {name.split(".")[0] for name in imports_of(path)}
+        there = path.parent == PACKAGE / "kernels" / "cuda" or room_of(path) in ("arrays", "gpus")
+        assert not named or there, path
 
 
 SHOWN = "import sys, kmgpu; print(*sorted(name.split('.')[0] for name in sys.modules))"

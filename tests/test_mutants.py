@@ -7,8 +7,17 @@ import pytest
 
 from kmgpu.kernels.cuda import module
 from tests.mutants import MUTANTS
+from tests.mutants_cpu import CPU_MUTANTS, source_of
 
 QUICK = ["wrong tie between lanes", "a median off by one", "a chunk's carry lost"]
+QUICK += ["the last of equal centres"]
+ESCAPES = """
+import pytest
+from tests.mutants import Mutant, passes_on_host
+mutant = Mutant("nearest", (), lambda gpu: pytest.fail("caught"))
+assert not passes_on_host(mutant)
+assert passes_on_host(mutant._replace(test=lambda gpu: None))
+"""
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -16,6 +25,17 @@ def test_a_mistake_can_be_planted(name):
     mutant = MUTANTS[name]
     source = "nearest" if mutant.source == "common" else mutant.source
     assert mutant.planted(module.text(source)) != module.text(source)
+
+
+@pytest.mark.parametrize("name", CPU_MUTANTS)
+def test_a_mistake_can_be_planted_on_the_cpu(name):
+    code = source_of(CPU_MUTANTS[name]).read_text("utf-8")
+    assert CPU_MUTANTS[name].planted(code) != code
+
+
+def test_what_pytest_fail_raises_is_a_failure(request):
+    root = request.config.rootpath
+    subprocess.run([sys.executable, "-c", ESCAPES], cwd=root, check=True, timeout=120)
 
 
 def test_mistakes_are_caught(host_module, request):

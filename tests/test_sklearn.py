@@ -16,12 +16,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from kmgpu import KMeans, KMedians
+from kmgpu import KMeans, KMedians, kernels
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 NAME = {KMeans: "l2", KMedians: "l1"}
 X = oracles.blobs(120, 3, 4, seed=40)
+WIDTHS = pytest.mark.parametrize("d", [3, 40, 200])
+WIDE = {d: oracles.blobs(120, d, 4, seed=40, spread=(d / 3) ** 0.5) for d in (3, 40, 200)}
+MODES = pytest.mark.parametrize("mode", ["fused", "reference"])
 # as scikit-learn expects of its own KMeans: seeding draws otherwise for weights than for copies;
 # what holds exactly is tested below, the draws in test_seeding.py
 WEIGHT_CHECKS = {
@@ -31,23 +34,28 @@ WEIGHT_CHECKS = {
 
 
 @BOTH
+@MODES
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
-def test_check_estimator(estimator):
-    outcomes = check_estimator(
-        estimator(), expected_failed_checks=WEIGHT_CHECKS, on_skip=None, on_fail=None
-    )
+def test_check_estimator(estimator, mode):
+    """So small data meet no kernel unless it is forced."""
+    with kernels.use(mode):
+        outcomes = check_estimator(
+            estimator(), expected_failed_checks=WEIGHT_CHECKS, on_skip=None, on_fail=None
+        )
     assert len(outcomes) > 40
     failed = {o["check_name"]: o["exception"] for o in outcomes if o["status"] == "failed"}
     assert not failed
 
 
 @BOTH
+@WIDTHS
 @pytest.mark.parametrize("n_clusters", [3, 9])
-def test_from_given_centres_weights_equal_repetition(backend, estimator, n_clusters):
+def test_from_given_centres_weights_equal_repetition(backend, estimator, n_clusters, d):
     weight = np.random.default_rng(0).integers(0, 4, size=120)
-    options = {"init": X[weight > 0][:n_clusters], "tol": 0}
-    once = estimator(n_clusters, **options).fit(backend.asarray(X), sample_weight=weight)
-    repeated = np.repeat(X, weight, axis=0)
+    x = WIDE[d]
+    options = {"init": x[weight > 0][:n_clusters], "tol": 0}
+    once = estimator(n_clusters, **options).fit(backend.asarray(x), sample_weight=weight)
+    repeated = np.repeat(x, weight, axis=0)
     often = estimator(n_clusters, **options).fit(backend.asarray(repeated))
     np.testing.assert_array_equal(
         np.repeat(backend.to_numpy(once.labels_), weight), backend.to_numpy(often.labels_)
@@ -56,6 +64,7 @@ def test_from_given_centres_weights_equal_repetition(backend, estimator, n_clust
         backend.to_numpy(once.cluster_centers_),
         backend.to_numpy(often.cluster_centers_),
         rtol=0 if estimator is KMedians else 1e-13,
+        atol=0 if estimator is KMedians else 1e-13,
     )
     assert once.inertia_ == pytest.approx(often.inertia_, rel=1e-13)
     assert once.n_iter_ == often.n_iter_
@@ -63,12 +72,14 @@ def test_from_given_centres_weights_equal_repetition(backend, estimator, n_clust
 
 
 @BOTH
-def test_from_given_centres_zero_weight_equals_absence(backend, estimator):
+@WIDTHS
+def test_from_given_centres_zero_weight_equals_absence(backend, estimator, d):
     weight = np.random.default_rng(1).integers(0, 2, size=120)
-    junk = np.where(weight[:, None] > 0, X, 1e6)
-    options = {"init": X[:4], "tol": 1e-3}
+    x = WIDE[d]
+    junk = np.where(weight[:, None] > 0, x, 1e6)
+    options = {"init": x[:4], "tol": 1e-3}
     all_rows = estimator(4, **options).fit(backend.asarray(junk), sample_weight=weight)
-    present = estimator(4, **options).fit(backend.asarray(X[weight > 0]))
+    present = estimator(4, **options).fit(backend.asarray(x[weight > 0]))
     labels = backend.to_numpy(all_rows.labels_)[weight > 0]
     np.testing.assert_array_equal(labels, backend.to_numpy(present.labels_))
     assert all_rows.inertia_ == pytest.approx(present.inertia_, rel=1e-12)
@@ -76,14 +87,16 @@ def test_from_given_centres_zero_weight_equals_absence(backend, estimator):
 
 
 @BOTH
-def test_pipeline_and_grid_search(estimator):
+@WIDTHS
+def test_pipeline_and_grid_search(estimator, d):
+    x = WIDE[d]
     pipeline = make_pipeline(StandardScaler(), estimator(4, random_state=0))
-    labels = pipeline.fit_predict(X)
-    scaled = StandardScaler().fit_transform(X)
+    labels = pipeline.fit_predict(x)
+    scaled = StandardScaler().fit_transform(x)
     np.testing.assert_array_equal(labels, estimator(4, random_state=0).fit_predict(scaled))
-    search = GridSearchCV(estimator(random_state=0), {"n_clusters": [1, 2, 4]}, cv=3).fit(X)
+    search = GridSearchCV(estimator(random_state=0), {"n_clusters": [1, 2, 4]}, cv=3).fit(x)
     assert search.best_params_ == {"n_clusters": 4}
-    np.testing.assert_array_equal(search.predict(X), search.best_estimator_.labels_)
+    np.testing.assert_array_equal(search.predict(x), search.best_estimator_.labels_)
 
 
 @BOTH
@@ -144,6 +157,7 @@ THEIR_TESTS = """
 import sys
 import sklearn.cluster
 import kmgpu
+import kmgpu.kernels
 
 sklearn.cluster.KMeans = kmgpu.KMeans
 import pytest
@@ -154,11 +168,13 @@ assert theirs.KMeans is kmgpu.KMeans
 options = ["--noconftest", "-p", "sklearn.conftest", "-p", "no:cacheprovider", "-q"]
 options += ["--import-mode=importlib"]
 chosen = " and ".join(f"not {name}" for name in sys.argv[1].split())
-sys.exit(pytest.main([theirs.__file__, *options, "-k", chosen, "--tb=short"]))
+with kmgpu.kernels.use(sys.argv[2]):
+    sys.exit(pytest.main([theirs.__file__, *options, "-k", chosen, "--tb=short"]))
 """
 
 
-def test_scikit_learns_own_tests_of_kmeans(request, tmp_path):
+@MODES
+def test_scikit_learns_own_tests_of_kmeans(request, tmp_path, mode):
     try:
         found = find_spec("sklearn.cluster.tests.test_k_means")
     except ModuleNotFoundError:
@@ -166,7 +182,7 @@ def test_scikit_learns_own_tests_of_kmeans(request, tmp_path):
     if found is None:
         pytest.skip("this scikit-learn was installed without its tests")
     run = subprocess.run(
-        [sys.executable, "-c", THEIR_TESTS, NOT_OURS],
+        [sys.executable, "-c", THEIR_TESTS, NOT_OURS, mode],
         cwd=tmp_path,
         env=_environment(request.config.rootpath),
         capture_output=True,
