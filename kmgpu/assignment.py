@@ -54,7 +54,7 @@ def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = No
     array of shape (n_samples,), int32
         Ties go to the lowest index.
     """
-    fused = kernel("nearest", loss.name, x, centers.shape[0])
+    fused = kernel("nearest", loss.kernel_name, x, centers.shape[0])
     if fused is not None:
         return fused(x, centers, memory_budget)
     xp, _ = place = place_of(centers)
@@ -113,7 +113,7 @@ def costs_at(
 
     Squared units of the data for L2, plain ones for L1.
     """
-    fused = kernel("costs_at", loss.name, x, centers.shape[0])
+    fused = kernel("costs_at", loss.kernel_name, x, centers.shape[0])
     if fused is not None:
         return fused(x, centers, labels, memory_budget)
     xp, _ = place = place_of(centers)

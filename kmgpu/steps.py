@@ -103,7 +103,7 @@ def _kernels(
     algorithm: str,
 ) -> Any:
     """An engine of kernels, or None."""
-    make = kernel("steps", loss.name, x, n_clusters)
+    make = kernel("steps", loss.kernel_name, x, n_clusters)
     return make(x, sample_weight, n_clusters, memory_budget, algorithm) if make else None
 
 
