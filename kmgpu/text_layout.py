@@ -147,7 +147,10 @@ def _delimiter(lines: Sequence[str]) -> str:
     """The one that makes most rows several numbers, or else several cells, as many as the first."""
 
     def worth(delimiter: str) -> tuple[int, int]:
-        first, *rows = list(islice(records(lines, delimiter), 1 + MOST_ROWS)) or [Record(0, [])]
+        try:
+            first, *rows = list(islice(records(lines, delimiter), 1 + MOST_ROWS))
+        except (ValueError, csv.Error):  # there is no row, or a cell is far too long
+            return 0, 0
         wide = [row.cells for row in (rows or [first]) if len(row.cells) > 1]
         marks = "." if delimiter == "," else ".,"
         numbers = sum(
