@@ -28,6 +28,7 @@ from kmgpu.blocks import working_at
 from kmgpu.devices import borrowed
 from kmgpu.layout import arranged
 from kmgpu.losses import Loss, get_loss
+from kmgpu.scale import check_scale
 from kmgpu.steps import Steps, engine
 from kmgpu.validation import check_choice, check_data, check_init_centers, check_sample_weight
 
@@ -132,6 +133,7 @@ def lloyd(
     with place.current():
         weight = check_sample_weight(sample_weight, x.shape[0], place)
         centers = check_init_centers(init, None, x, place)
+        check_scale(x, weight, loss, memory_budget)
         steps = engine(x, weight, centers.shape[0], loss, memory_budget)
     loop = half_steps(
         steps, weight, centers, dtype, max_iter=max_iter, tol=tol, empty_cluster=empty_cluster
@@ -145,7 +147,8 @@ def _given_back(
     """The half-steps, each made on the device of `x`, with arrays of `home` and labels to keep."""
     place = place_of(x)
     while True:
-        with working_at(place, x, n_clusters):
+        # what overflows is reported by the loop itself
+        with working_at(place, x, n_clusters), np.errstate(over="ignore", invalid="ignore"):
             step = next(loop, None)
             if step is None:
                 return
@@ -208,23 +211,25 @@ def _assign(
 ) -> tuple[float, int]:
     value, changed = steps.assign(centers, refit_follows, labels)
     if not isfinite(value):
-        xp = namespace(centers)
-        rows_suffice = bool(xp.all(xp.isfinite(steps.costs()))) or not bool(
-            xp.all(xp.isfinite(centers))  # they are weighted sums
-        )
-        if sample_weight is not None and rows_suffice:
-            msg = (
-                f"the loss is {value}: sample_weight has values (up to "
-                f"{float(xp.max(sample_weight)):g}) too large for weighted costs to be "
-                f"represented; scale the weights down, a common factor changes no centre."
-            )
-            raise ValueError(msg)
-        msg = (
-            f"the loss is {value}: X has values too large for their costs to be represented; "
-            f"scale X down, or pass it as float64."
-        )
-        raise ValueError(msg)
+        raise ValueError(_overflow(value, steps.costs(), centers, sample_weight))
     return value, changed
+
+
+def _overflow(value: float, costs: Array, centers: Array, sample_weight: Array | None) -> str:
+    """Why the loss is not finite, and what to do."""
+    xp = namespace(costs)
+    # centres are weighted sums
+    finite = bool(xp.all(xp.isfinite(costs))) or not bool(xp.all(xp.isfinite(centers)))
+    if sample_weight is not None and finite:
+        return (
+            f"the loss is {value}: sample_weight has values too large, up to "
+            f"{float(xp.max(sample_weight)):.3g}, for weighted costs to be summed in float64. "
+            f"Divide sample_weight by a constant: centres and labels stay the same."
+        )
+    return (
+        f"the loss is {value}: the costs of X at the centres overflow in float64. X (or init) has "
+        f"values too large, or too many rows of such; scale X and init down, by a power of two."
+    )
 
 
 def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -> int:

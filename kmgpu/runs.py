@@ -11,6 +11,7 @@ import numpy as np
 from kmgpu.arrays import Array, namespace
 from kmgpu.lloyd import HalfStep, half_steps
 from kmgpu.losses import Loss
+from kmgpu.scale import check_scale
 from kmgpu.seeding import Start, initial_centers
 from kmgpu.spread import scaled_tolerance
 from kmgpu.steps import Steps, engine
@@ -73,8 +74,11 @@ class Plan:
     say: Callable[[str], None]
 
 
+# what overflows is reported by the loop itself
+@np.errstate(over="ignore", invalid="ignore")
 def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
     """Run the loop `plan.n_init` times and return the run of lowest loss, the first of equals."""
+    check_scale(x, sample_weight, plan.loss, plan.memory_budget)
     tol = scaled_tolerance(x, sample_weight, plan.loss, plan.tol, plan.memory_budget)
     steps = engine(x, sample_weight, plan.n_clusters, plan.loss, plan.memory_budget, plan.algorithm)
     best: Run | None = None

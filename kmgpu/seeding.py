@@ -83,7 +83,7 @@ def initial_centers(
     if init == "random":
         indices = random_rows(x.shape[0], n_clusters, sample_weight, rng)
     else:
-        make = kernel("seed", loss.name, x, n_clusters)
+        make = kernel("seed", loss.kernel_name, x, n_clusters)
         fused = make(x, n_clusters, sample_weight, rng, memory_budget) if make else None
         indices, labels = (
             greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget)

@@ -143,6 +143,14 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
             f"(0 leaves the row out)."
         )
         raise ValueError(msg)
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if total == np.inf:
+        msg = (
+            f"sample_weight sums to infinity (its largest is {weight.max():.3g}); divide it by a "
+            f"constant: centres and labels stay the same."
+        )
+        raise ValueError(msg)
     if not weight.any():
         msg = "sample_weight is zero for every row; at least one weight must be positive."
         raise ValueError(msg)

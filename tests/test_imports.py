@@ -23,6 +23,7 @@ ORDER += [
     "assignment",
     "seeding",
     "spread",
+    "scale",
     "steps",
     "lloyd",
 ]
@@ -34,7 +35,7 @@ ABOVE_ALL = {"__init__", "__main__"}
 ALGORITHM = {
     name: {"__future__", "collections", "dataclasses", "functools", "math", "typing", "numpy"}
     | {"kmgpu"}
-    for name in ("losses", "assignment", "refit", "seeding", "spread", "steps", "lloyd")
+    for name in ("losses", "assignment", "refit", "seeding", "spread", "scale", "steps", "lloyd")
 }
 # scikit-learn itself imports pandas where it is installed
 ONLY_WHEN_NEEDED = {"cupy", "torch", "numba", "matplotlib", "tqdm", "PIL"}

@@ -92,13 +92,14 @@ def _table(xp: Namespace, dtype: Any) -> dict[tuple[str, str], Callable[..., Any
     return {}
 
 
-def kernel(op: str, loss: str, x: Array, n_clusters: int) -> Callable[..., Any] | None:
+def kernel(op: str, loss: str | None, x: Array, n_clusters: int) -> Callable[..., Any] | None:
     """`lookup` for this data: None also where it is sparse, or too small for a kernel to pay.
 
+    `loss` is `Loss.kernel_name`: None, a loss of the user's own, has no kernels.
     A kernel that is found takes the arguments of its reference but the loss; one that makes an
     engine, seeds or measures returns None where the reference is as good.
     """
-    if issparse(x):
+    if loss is None or issparse(x):
         return None
     xp = namespace(x)
     small = xp is HOST.xp and x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
