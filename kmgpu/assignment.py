@@ -5,34 +5,37 @@ Numbers
 A block of rows is converted to float32 (data of at most 32-bit floats) or float64 (wider floats,
 integers, booleans), and the coordinatewise median of the centres is subtracted from rows and
 centres before any product, so data far from the origin lose nothing. The product ranks the
-centres; the cost of the winner is then computed from the difference x - µ itself, in float64.
+centres.
 
-No one reference point suits groups of rows that lie far apart: the product then rounds by more than
-the costs that it ranks. A block whose costs are that small beside its extent is ranked in float64.
+A label is that of float64: the error of a score is bounded row by row (`Loss.limit`), and a row
+that has another centre within it is ranked again by `Loss.pairwise`, from the differences x - µ in
+float64. So neither blocks nor the precision of the product decide any label.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
+
+import numpy as np
 
 from kmgpu.arrays import (
     HOST,
     Array,
     Place,
+    asarray,
     compute_dtype,
     namespace,
     place_of,
     rows,
+    take_rows,
+    to_host,
 )
 from kmgpu.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.kernels import kernel
 from kmgpu.losses import Loss
 
-# float32 ranks rows to about 2**-13 of their cost where they cost this much more at the reference
-FINEST_FLOAT32 = 1024
-# fewer are ranked in float64 sooner than it is found out whether float32 would do
+# fewer are ranked in float64 at once
 FEW_NUMBERS = 1 << 8
 
 
@@ -58,52 +61,71 @@ def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = No
     if fused is not None:
         return fused(x, centers, memory_budget)
     xp, _ = place = place_of(centers)
-    few = x.shape[0] * x.shape[1] * centers.shape[0] < FEW_NUMBERS
-    rank = _Ranking(centers, loss, xp.float64 if few else compute_dtype(x))
-    exact = cache(lambda: _Ranking(centers, loss, xp.float64))
+    if x.shape[0] * x.shape[1] * centers.shape[0] < FEW_NUMBERS:
+        return _exact_labels(rows(x, 0, x.shape[0], xp.float64), centers, loss)
+    rank = _Ranking(centers, loss, compute_dtype(x))
 
-    def label(start: int, stop: int) -> list[Array]:
-        block = rank.shifted(x, start, stop)
-        scores = rank.score(block)
-        labels = xp.argmin(scores, axis=1)
-        if rank.resolves(block, scores, labels):
-            return [xp.astype(labels, xp.int32)]
-        middle = (start + stop) // 2  # twice the bytes a row
-        halves = ((start, middle), (middle, stop))
-        ranked = (exact().score(exact().shifted(x, begin, end)) for begin, end in halves)
-        return [xp.astype(xp.argmin(scores, axis=1), xp.int32) for scores in ranked]
+    def label(start: int, stop: int) -> tuple[Array, np.ndarray]:
+        labels, open_ = rank(x, start, stop)
+        return labels, start + np.flatnonzero(to_host(open_))
 
-    blocks = _blocks(x, centers, loss, place, memory_budget)
-    found = [labels for pieces in over_blocks(blocks, label, place == HOST) for labels in pieces]
-    return found[0] if len(found) == 1 else xp.concat(found)
+    found = over_blocks(_blocks(x, centers, loss, place, memory_budget), label, place == HOST)
+    labels = xp.concat([piece for piece, _ in found])
+    open_ = np.concatenate([indices for _, indices in found])
+    return _ranked_again(labels, open_, x, centers, loss, memory_budget) if open_.size else labels
+
+
+def _ranked_again(
+    labels: Array,
+    indices: np.ndarray,
+    x: Array,
+    centers: Array,
+    loss: Loss,
+    memory_budget: int | None,
+) -> Array:
+    """The labels, with the exact ones of the rows at `indices`."""
+    xp, _ = place = place_of(centers)
+    where = asarray(indices, place)
+
+    def label(start: int, stop: int) -> Array:
+        part = take_rows(x, where[start:stop], xp.float64)
+        return _exact_labels(part, centers, loss)
+
+    row_bytes = 8 * (3 * centers.shape[0] + x.shape[1])
+    blocks = row_blocks(len(indices), row_bytes, block_bytes(place, memory_budget))
+    exact = over_blocks(blocks, label, place == HOST)
+    source = np.arange(labels.shape[0])
+    source[indices] = labels.shape[0] + np.arange(len(indices))
+    return xp.take(xp.concat([labels, *exact]), asarray(source, place))
+
+
+def _exact_labels(x: Array, centers: Array, loss: Loss) -> Array:
+    xp = namespace(centers)
+    return xp.astype(xp.argmin(loss.pairwise(x, centers), axis=1), xp.int32)
 
 
 class _Ranking:
     """Nearest centres of blocks of rows, ranked in one floating dtype."""
 
     def __init__(self, centers: Array, loss: Loss, dtype: Any) -> None:
-        self._xp = namespace(centers)
+        self._xp = xp = namespace(centers)
         reference = _reference_point(centers, dtype)
         self._loss, self._dtype = loss, dtype
-        self._reference = self._xp.astype(reference, dtype)
-        self._centers = self._xp.astype(centers - reference, dtype)
-        self.score = loss.scorer(self._centers)
+        self._reference = xp.astype(reference, dtype)
+        shifted = xp.astype(centers - reference, dtype)
+        self._score = loss.scorer(shifted)
+        self._limit = loss.limit(shifted)
 
-    def shifted(self, x: Array, start: int, stop: int) -> Array:
-        """Rows start:stop relative to the reference point."""
-        return rows(x, start, stop, self._dtype) - self._reference
-
-    def resolves(self, block: Array, scores: Array, labels: Array) -> bool:
-        """Whether rounding is small beside the costs of a block; False where they overflow."""
+    def __call__(self, x: Array, start: int, stop: int) -> tuple[Array, Array]:
+        """Labels of rows start:stop, and which of them the scores leave open."""
         xp = self._xp
-        if self._dtype == xp.float64 or self._centers.shape[0] == 1:
-            return True
-        extent = float(xp.sum(self._loss.cost(block), dtype=xp.float64))
+        block = rows(x, start, stop, self._dtype) - self._reference
+        scores = self._score(block)
+        labels = xp.argmin(scores, axis=1)
         least = xp.take_along_axis(scores, labels[:, None], axis=1)
-        attained = float(xp.sum(least, dtype=xp.float64))
-        if self._loss.squared:
-            attained += extent
-        return extent < FINEST_FLOAT32 * attained
+        beyond = scores > self._limit(block, least)  # False where a score overflows
+        within = xp.count_nonzero(xp.logical_not(beyond), axis=1)
+        return xp.astype(labels, xp.int32), within != 1
 
 
 def costs_at(
@@ -130,16 +152,25 @@ def costs_at(
 def distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None = None) -> Array:
     """Distance of every row to every centre, (n_samples, n_clusters), in x's floating dtype.
 
-    Euclidean for L2, Manhattan for L1; computed in float64.
+    Euclidean for L2, Manhattan for L1; computed in float64, from differences wherever a product
+    would lose digits. The first of a row's least distances is that of its label.
     """
-    xp, _ = place = place_of(centers)
-    reference = _reference_point(centers, xp.float64)
-    shifted = centers - reference
+    fused = kernel("distances", loss.name, x, centers.shape[0])
+    if fused is not None:
+        return fused(x, centers, memory_budget)
+    xp, device = place = place_of(centers)
     out_dtype = compute_dtype(x)
+    index = xp.arange(centers.shape[0], dtype=xp.int32, device=device)
+    infinity = xp.asarray(xp.inf, dtype=out_dtype, device=device)
 
     def distance(start: int, stop: int) -> Array:
-        block = rows(x, start, stop, xp.float64) - reference
-        return xp.astype(loss.distance(loss.pairwise(block, shifted)), out_dtype)
+        costs = loss.pairwise(rows(x, start, stop, xp.float64), centers)
+        label = xp.astype(xp.argmin(costs, axis=1), xp.int32)[:, None]
+        out = xp.astype(loss.distance(costs), out_dtype)
+        # rounded alike, a centre before the label would come first
+        least = xp.min(out, axis=1, keepdims=True)
+        early = xp.logical_and(index[None, :] < label, out <= least)
+        return xp.where(early, xp.nextafter(out, infinity), out)
 
     blocks = _blocks(x, centers, loss, place, memory_budget)
     found = over_blocks(blocks, distance, place == HOST)

@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kmgpu.arrays import HOST, Array, Place, adopted, asarray, is_array, place_of
-from kmgpu.assignment import distances
+from kmgpu.assignment import distances, nearest
 from kmgpu.blocks import working_at
 from kmgpu.devices import borrowed, device_name, resolve
 from kmgpu.kernels import COMPILATION
@@ -26,7 +26,7 @@ from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.losses import Loss
 from kmgpu.runs import Plan, best_run
 from kmgpu.seeding import METHODS
-from kmgpu.steps import engine, labels_at
+from kmgpu.steps import engine
 from kmgpu.validation import (
     check_choice,
     check_device_array,
@@ -133,7 +133,7 @@ class AlternatingMinimizer(
         Ties go to the lowest index. The result is where `X` is.
         """
         with self._at_work(X) as (x, centers, home):
-            return asarray(labels_at(x, centers, self._loss, self.memory_budget), home)
+            return asarray(nearest(x, centers, self._loss, self.memory_budget), home)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).labels_``."""

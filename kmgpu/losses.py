@@ -23,6 +23,10 @@ class Loss:
     scorer : callable
         ``scorer(centers)(x)`` is (n, k): the cost of every row of `x` at every centre, up to a
         constant of each row; (n, d) float32 or float64 in, the same dtype out.
+    limit : callable
+        ``limit(centers)(x, least)`` is (n, 1): above it a score is certainly not the least, if
+        `least` (n, 1) is the least as computed; rows and centres may have been rounded to their
+        dtype.
     pairwise : callable
         ``pairwise(x, centers)`` is (n, k): the costs themselves, from differences that are added
         feature after feature. In float64 they decide labels; kernels round alike.
@@ -43,6 +47,7 @@ class Loss:
 
     name: str
     scorer: Callable[[Array], Callable[[Array], Array]]
+    limit: Callable[[Array], Callable[[Array, Array], Array]]
     pairwise: Callable[[Array, Array], Array]
     cost: Callable[[Array], Array]
     distance: Callable[[Array], Array]
@@ -64,6 +69,34 @@ def _squared_scorer(centers: Array) -> Callable[[Array], Array]:
         return scores
 
     return score
+
+
+def _slack(centers: Array) -> tuple[float, float]:
+    """(d + 16) unit roundoffs of the dtype of `centers`; what underflow may take off a cost."""
+    info = namespace(centers).finfo(centers.dtype)
+    d = centers.shape[1]
+    return float(info.eps) * (d + 16) / 2, 16 * d * float(info.smallest_normal)
+
+
+def _squared_limit(centers: Array) -> Callable[[Array, Array], Array]:
+    """A score errs by at most ``slack (|x| + |µ|)²``.
+
+    d unit roundoffs of it for the product, the rest for norms and for rows and centres, which are
+    rounded. |µ| is at most that of the longest centre; it is also at most |x| plus the distance,
+    whose square is the score + |x|².
+    """
+    xp = namespace(centers)
+    slack, tiny = _slack(centers)
+    longest = xp.sqrt(xp.max(xp.sum(centers * centers, axis=1)))
+
+    def limit(x: Array, least: Array) -> Array:
+        square = xp.sum(x * x, axis=1)[:, None]
+        wide = xp.sqrt(square) + longest
+        near = 10 * square + 2 * xp.maximum(least + square, xp.zeros_like(square))
+        error = xp.minimum(wide * wide, 2 * near)
+        return least + 2.1 * slack * error + tiny
+
+    return limit
 
 
 def _squared_pairwise(x: Array, centers: Array) -> Array:
@@ -94,6 +127,23 @@ def _absolute_scorer(centers: Array) -> Callable[[Array], Array]:
     return score
 
 
+def _absolute_limit(centers: Array) -> Callable[[Array, Array], Array]:
+    """A cost errs by at most ``slack cost + 2 u |x|``, u the unit roundoff.
+
+    d unit roundoffs for the sum; rounding x and µ changes the cost by ``u (|x| + |µ|)``, and |µ| is
+    at most |x| plus the cost.
+    """
+    xp = namespace(centers)
+    slack, tiny = _slack(centers)
+    rounding = 2 * float(xp.finfo(centers.dtype).eps)
+
+    def limit(x: Array, least: Array) -> Array:
+        length = xp.sum(xp.abs(x), axis=1)[:, None]
+        return (least * (1 + slack) + rounding * length + tiny) * (1 + 2 * slack)
+
+    return limit
+
+
 def _absolute_pairwise(x: Array, centers: Array) -> Array:
     return _absolute_scorer(centers)(x)
 
@@ -106,6 +156,7 @@ def _absolute_cost(differences: Array) -> Array:
 L2 = Loss(
     name="l2",
     scorer=_squared_scorer,
+    limit=_squared_limit,
     pairwise=_squared_pairwise,
     cost=_squared_cost,
     distance=lambda costs: namespace(costs).sqrt(costs),
@@ -117,6 +168,7 @@ L2 = Loss(
 L1 = Loss(
     name="l1",
     scorer=_absolute_scorer,
+    limit=_absolute_limit,
     pairwise=_absolute_pairwise,
     cost=_absolute_cost,
     distance=lambda costs: costs,

@@ -79,32 +79,11 @@ def engine(
     Parameters are those of `ReferenceSteps`, which computes every distance; a kernel's engine may
     keep bounds, or is told by `algorithm` ("dense", "elkan").
     """
-    found = _kernels(x, sample_weight, n_clusters, loss, memory_budget, algorithm)
-    if found is not None:
-        return KernelSteps(found, loss)
-    return ReferenceSteps(x, sample_weight, n_clusters, loss, memory_budget)
-
-
-def labels_at(x: Array, centers: Array, loss: Loss, memory_budget: int | None = None) -> Array:
-    """`kmgpu.assignment.nearest` by the engine for this data, where no half-step follows."""
-    found = _kernels(x, None, centers.shape[0], loss, memory_budget, "auto")
-    if found is None:
-        return nearest(x, centers, loss, memory_budget)
-    found.assign(centers)
-    return found.labels
-
-
-def _kernels(
-    x: Array,
-    sample_weight: Array | None,
-    n_clusters: int,
-    loss: Loss,
-    memory_budget: int | None,
-    algorithm: str,
-) -> Any:
-    """An engine of kernels, or None."""
     make = kernel("steps", loss.name, x, n_clusters)
-    return make(x, sample_weight, n_clusters, memory_budget, algorithm) if make else None
+    if make is not None:
+        kernels = make(x, sample_weight, n_clusters, memory_budget, algorithm)
+        return KernelSteps(kernels, loss)
+    return ReferenceSteps(x, sample_weight, n_clusters, loss, memory_budget)
 
 
 class KernelSteps:

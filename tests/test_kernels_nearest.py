@@ -20,8 +20,10 @@ def test_rows_that_slack_does_not_settle_get_the_nearest_centre(squared, dtype, 
     n = 2 * CHUNK + 77  # what a chunk leaves over goes with the next
     X, C = rng.standard_normal((n, d)).astype(dtype), rng.standard_normal((k, d)).astype(dtype)
     reference = rng.standard_normal(d).astype(dtype)
-    c = np.full((padded(k), d), np.inf, dtype)
+    c = np.full((padded(k), d), np.finfo(dtype).max / 4, dtype)
     c[:k] = C - reference
+    loose = np.zeros(padded(k))
+    centers = frozen(c[:k].astype(np.float64) + reference)
     drift = np.concatenate([[np.inf], rng.random(k)])
     limit = np.nextafter(drift.astype(np.float32), np.float32(np.inf))
     old_labels = rng.integers(-1, k, n).astype(np.int32)
@@ -32,13 +34,13 @@ def test_rows_that_slack_does_not_settle_get_the_nearest_centre(squared, dtype, 
     rows, old = np.empty(n, np.int32), np.empty(n, np.int32)
     gamma = dtype((d + 4) * np.finfo(dtype).eps)
     changed = nearest_rows(
-        frozen(X), frozen(reference), frozen(c), None if squared else True, gamma, dtype(0),
-        frozen(drift), frozen(limit), labels, slack, rows, old,
+        frozen(X), frozen(reference), frozen(c), None if squared else True, None, gamma, dtype(0),
+        frozen(loose), centers, frozen(drift), frozen(limit), labels, slack, rows, old,
     )  # fmt: skip
 
     D = np.sort(distances(X - reference, C - reference, squared), axis=1)
     own = distances(X - reference, C - reference, squared)[np.arange(n), labels]
-    gap = (D[:, 1] if k > 1 else np.inf) - D[:, 0]
+    gap = D[:, 1] - D[:, 0] if k > 1 else np.full(n, float(np.finfo(np.float32).max))
     error = 8 * float(gamma) * D[:, min(1, k - 1)]
     assert (own <= D[:, 0] + error)[~settled].all()
     np.testing.assert_array_equal(labels[settled], old_labels[settled])

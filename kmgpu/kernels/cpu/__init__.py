@@ -23,20 +23,18 @@ def l2_steps(
     memory_budget: int | None,
     algorithm: str,
 ) -> Any:
-    """An engine of k-means half-steps for `x`, or None where the reference is as good."""
-    if x.shape[1] <= FUSED_FEATURES:
+    """An engine of k-means half-steps for `x`."""
+    if x.shape[1] <= FUSED_FEATURES or not _in_place(x):
         from kmgpu.kernels.cpu.means import LowDimMeans
 
         return LowDimMeans(
             x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm
         )
-    if _in_place(x):
-        from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
+    from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
 
-        return HighDimensionalL2(
-            x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm
-        )
-    return None
+    return HighDimensionalL2(
+        x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm
+    )
 
 
 def l1_steps(
@@ -50,6 +48,17 @@ def l1_steps(
     from kmgpu.kernels.cpu.medians import Medians
 
     return Medians(x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm)
+
+
+def _unbound(name: str, squared: bool) -> Callable[..., Any]:
+    """A function of `kmgpu.kernels.cpu.assignment`."""
+
+    def compute(x: np.ndarray, centers: np.ndarray, memory_budget: int | None) -> np.ndarray:
+        from kmgpu.kernels.cpu import assignment
+
+        return getattr(assignment, name)(x, centers, memory_budget, squared=squared)
+
+    return compute
 
 
 def _in_place(x: np.ndarray) -> bool:
@@ -93,6 +102,10 @@ KERNELS: dict[tuple[str, str], Callable[..., Any]] = {
     ("steps", "l1"): l1_steps,
     ("spread", "l2"): _spread(True),
     ("spread", "l1"): _spread(False),
+    ("nearest", "l2"): _unbound("nearest", True),
+    ("nearest", "l1"): _unbound("nearest", False),
+    ("distances", "l2"): _unbound("distances", True),
+    ("distances", "l1"): _unbound("distances", False),
     ("seed", "l2"): _seed("l2"),
     ("seed", "l1"): _seed("l1"),
 }

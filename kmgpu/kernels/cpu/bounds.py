@@ -7,35 +7,51 @@ import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.nearest import nearest_rows, padded
-from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups
+from kmgpu.kernels.cpu.rows import STEP, Rows, frozen
 from kmgpu.threads import Workers
+
+# more features are summed in two levels, so that rounding stays small
+PIECES = 64
 
 
 @njit(nogil=True, cache=True)
-def follow(centers, reference, before, squared, gamma, c, drift):
-    """Centres minus the reference, and how far their movement loosens the bounds.
+def follow(centers, before, reference, squared, tiny, c, loose, drift):
+    """Centres about the reference, and how far their movement loosens the bounds.
 
     Parameters
     ----------
     centers : ndarray of shape (k, d), float64
+    before : ndarray of shape (k, d) or (0, d), float64
+        The centres of an earlier call, if there was one.
     reference : ndarray of shape (d,), dtype of the computation, read-only
-    before : ndarray of the shape of c, or of no rows
-        What an earlier call wrote to c, if there was one.
     squared : bool
-    gamma : float
-    c : ndarray of shape (at least k, d), written
+    tiny : float
+        What squares that underflow may hide of a movement.
+    c : ndarray of shape (at least k, d), dtype of the computation, written
+        Finite, also where the dtype cannot hold a centre.
+    loose : ndarray of shape (at least k,), float64, written
+        Twice the error that rounding x and a centre brings to the distance of a row of that label,
+        less what grows with the distance.
     drift : ndarray of shape (k + 1,), float64, updated
     """
     k, d = centers.shape
+    kind = c.dtype.type
+    most = np.finfo(c.dtype).max
     moved = np.zeros(k)
     for j in range(k):
+        length, still = 0.0, True
         for q in range(d):
-            c[j, q] = centers[j, q] - reference[q]
-            if before.shape[0]:
-                step = abs(np.float64(c[j, q]) - np.float64(before[j, q]))
+            apart = centers[j, q] - np.float64(reference[q])
+            c[j, q] = kind(max(min(apart, most), -most))
+            length += apart * apart if squared else abs(apart)
+            if before.shape[0] and centers[j, q] != before[j, q]:
+                still = False
+                step = abs(centers[j, q] - before[j, q])
                 moved[j] += step * step if squared else step
         if squared:
-            moved[j] = np.sqrt(moved[j])
+            length, moved[j] = np.sqrt(length), np.sqrt(moved[j])
+        moved[j] += 0.0 if still else tiny
+        loose[j] = 2 * np.finfo(c.dtype).eps * length
     furthest, first, second = 0, -1.0, 0.0
     for j in range(k):
         if moved[j] > first:
@@ -44,7 +60,7 @@ def follow(centers, reference, before, squared, gamma, c, drift):
             second = max(second, moved[j])
     for j in range(k):
         other = second if j == furthest else first
-        drift[j + 1] += (moved[j] + other) * (1 + 2 * np.float64(gamma))
+        drift[j + 1] += (moved[j] + other) * (1 + (d + 8) * np.finfo(np.float64).eps)
 
 
 class RowBounds:
@@ -56,12 +72,14 @@ class RowBounds:
     With ``drift[j]``, the sum of U + D over all iterations, ``slack = gap + drift[j]`` at the visit
     is compared with the present ``drift[j]``: settled rows are only read, never rewritten.
 
-    Rounding. A computed distance is ``(1 + e)`` times that of the rounded row and centre with
-    ``|e| <= gamma = (d + 4) eps`` (d + 2 roundings of non-negative terms in any order, halved and
-    one more by the square root). A label is certain to be the one a full search computes if
-    ``second (1 - gamma) > best (1 + gamma)`` for the true distances; each is known within
-    another factor ``1 ± gamma``, hence ``1 ± 3 gamma`` in the gap, and ``1 + gamma`` on drifts.
-    Squares that underflow lose at most ``sqrt(d * smallest normal)``, called ``tiny``.
+    Rounding. With u the unit roundoff of the computation, a computed distance is
+    ``1 + e, |e| <= (d + 2) u`` times that of the rounded row and centre (d + 2 roundings of
+    non-negative terms). Rounding x - r and c - r, r the reference, changes the distance by at most
+    ``u (|x - r| + |c - r|)``. By the triangle inequality ``|c - r|`` is at most the distance plus
+    ``|x - r|``, and ``|x - r|`` at most the distance to the nearest centre plus its ``|c - r|``. So
+    the gap errs by less than ``gamma = 2 (d + 8) u`` times the two distances, plus
+    ``loose = 4 u |c - r|`` of the nearest. Squares that underflow hide at most ``tiny``. The
+    float64 costs that decide labels err by less. They rank what is not certain after all this.
 
     Parameters
     ----------
@@ -81,28 +99,30 @@ class RowBounds:
         self.labels = np.full(data.n, -1, np.int32)
         self._squared, self._dense = squared, algorithm == "dense"
         self._l1 = None if squared else True
+        self._pieces = True if data.d > PIECES else None
         self._workers = workers
         info: Any = np.finfo(data.dtype)
-        self._gamma = data.dtype.type((data.d + 4) * info.eps)
-        self._tiny = data.dtype.type(4 * np.sqrt(data.d * float(info.tiny)))
+        self._gamma = data.dtype.type((data.d + 8) * info.eps)
+        least = float(info.tiny)
+        self._tiny = data.dtype.type(4 * (np.sqrt(data.d * least) if squared else data.d * least))
         self._slack = np.full(data.n, -np.inf, np.float32)
         # after an infinity for rows that have no label yet
         self._drift = np.zeros(n_clusters + 1)
         self._drift[0] = np.inf
-        self._centers: np.ndarray | None = None
+        self._centers = np.empty((0, data.d))
 
     def assign(self, centers: np.ndarray, visit: Callable) -> None:
         """Set ``labels`` to the nearest centres.
 
         Parameters
         ----------
-        centers : ndarray of shape (n_clusters, n_features), float64
+        centers : ndarray of shape (n_clusters, n_features), float64, C-contiguous
         visit : callable
             ``visit(group, lo, block, rows, old)`` for every range of rows, in any order but each
             group in its own order: ``lo + rows`` changed label, from ``old`` (-1: none yet).
         """
-        c = self._shifted(centers)
-        data = self.data
+        c, loose = self._shifted(centers)
+        data, centers = self.data, frozen(centers)
         if self._dense:
             self._slack[:] = -np.inf
         drift = frozen(self._drift)
@@ -115,23 +135,26 @@ class RowBounds:
             for lo, hi in data.steps(begin, end):
                 block = data.block(lo, hi)
                 changed = nearest_rows(
-                    block, data.reference, c, self._l1, self._gamma, self._tiny, drift, limit,
-                    self.labels[lo:hi], self._slack[lo:hi], rows, old,
+                    block, data.reference, c, self._l1, self._pieces, self._gamma, self._tiny,
+                    loose, centers, drift, limit, self.labels[lo:hi], self._slack[lo:hi], rows, old,
                 )  # fmt: skip
                 if changed:
                     visit(group, lo, block, rows[:changed], old[:changed])
 
-        self._workers.map(work, groups(data.n))
+        self._workers.map(work, data.groups)
 
     def forget(self, rows: np.ndarray) -> None:
         """Visit these rows at the next assignment, whatever their bounds say."""
         self._slack[rows] = -np.inf
 
-    def _shifted(self, centers: np.ndarray) -> np.ndarray:
-        """Padded centres minus the reference; adds their movement to the drifts."""
+    def _shifted(self, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Padded centres minus the reference, and their `loose`; adds movement to the drifts."""
         k, d = centers.shape
-        c = np.full((padded(k), d), np.inf, self.data.dtype)
-        before = c[:0] if self._centers is None else self._centers
-        follow(centers, self.data.reference, before, self._squared, self._gamma, c, self._drift)
-        self._centers = c
-        return frozen(c)
+        dtype = self.data.dtype
+        c, loose = np.full((padded(k), d), np.finfo(dtype).max / 4, dtype), np.zeros(padded(k))
+        follow(
+            centers, self._centers, self.data.reference, self._squared, float(self._tiny),
+            c, loose, self._drift,
+        )  # fmt: skip
+        self._centers = centers.copy()
+        return frozen(c), frozen(loose)

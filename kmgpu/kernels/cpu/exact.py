@@ -86,12 +86,10 @@ def exact_nearest(x, centers, squared, costs):
 
 @njit()
 def exact_among(x, centers, squared, found, count):
-    """`exact_nearest` among the centres ``found[:count]``, whose indices ascend."""
-    label, best, second = found[0], exact_cost(x, centers[found[0]], squared), np.inf
+    """The nearest of the centres ``found[:count]``, which may stand in any order."""
+    label, best = np.int32(found[0]), exact_cost(x, centers[found[0]], squared)
     for e in range(1, count):
-        cost = exact_cost(x, centers[found[e]], squared)
-        if cost < best:
-            label, best, second = found[e], cost, best
-        elif cost < second:
-            second = cost
-    return np.int32(label), best, second
+        j, cost = np.int32(found[e]), exact_cost(x, centers[found[e]], squared)
+        if cost < best or (cost == best and j < label):
+            label, best = j, cost
+    return label

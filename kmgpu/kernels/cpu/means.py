@@ -4,8 +4,10 @@ import numpy as np
 
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.rows import Rows, costs_at, groups, weight_of
+from kmgpu.kernels.cpu.rows import Rows, costs_at, weight_of
 from kmgpu.threads import Workers
+
+MOST_SUMS = 1 << 26  # bytes of the sums of all ranges of rows
 
 
 @njit(nogil=True, cache=True)
@@ -117,7 +119,7 @@ class LowDimMeans:
     sample_weight : ndarray of shape (n_samples,) or None
     n_clusters : int
     memory_budget : int or None
-        Unused beyond 12 bytes a row; there for the common interface.
+        Bytes beyond 12 a row and the centres; half of them bound the sums of ranges of rows.
     algorithm : {"auto", "dense", "elkan"}
         "dense" visits every row at every assignment.
     n_threads : int or None
@@ -138,7 +140,8 @@ class LowDimMeans:
         algorithm: str = "auto",
         n_threads: int | None = None,
     ) -> None:
-        self._data = Rows(X)
+        room = MOST_SUMS if memory_budget is None else min(memory_budget // 2, MOST_SUMS)
+        self._data = Rows(X, max(1, room // (8 * n_clusters * (X.shape[1] + 4))))
         self._weight = weight_of(sample_weight)
         self._workers = Workers(n_threads)
         self._bounds = RowBounds(self._data, n_clusters, True, self._workers, algorithm)
@@ -210,7 +213,7 @@ class LowDimMeans:
         self._moves, self._stale = 0, False
 
     def _statistics(self) -> tuple[np.ndarray, ...]:
-        g, k, d = len(groups(self._data.n)), self._k, self._data.d
+        g, k, d = len(self._data.groups), self._k, self._data.d
         return (
             np.zeros((g, k, d)),
             np.zeros((g, k, 3)),
@@ -254,7 +257,7 @@ class LowDimMeans:
                     delta, group, lo, self._data.block(lo, hi), rows, np.full_like(rows, -1)
                 )
 
-        self._workers.map(work, groups(self._data.n))
+        self._workers.map(work, self._data.groups)
         self._settled(delta, self._centers)
         self._moves = 0
 

@@ -3,16 +3,27 @@
 import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.exact import exact_nearest
 from kmgpu.kernels.cpu.intrinsics import WORD, lowest_bit, word_above
 from kmgpu.kernels.cpu.tile_costs import CENTERS, nearest_tile
 from kmgpu.kernels.cpu.tiles import gather_tile, lanes
 
 CHUNK = 4096
+EPS = 2.0**-52
+FARTHEST = float(np.finfo(np.float32).max)
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def padded(k: int) -> int:
-    """Number of centres that the kernels handle, infinite ones included."""
+    """Number of centres that the kernels handle, far ones included."""
     return -(-k // CENTERS) * CENTERS
+
+
+@njit(inline="always")
+def rounded_down(value):
+    """A float32 that is no greater than a float64, and finite."""
+    value = value * (1 - 2.0**-22) if value > 0 else value * (1 + 2.0**-22)
+    return np.float32(max(min(value - SMALLEST, FARTHEST), -FARTHEST))
 
 
 @njit(inline="always")
@@ -32,20 +43,41 @@ def _unsettled(slack, labels, limit, lo, hi, rows, count):
     return count
 
 
+@njit()
+def _exact_gap(x, centers, l1, tiny, costs):
+    """Nearest centre of one row, and how much farther the second nearest is for certain."""
+    label, best, second = exact_nearest(x, centers, l1 is None, costs)
+    if l1 is None:
+        best, second = np.sqrt(best), np.sqrt(second)
+    error = (x.shape[0] + 8) * EPS
+    gap = second * (1 - error) - best * (1 + error) - tiny
+    # a cost that overflows is no distance that centres could be followed by
+    return label, gap if second < np.inf or centers.shape[0] == 1 else 0.0
+
+
 @njit(nogil=True, cache=True)
-def nearest_rows(x, reference, c, l1, gamma, tiny, drift, limit, labels, slack, rows, old):
+def nearest_rows(
+    x, reference, c, l1, pieces, gamma, tiny, loose, centers, drift, limit, labels, slack, rows, old
+):
     """Label the rows that their slack does not settle, and renew their slack.
+
+    A row whose two best costs are closer than they round is ranked again by `exact`.
 
     Parameters
     ----------
     x : ndarray of shape (m, n_features), read-only
     reference : ndarray of shape (n_features,), dtype of x, read-only
     c : ndarray of shape (padded(k), n_features), dtype of x, read-only
-        Centres minus the reference, followed by infinite ones.
+        Centres minus the reference, followed by far ones.
     l1 : None or True
         L2 or L1: by its type, so that each is compiled without the other.
+    pieces : None or True
+        By its type: whether costs are summed in two levels, for many features.
     gamma, tiny : floats of the dtype of x
         Relative and absolute error of a computed distance.
+    loose : ndarray of shape (padded(k),), float64, read-only
+        What rounding the row and the centres takes off the gap of a row of that label.
+    centers : ndarray of shape (k, n_features), float64, read-only
     drift : ndarray of shape (k + 1,), float64, read-only
         Drift of every cluster, after an infinity for rows that have no label yet.
     limit : ndarray of shape (k + 1,), float32, read-only
@@ -59,11 +91,12 @@ def nearest_rows(x, reference, c, l1, gamma, tiny, drift, limit, labels, slack, 
     changed : int
         How many of ``rows`` and ``old`` are set.
     """
-    size = lanes(x)
+    size, k = lanes(x), centers.shape[0]
     w = np.empty(x.shape[1] * size, x.dtype)
     gaps, arg = np.empty(size, x.dtype), np.empty(size, np.int32)
+    costs = np.empty(k)
     waiting = np.empty(CHUNK + 2 * size, np.int32)
-    up, down = 1 + 3 * gamma, 1 - 3 * gamma
+    up, down = 1 + gamma, 1 - gamma
     changed = count = 0
     for lo in range(0, x.shape[0], CHUNK):
         hi = min(lo + CHUNK, x.shape[0])
@@ -74,11 +107,13 @@ def nearest_rows(x, reference, c, l1, gamma, tiny, drift, limit, labels, slack, 
             for i in range(m, size):
                 waiting[first + i] = waiting[first]
             gather_tile(x, waiting, first, reference, w)
-            nearest_tile(w, c, l1, up, down, tiny, gaps, arg)
+            nearest_tile(w, c, l1, pieces, up, down, tiny, gaps, arg)
             for i in range(m):
                 r, j = np.uint64(waiting[first + i]), arg[i]
-                gap = np.float64(gaps[i]) + drift[np.uint64(j + 1)]
-                slack[r] = gap * (1 - 2.0**-22) if gap > 0 else gap * (1 + 2.0**-22)
+                gap = np.float64(gaps[i]) - loose[np.uint64(j)]
+                if not (gap > 0 and gap < FARTHEST) or j >= k:
+                    j, gap = _exact_gap(x[r], centers, l1, tiny, costs)
+                slack[r] = rounded_down(gap + drift[np.uint64(j + 1)])
                 rows[np.uint64(changed)] = r
                 old[np.uint64(changed)] = labels[r]
                 changed += j != labels[r]

@@ -1,8 +1,7 @@
 """What the engines share: rows as floats, and fixed groups of them."""
 
 from collections.abc import Iterable
-from functools import cache
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from kmgpu.threads import Workers
 GROUPS = 32
 STEP = 1 << 16
 CONVERTED = 1 << 16
+SAMPLE = 512
 # between these lengths float32 holds the squares, and those of differences that it resolves
 SHORTEST = float(np.sqrt(np.finfo(np.float32).tiny) / np.finfo(np.float32).eps)
 LONGEST = float(np.sqrt(np.finfo(np.float32).max) / 8)
@@ -23,27 +23,31 @@ class Rows:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        float32 and float64 are used in place; float16 becomes float32, anything else float64, as
-        does float32 whose squares it cannot hold.
+        float32 and float64 are used in place; what float32 holds exactly by its dtype becomes
+        that, anything else float64, as does float32 whose squares it cannot hold.
+    most_groups : int
+        See `groups`.
 
     Attributes
     ----------
     in_place : bool
         Whether `block` copies nothing.
+    groups : tuple of (group, lo, hi)
+        Fixed ranges of rows; what is summed over rows is summed by them.
     reference : ndarray of shape (n_features,), dtype of the computation
         Coordinatewise upper median of some rows. Costs are computed on ``x - reference``, so that
         data far from the origin lose nothing.
     """
 
-    def __init__(self, X: np.ndarray) -> None:
+    def __init__(self, X: np.ndarray, most_groups: int = GROUPS) -> None:
         self.n, self.d = X.shape
         self.stored = X.view()
         self.stored.flags.writeable = False
-        narrow = X.dtype == np.float16 or (X.dtype == np.float32 and _float32_holds(X))
-        self.dtype: np.dtype[Any] = np.dtype(np.float32 if narrow else np.float64)
+        self.dtype = working_dtype(X)
         self.in_place = bool(X.flags.c_contiguous) and X.dtype == self.dtype
         self.eps = float(np.finfo(self.dtype).eps)
-        sample = np.sort(X[:: max(1, self.n // 512)].astype(self.dtype, copy=False), axis=0)
+        self.groups = groups(self.n, most_groups)
+        sample = np.sort(_sample(X).astype(self.dtype, copy=False), axis=0)
         self.reference = frozen(np.ascontiguousarray(sample[len(sample) // 2]))
 
     def block(self, lo: int, hi: int) -> np.ndarray:
@@ -62,9 +66,21 @@ class Rows:
         return frozen(self.stored[rows].astype(self.dtype, copy=False))
 
 
-def _float32_holds(X: np.ndarray) -> bool:
-    longest = max(float(X.max()), -float(X.min()))
-    return SHORTEST < longest < LONGEST / np.sqrt(X.shape[1])
+def _sample(X: np.ndarray) -> np.ndarray:
+    return X[:: max(1, len(X) // SAMPLE)]
+
+
+def working_dtype(X: np.ndarray) -> np.dtype:
+    """float32 where it holds all of X by its dtype, and the squares of most rows; else float64.
+
+    What the other rows lose by it is found out, row by row, and ranked in float64.
+    """
+    narrow = X.dtype == np.float32 or X.dtype.itemsize <= 2
+    if X.dtype == np.float32:
+        sample = _sample(X)
+        longest = max(float(sample.max()), -float(sample.min()))
+        narrow = SHORTEST < longest < LONGEST / np.sqrt(X.shape[1])
+    return np.dtype(np.float32 if narrow else np.float64)
 
 
 def frozen(a: np.ndarray) -> np.ndarray:
@@ -74,10 +90,10 @@ def frozen(a: np.ndarray) -> np.ndarray:
     return a
 
 
-@cache
-def groups(n: int) -> tuple[tuple[int, int, int], ...]:
-    """(group, lo, hi): at most ``GROUPS`` ranges of rows that depend on ``n`` alone."""
-    count = max(1, min(GROUPS, n // 2048))
+@lru_cache(maxsize=64)
+def groups(n: int, most: int = GROUPS) -> tuple[tuple[int, int, int], ...]:
+    """(group, lo, hi): at most ``most`` ranges of rows that depend on the arguments alone."""
+    count = max(1, min(most, n // 2048))
     edges = [g * n // count for g in range(count + 1)]
     return tuple((g, edges[g], edges[g + 1]) for g in range(count))
 
@@ -126,5 +142,5 @@ def costs_at(
         for lo, hi in data.steps(item[1], item[2]):
             own_costs(data.block(lo, hi), centers, labels[lo:hi], squared, out[lo:hi])
 
-    workers.map(work, groups(data.n))
+    workers.map(work, data.groups)
     return out

@@ -111,6 +111,7 @@ def nearest_tile(
     rows: Any,
     centers: Any,
     l1: Any,
+    pieces: Any,
     up: Any,
     down: Any,
     tiny: Any,
@@ -123,9 +124,11 @@ def nearest_tile(
     ----------
     rows : ndarray of shape (n_features * lanes,), float
     centers : ndarray of shape (k, n_features), dtype of rows, C-contiguous
-        k a multiple of four; an infinite centre is nearest to no row.
+        k a multiple of four.
     l1 : None or True
         L2 or L1, by its type.
+    pieces : None or True
+        By its type: whether a cost is a sum of sums.
     up, down, tiny : float
     gap : ndarray of shape (lanes,), dtype of rows, written
         ``second * down - nearest * up - tiny``, in distances.
@@ -133,15 +136,16 @@ def nearest_tile(
         The nearest; the lowest of equal ones.
     """
     del typing_context, up, down, tiny
-    signature = types.void(rows, centers, l1, rows.dtype, rows.dtype, rows.dtype, gap, arg)
+    signature = types.void(rows, centers, l1, pieces, *[rows.dtype] * 3, gap, arg)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        tile = Tile("rows centers l1 up down tiny gap arg", context, builder, signature, args)
-        is_l1 = signature.args[2] != types.none
-        near, far, least = _nearest(tile, is_l1, pieces=False)
+        names = "rows centers l1 pieces up down tiny gap arg"
+        tile = Tile(names, context, builder, signature, args)
+        is_l1, in_pieces = (kind != types.none for kind in signature.args[2:4])
+        near, far, least = _nearest(tile, is_l1, pieces=in_pieces)
         if not is_l1:
             near, far = (tile.function("sqrt", v) for v in (near, far))
-        up, down, tiny = (tile.everywhere(v) for v in args[3:6])
+        up, down, tiny = (tile.everywhere(v) for v in args[4:7])
         certain = builder.fsub(builder.fmul(far, down), builder.fmul(near, up))
         tile.store(builder.fsub(certain, tiny), "gap", WORD(0))
         tile.store(least, "arg", WORD(0))

@@ -1,14 +1,23 @@
 """Compiled block functions of the dense L2 assignment (Numba).
 
-Every function runs without the interpreter lock, on rows ``lo`` to ``hi``; rows are ``X[i] - ref``.
+Every function runs without the interpreter lock; rows are ``X[i] - ref``.
+
+Rounding. A score is ``-2 x·c + |c|²`` of the rounded row and centre. With u the unit roundoff, the
+product errs by at most ``2 d u |x||c|``; norms and additions by a few ``u (|x| + |c|)²``; rounding
+x - ref and c - ref moves the distance by ``u (|x| + |c|)``, hence its square by twice
+``u (|x| + |c|)²``. In all the square errs by less than ``slack (|x| + |c|)²``, slack = (d + 16) u.
 """
 
 import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.exact import exact_among
+from kmgpu.kernels.cpu.highdim.records import Targets
 from kmgpu.kernels.cpu.highdim.scan import FULL
 from kmgpu.kernels.cpu.intrinsics import lesser
+from kmgpu.kernels.cpu.rows import frozen
 
+MOST_SAMPLED = 1 << 19  # numbers of the rows that choose an origin
 FAST = {"contract", "reassoc", "nsz", "nnan"}  # values are finite: the engine checks the norms
 
 
@@ -50,12 +59,13 @@ def place_centers(centers, ref, before, shifted, rounded, squares, moved):
     ----------
     centers : ndarray of shape (n_clusters, n_features), float64
     ref : ndarray of shape (n_features,), float32 or float64
-    before : ndarray of shape (n_clusters, n_features), dtype of `ref`
-        The centres of the iteration before, rounded.
+    before : ndarray of shape (n_clusters, n_features), float64
+        The centres of the iteration before, less the reference.
     shifted : ndarray of shape (n_clusters, n_features), float64, written
     rounded : the same of the dtype of `ref`, written
-    squares, moved : ndarrays of shape (n_clusters,), float64, written
+    squares : ndarray of shape (n_clusters,), float64, written
         Of the rounded centres.
+    moved : ndarray of shape (n_clusters,), float64, written
     """
     kind = ref.dtype.type
     for j in range(centers.shape[0]):
@@ -64,9 +74,9 @@ def place_centers(centers, ref, before, shifted, rounded, squares, moved):
         for p in range(centers.shape[1]):
             value = centers[j, p] - np.float64(ref[p])
             near = kind(value)
+            difference = value - before[j, p]
             shifted[j, p] = value
             rounded[j, p] = near
-            difference = np.float64(near) - np.float64(before[j, p])
             square += np.float64(near) * np.float64(near)
             step += difference * difference
         squares[j] = square
@@ -75,22 +85,88 @@ def place_centers(centers, ref, before, shifted, rounded, squares, moved):
 
 @njit(fastmath=FAST)
 def _lowest(scores, squares):
-    """Return the least of ``scores + squares`` and the first place that attains it."""
+    """Return the least of ``scores + squares``."""
     low = scores.dtype.type(np.inf)
     for j in range(scores.shape[0]):
         low = lesser(scores[j] + squares[j], low)
+    return low
+
+
+@njit(fastmath=FAST)
+def _within(scores, squares, limit):
+    """Return how many ``scores + squares`` are at most `limit`, and the first of them."""
     size = np.int32(scores.shape[0])
-    place = size
+    place, count = size, np.int32(0)
     for j in range(size):
-        place = min(place, np.int32(j) if scores[j] + squares[j] == low else size)
-    return low, (place if place < size else np.int32(0))
+        near = scores[j] + squares[j] <= limit
+        place = min(place, np.int32(j) if near else size)
+        count += np.int32(near)
+    return count, (place if place < size else np.int32(0))
+
+
+@njit()
+def _open(scores, squares, limit, found):
+    """Write to `found` those centres that `_within` counts; return how many."""
+    count = 0
+    for j in range(scores.shape[0]):
+        found[count] = j
+        count += scores[j] + squares[j] <= limit
+    return count
+
+
+@njit(fastmath=FAST)
+def _nearest(x, scores, targets, norm, found):
+    """Return the label of a row, and how many exact costs it took.
+
+    Centre j cannot be nearest if ``score_j - slack (|x| + |c_j|)²`` exceeds the least score plus
+    the error of that. As ``(|x| + |c_j|)² <= 2 |x|² + 2 |c_j|²``, one limit serves all centres once
+    ``2 slack |c_j|²`` is taken off their squares. The centre of the least score is no longer than
+    `top`, nor than |x| plus its distance from the row.
+    """
+    kind = scores.dtype.type
+    if not norm < targets.longest:
+        for j in range(scores.shape[0]):
+            found[j] = j
+        return exact_among(x, targets.exact, True, found, scores.shape[0]), scores.shape[0]
+    low = _lowest(scores, targets.squares)
+    length = kind(norm)
+    square = length * length
+    near = kind(9) * square + kind(3) * max(low + square, kind(0))
+    wide = (length + targets.top) ** 2
+    error = targets.slack * (kind(2.1) * square + min(near, kind(wide)))
+    limit = low + error + targets.least * targets.least
+    count, label = _within(scores, targets.low_squares, limit)
+    if count == 1:
+        return label, 0
+    count = _open(scores, targets.low_squares, limit, found)
+    return exact_among(x, targets.exact, True, found, count), count
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def nearest_rows(scores, squares, lo, hi, labels):
-    """Label rows by the smallest ``scores + squares`` (ties to the lowest index)."""
-    for i in range(lo, hi):
-        labels[i] = _lowest(scores[i - lo], squares)[1]
+def nearest_rows(X, scores, targets, norms, labels):
+    """Label rows with their nearest centres.
+
+    Parameters
+    ----------
+    X : ndarray of shape (m, n_features), float32 or float64
+    scores : ndarray of shape (m or more, n_clusters), dtype of the computation
+        ``-2 x·c``.
+    targets : Targets
+    norms : ndarray of shape (m,), float64
+        Lengths of ``X - ref``.
+    labels : ndarray of shape (m,), int32, written
+
+    Returns
+    -------
+    int
+        Exact costs that were computed, of rows that scores leave open.
+    """
+    found = np.empty(scores.shape[1] + 1, np.int32)
+    total = 0
+    for i in range(X.shape[0]):
+        labels[i], count = _nearest(X[i], scores[i], targets, norms[i], found)
+        total += count
+    return total
 
 
 @njit(fastmath=FAST)
@@ -129,25 +205,72 @@ def _store_steps(scores, squares, base, inverse, label, low, steps):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def nearest_rows_bounds(scores, targets, lo, hi, norms, labels, bounds):
+def nearest_rows_bounds(X, scores, targets, lo, norms, labels, bounds):
     """Label rows as `nearest_rows` does and store all bounds; paths are zero.
 
-    `scores` are ``-2 x·c``. The computed square differs from the true one by at most
-    ``slack (|x| + |c|)²``, slack = (d + 8) unit roundoffs: d for the product (its terms sum to at
-    most 2|x||c|), the rest for norms, two additions and what follows here.
+    The rows are lo to lo + m of those that `bounds` is of.
     """
     kind = scores.dtype.type
     more, less = kind(1) + targets.slack, kind(1) - targets.slack
     low_of = np.empty(bounds.n_groups, scores.dtype)
-    for i in range(lo, hi):
-        row = scores[i - lo]
-        low, label = _lowest(row, targets.squares)
-        labels[i] = label
-        square = kind(norms[i] * norms[i])
-        error = kind(targets.slack * (norms[i] + targets.top) ** 2)
+    found = np.empty(scores.shape[1] + 1, np.int32)
+    total = 0
+    for e in range(X.shape[0]):
+        row, i = scores[e], lo + e
+        label, count = _nearest(X[e], row, targets, norms[e], found)
+        total += count
+        labels[e] = label
+        low = row[label] + targets.squares[label]
+        square = kind(norms[e] * norms[e])
+        error = kind(targets.slack * (norms[e] + targets.top) ** 2)
         stride = bounds.strides[bounds.kinds[i]]
         least = _store_steps(
             row, targets.squares, square - error, less / stride, label, low_of, bounds.steps[i]
         )
         bounds.upper[i] = np.sqrt(max(low + square + error, kind(0))) * more
         bounds.lower[i] = kind(least) * stride * less
+    return total
+
+
+def origin_of(X: np.ndarray) -> np.ndarray:
+    """An origin for products with rows of X, float64: their median where they lie far from 0.
+
+    Zero where they do not: rows are multiplied where they lie.
+    """
+    n, d = X.shape
+    sample = X[:: max(1, n // min(512, max(16, MOST_SAMPLED // d)))].astype(np.float64)
+    middle = np.median(sample, axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not middle @ middle > ((sample - middle) ** 2).sum(axis=1).mean():
+            middle[:] = 0.0
+    return middle
+
+
+def targets_of(
+    centers: np.ndarray, ref: np.ndarray, before: np.ndarray, shifted: np.ndarray
+) -> Targets:
+    """Centres as passes need them; `before` and `shifted` as in `place_centers`."""
+    kind = ref.dtype
+    rounded = np.empty(centers.shape, kind)
+    squares, moved = np.empty(len(centers)), np.empty(len(centers))
+    with np.errstate(over="ignore"):  # the engine sees to lengths that float32 cannot hold
+        place_centers(centers, ref, before, shifted, rounded, squares, moved)
+        info, top = np.finfo(kind), float(np.sqrt(squares.max()))
+        slack = kind.type((centers.shape[1] + 16) * info.eps / 2)
+        longest = float(np.sqrt(info.max)) / 8
+        return Targets(
+            exact=frozen(centers),
+            centers=rounded,
+            squares=squares.astype(kind),
+            low_squares=(squares * (1 - 2.5 * float(slack))).astype(kind),
+            top=top,
+            moved=moved.astype(kind) * (1 + slack),
+            slack=slack,
+            least=kind.type(4 * np.sqrt(centers.shape[1] * float(info.tiny))),
+            longest=longest if top < longest else 0.0,
+        )
+
+
+def product_of(targets: Targets) -> np.ndarray:
+    """The factor that turns rows into scores, (n_features, n_clusters)."""
+    return np.ascontiguousarray((-2 * targets.centers).T)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from kmgpu.kernels.cpu.highdim import dense, pruning, stored
-from kmgpu.kernels.cpu.highdim.policy import Policy, lowest_copies
-from kmgpu.kernels.cpu.highdim.records import Targets
+from kmgpu.kernels.cpu.highdim.dense import origin_of
+from kmgpu.kernels.cpu.highdim.policy import Policy
 from kmgpu.kernels.cpu.highdim.screen import Screen
 from kmgpu.kernels.cpu.highdim.sums import ClusterSums
 from kmgpu.kernels.cpu.rows import LONGEST, SHORTEST
@@ -16,7 +16,7 @@ _SCORES = 1 << 18  # elements of a block of scores
 _PRUNED = 2048  # rows that one call prunes
 _SAMPLE = 256
 _UNTRIED = 2  # passes in a row after which one says enough of the next
-_FINEST = 1024  # float32 ranks rows finely enough while they cost less than this more at the ref
+_MOST_OPEN = 0.1  # exact costs of a dense float32 pass, as a share, beyond which float64 pays
 
 
 class HighDimensionalL2:
@@ -65,29 +65,22 @@ class HighDimensionalL2:
 
     def _set_reference(self):
         """Choose the origin of all products."""
-        n = len(self.X)
         kind = self.X.dtype
-        sample = self.X[:: max(1, n // 512)].astype(np.float64)
-        middle = np.median(sample, axis=0)
-        if middle @ middle <= ((sample - middle) ** 2).sum(axis=1).mean():
-            middle[:] = 0.0  # near the origin already: blocks are multiplied where they lie
-        self._shifted = bool(middle.any())
-        self._ref = middle.astype(kind)
+        self._ref = origin_of(self.X).astype(kind)
+        self._shifted = bool(self._ref.any())
         self._prepare()
         if kind == np.float32 and not SHORTEST < self._norms.max() < LONGEST:
             self._widen()
 
     def _prepare(self):
         """Compute the norms of the rows about the reference, and make room for bounds."""
-        kind = self._ref.dtype
         self._sums = ClusterSums(
             *(self.X, self._ref, self._sample_weight, self.n_clusters),
             *(self._block, self._workers),
         )
         self._norms = self._sums.norms
-        self._sampled = self.X[:: self._every].astype(np.float64) - self._ref
-        self._extent = np.square(self._sampled).sum()
-        self._rounded = np.zeros((self.n_clusters, self.X.shape[1]), kind)
+        self._n_sampled = len(range(0, len(self.X), self._every))
+        self._centers = np.zeros((self.n_clusters, self.X.shape[1]))
         self._policy = Policy(self.n_clusters, self.X.shape[1], self._algorithm)
         self._reserve_bounds()
 
@@ -112,7 +105,7 @@ class HighDimensionalL2:
         self._n_screened = 0  # passes in a row
 
     def _map_rows(self, function):
-        self._workers.map_rows(function, len(self.X), self._block)
+        return self._workers.map_rows(function, len(self.X), self._block)
 
     def assign(self, centers, labels=None):
         """Label every row with its nearest centre; return the loss and how many rows changed.
@@ -123,20 +116,9 @@ class HighDimensionalL2:
         before = self.labels.copy()
         with single_threaded_blas():
             self._label(centers, labels)
-            if not self._resolves():
-                self._widen()
-                self._label(centers, labels)
-        self._lowest_duplicate()
         changed = np.flatnonzero(self.labels != before)
         self._sums.update(changed, before, self.labels)
         return self._sums.loss(self._centers, self.labels), self._sums.count_positive(changed)
-
-    def _resolves(self):
-        """Whether rounding is small beside the costs, by a sample of rows; see `assignment`."""
-        if self._ref.dtype == np.float64 or self.n_clusters == 1:
-            return True
-        away = self._sampled - self._centers[self.labels[:: self._every]]
-        return self._extent < _FINEST * np.einsum("ip,ip->", away, away)
 
     def _widen(self):
         """Compute in float64 from now on."""
@@ -165,33 +147,18 @@ class HighDimensionalL2:
             self._dense(store)
 
     def _place(self, centers):
-        """Set `_centers` (float64) and `_targets` (rounded), both less the reference."""
-        kind = self._ref.dtype
+        """Set `_centers` (float64, less the reference) and `_targets`."""
+        before = self._centers
         self._centers = np.empty_like(centers)
-        rounded = np.empty(centers.shape, kind)
-        self._squares, moved = np.empty(len(centers)), np.empty(len(centers))
-        dense.place_centers(
-            *(centers, self._ref, self._rounded, self._centers, rounded),
-            *(self._squares, moved),
-        )
-        self._rounded = rounded
-        slack = kind.type((centers.shape[1] + 8) * np.finfo(kind).eps / 2)
-        with np.errstate(over="ignore"):  # `_label` sees to it
-            self._targets = Targets(
-                centers=rounded,
-                squares=self._squares.astype(kind),
-                top=float(np.sqrt(self._squares.max())),
-                moved=moved.astype(kind) * (1 + slack),
-                slack=slack,
-            )
+        self._targets = dense.targets_of(centers, self._ref, before, self._centers)
 
     def _worth_pruning(self, bounds):
         """Try a sample of rows; prefer the dense pass where what is left would cost more."""
         counts = pruning.count_survivors(
             *(self.X, self._ref, self._every, self._targets, self._targets.moved.max()),
-            *(bounds.record, self.labels),
+            *(self._norms, bounds.record, self.labels),
         )
-        active, passed = np.array(counts) / len(self._sampled)
+        active, passed = np.array(counts) / self._n_sampled
         return self._policy.prunes(active, passed * bounds.largest_group)
 
     def _prune(self, bounds):
@@ -200,7 +167,8 @@ class HighDimensionalL2:
 
         def pruned(lo, hi):
             pruning.prune_rows(
-                *(self.X, self._ref, lo, hi, self._targets, furthest, bounds, self.labels)
+                *(self.X, self._ref, lo, hi, self._targets, furthest, self._norms),
+                *(bounds, self.labels),
             )
 
         self._workers.map_rows(pruned, len(self.X), _PRUNED)
@@ -224,25 +192,29 @@ class HighDimensionalL2:
 
     def _dense(self, store):
         """Compute all distances by blocks; store them as bounds, if so told and there is room."""
-        product = np.ascontiguousarray((-2 * self._rounded).T)
+        product = dense.product_of(self._targets)
         bounds = self._room if store else None
         self._bounds, self._bounded = bounds, bounds is not None
         self._n_screened = 0
         self._policy.computed()
         if bounds is not None:
-            bounds.restart(self._norms, self._squares)
+            bounds.restart(self._norms, self._targets.squares.astype(np.float64))
 
         def block(lo, hi):
             scores = self._buffer("scores", self.n_clusters)[: hi - lo]
             np.matmul(self._rows(lo, hi), product, out=scores)
-            if bounds is not None:
-                dense.nearest_rows_bounds(
-                    scores, self._targets, lo, hi, self._norms, self.labels, bounds.record
-                )
-            else:
-                dense.nearest_rows(scores, self._targets.squares, lo, hi, self.labels)
+            known = self._norms[lo:hi], self.labels[lo:hi]
+            if bounds is None:
+                return dense.nearest_rows(self.X[lo:hi], scores, self._targets, *known)
+            return dense.nearest_rows_bounds(
+                self.X[lo:hi], scores, self._targets, lo, *known, bounds.record
+            )
 
-        self._map_rows(block)
+        n_exact = sum(self._map_rows(block))
+        pairs = len(self.X) * self.n_clusters
+        if self._ref.dtype == np.float32 and n_exact > max(_MOST_OPEN * pairs, 4 * len(self.X)):
+            self._widen()
+            self._place(self._targets.exact)
 
     def _rows(self, lo, hi):
         if not self._shifted:
@@ -258,13 +230,6 @@ class HighDimensionalL2:
     def _forget(self, rows):
         self._upper[rows] = np.finfo(self._ref.dtype).max / 4
         self._lower[rows] = 0
-
-    def _lowest_duplicate(self):
-        """Give rows of a repeated centre to its first copy: equal centres can round apart."""
-        lowest = lowest_copies(self._rounded)
-        if lowest is not None:
-            target = lowest[self.labels]
-            self._relabel(np.flatnonzero(target != self.labels), target)
 
     def _relabel(self, rows, target):
         """Set labels of `rows` to ``target[rows]``; of their distances nothing is known then."""

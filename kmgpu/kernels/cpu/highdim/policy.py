@@ -122,13 +122,3 @@ def _lowest_cost(costs: dict[str, float], elsewhere: float) -> float:
 @cache
 def _features() -> dict[str, bool]:
     return llvm.get_host_cpu_features()
-
-
-def lowest_copies(centers: np.ndarray) -> np.ndarray | None:
-    """Return for each row the lowest index of an equal row (int32), or None if all differ."""
-    first = np.sort(centers[:, 0])
-    if not (first[1:] == first[:-1]).any():
-        return None
-    seen: dict[bytes, int] = {}
-    lowest = [seen.setdefault((row + 0).tobytes(), j) for j, row in enumerate(centers)]
-    return np.array(lowest, np.int32) if len(seen) < len(centers) else None

@@ -8,6 +8,7 @@ SDM) single bound goes first. Functions release the interpreter lock; rows are `
 import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.exact import exact_among
 from kmgpu.kernels.cpu.highdim.dense import FAST
 from kmgpu.kernels.cpu.highdim.scan import (
     FULL,
@@ -139,30 +140,58 @@ def aged(i, label, targets, furthest, upper, lower):
     return upper[i], lower[i]
 
 
+@njit(fastmath=FAST)
+def rounding_of(norm, targets):
+    """What rounding a row of that length and a centre takes off their distance, or adds to it.
+
+    The distance of the rounded ones differs from the true one by at most ``u (|x| + |c|)``, u the
+    unit roundoff, and ``|c| <= |x| + distance``: the share of the distance is in `slack`, the rest
+    is this.
+    """
+    kind = targets.centers.dtype.type
+    return kind(norm) * kind(2.01 * np.finfo(kind).eps) + targets.least
+
+
+@njit()
+def _rank_again(x, targets, found, count, far, label, own, reach, rest, some):
+    """The nearest of `label` and the `found` whose squared distances `far` may be within `reach`.
+
+    `some` is scratch memory for as many centres.
+    """
+    less = 1 - targets.slack
+    some[0] = label
+    kept = np.uint64(not (np.sqrt(own) * less - rest > reach))
+    for e in range(count):
+        some[kept] = found[e]
+        kept += np.uint64(not (np.sqrt(far[e]) * less - rest > reach))
+    return exact_among(x, targets.exact, True, some, kept)
+
+
 @njit(nogil=True, cache=True, fastmath=FAST)
-def prune_rows(X, ref, lo, hi, targets, furthest, bounds, labels):
+def prune_rows(X, ref, lo, hi, targets, furthest, norms, bounds, labels):
     """Relabel rows, computing only the distances that bounds do not exclude.
 
     Distances are sums of squared differences: their relative error is at most d + 2 unit roundoffs
-    before the root; the slack of `targets` covers it and the few operations on bounds. No centre
-    has moved by more than `furthest`.
+    before the root; the slack of `targets` covers it and the few operations on bounds, and
+    `rounding_of` what rounding rows and centres does. No centre has moved by more than `furthest`.
     """
     centers, upper, lower = targets.centers, bounds.upper, bounds.lower
     kind = centers.dtype.type
     more, less = kind(1) + targets.slack, kind(1) - targets.slack
     x = np.empty(X.shape[1], centers.dtype)
     groups = np.empty(bounds.steps.shape[1] + 1, np.uint32)  # unsigned: no index is below zero
-    found = np.empty(centers.shape[0] + 1, np.uint32)
+    found, some = np.empty((2, centers.shape[0] + 1), np.uint32)
     far = np.empty(centers.shape[0] + 4, centers.dtype)
     for i in range(lo, hi):
         label = labels[i]
         limit, others = aged(i, label, targets, furthest, upper, lower)
         if limit < others:
             continue
+        rest = rounding_of(norms[i], targets)
         best = kind(-1)
         if targets.moved[label] > limit * kind(SMALL):
             best = _own_square(X, ref, i, centers[label], x)
-            limit = np.sqrt(best) * more
+            limit = np.sqrt(best) * more + rest
         row, path = bounds.steps[i], bounds.paths[bounds.kinds[i]]
         stride = bounds.strides[bounds.kinds[i]]
         # a little further than needed, where that may settle the next iteration without a scan
@@ -172,7 +201,7 @@ def prune_rows(X, ref, lo, hi, targets, furthest, bounds, labels):
         n_open = candidates(row, path, wide, bounds.n_groups, groups)
         if n_open and best < 0:
             best = _own_square(X, ref, i, centers[label], x)
-            limit = np.sqrt(best) * more
+            limit = np.sqrt(best) * more + rest
         upper[i] = limit
         threshold = threshold_steps(limit, stride, more, kind)
         least = wide
@@ -184,20 +213,26 @@ def prune_rows(X, ref, lo, hi, targets, furthest, bounds, labels):
             _measure(x, centers, found, count, far)
             old, own = label, best
             label, best, second = _winner(found, count, far, label, best)
+            reach = np.sqrt(best) * more + rest
+            next_ = np.sqrt(second) * less - rest
+            if not next_ > reach:
+                label = _rank_again(X[i], targets, found, count, far, old, own, reach, rest, some)
+                next_ = np.sqrt(best) * less - rest
+            others = min(limit * less, next_)
             for e in range(count):
-                far[e] = np.sqrt(far[e])
+                far[e] = max(np.sqrt(far[e]) * less - rest, kind(0))
             _renew(
-                groups, n_open, centers.shape[0], far, old, np.sqrt(own), label,
-                bounds.path_down, less / stride, row,
+                groups, n_open, centers.shape[0], far, old,
+                max(np.sqrt(own) * less - rest, kind(0)), label, bounds.path_down, less / stride,
+                row,
             )  # fmt: skip
             labels[i] = label
-            upper[i] = np.sqrt(best) * more
-            others = min(limit, np.sqrt(second)) * less
+            upper[i] = reach
         lower[i] = others
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def count_survivors(X, ref, every, targets, furthest, bounds, labels):
+def count_survivors(X, ref, every, targets, furthest, norms, bounds, labels):
     """Try every `every`-th row.
 
     Returns
@@ -213,7 +248,8 @@ def count_survivors(X, ref, every, targets, furthest, bounds, labels):
     passed = 0
     for i in range(0, X.shape[0], every):
         label = labels[i]
-        limit = np.sqrt(row_square(X, ref, i, centers[label])) * more
+        rest = rounding_of(norms[i], targets)
+        limit = np.sqrt(row_square(X, ref, i, centers[label])) * more + rest
         if limit < (bounds.lower[i] - furthest) * less:
             continue
         active += 1

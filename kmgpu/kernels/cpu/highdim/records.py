@@ -6,26 +6,39 @@ import numpy as np
 
 
 class Targets(NamedTuple):
-    """The centres to be assigned to, less the reference, in the dtype of the computation.
+    """The centres to be assigned to.
 
     Attributes
     ----------
+    exact : ndarray of shape (n_clusters, n_features), float64
+        As they are; what decides where the others round too much.
     centers : ndarray of shape (n_clusters, n_features)
+        Less the reference, in the dtype of the computation.
     squares : ndarray of shape (n_clusters,)
         Their squared lengths, summed in float64.
+    low_squares : ndarray of shape (n_clusters,)
+        The same, less what a score may err by at this centre; see `dense.nearest_rows`.
     top : float
         The largest length.
     moved : ndarray of shape (n_clusters,)
         How far each is from where it was in the iteration before, rounded up.
     slack : floating scalar of the dtype of `centers`
-        (n_features + 8) unit roundoffs.
+        (n_features + 16) unit roundoffs.
+    least : the same
+        What squares that underflow may take off a distance.
+    longest : float
+        Of longer rows no product is formed: it might overflow. 0 where one with a centre might.
     """
 
+    exact: np.ndarray
     centers: np.ndarray
     squares: np.ndarray
+    low_squares: np.ndarray
     top: float
     moved: np.ndarray
     slack: np.floating
+    least: np.floating
+    longest: float
 
 
 class Bounds(NamedTuple):

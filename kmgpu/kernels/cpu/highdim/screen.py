@@ -11,8 +11,9 @@ import numpy as np
 
 from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.exact import exact_among
 from kmgpu.kernels.cpu.highdim.dense import FAST
-from kmgpu.kernels.cpu.highdim.pruning import aged, row_square
+from kmgpu.kernels.cpu.highdim.pruning import aged, rounding_of, row_square
 from kmgpu.kernels.cpu.highdim.records import Targets
 from kmgpu.kernels.cpu.intrinsics import fetch_row, lowest_bit, word_not_above
 from kmgpu.kernels.cpu.scores import TILE, integer_scores
@@ -67,8 +68,32 @@ def _measure(X, ref, i, e, j, centers, best, second, labels):
         second[e] = far
 
 
+@njit()
+def _rank_again(x, e, own, limit, targets, factors, scores, found):
+    """The nearest of `own` and of the centres whose scores do not exclude row e of a group.
+
+    What `_label_group` measured were all of these.
+    """
+    found[0] = own
+    count = 1
+    wide = limit + abs(limit) * np.float32(MARGIN)  # the vector code may round otherwise
+    for j in range(targets.centers.shape[0]):
+        score = np.float32(scores[j, e]) * factors.units[j] - factors.offsets[j]
+        found[count] = j
+        count += not (score > wide) and j != own
+    return exact_among(x, targets.exact, True, found, count)
+
+
 @njit(fastmath=FAST)
-def _label_group(X, ref, targets, sketch, factors, rows, tiles, scores, near, upper, lower, labels):
+def _reach(square, rest, more):
+    """What no true distance of that rounded square exceeds."""
+    return np.sqrt(square) * more + rest
+
+
+@njit(fastmath=FAST)
+def _label_group(
+    X, ref, targets, norms, sketch, factors, rows, tiles, scores, near, upper, lower, labels
+):
     """Label `rows`, whose codes are `tiles`; those below 0 stand for none.
 
     `near` holds the squared distance of labelled ones to their centre. Returns how many others
@@ -96,8 +121,9 @@ def _label_group(X, ref, targets, sketch, factors, rows, tiles, scores, near, up
             labels[i] = own[e]
         own[e] = labels[i]
         second[e] = kind(np.inf)
-        reach = np.float64(near[e] * more * more)
-        limits[e] = row_limit(reach, sketch.length[i], sketch.error[i], sketch.unit, False)
+        # the sketch bounds distances to rounded centres: once more what they are off
+        reach = np.float64(_reach(near[e], kind(2) * rounding_of(norms[i], targets), more) * more)
+        limits[e] = row_limit(reach * reach, sketch.length[i], sketch.error[i], sketch.unit, False)
     least[:] = np.float32(np.inf)
     n_measured = 0
     for j in range(centers.shape[0]):
@@ -108,23 +134,31 @@ def _label_group(X, ref, targets, sketch, factors, rows, tiles, scores, near, up
             if own[e] != j:
                 _measure(X, ref, rows[e], e, np.int32(j), centers, near, second, labels)
                 n_measured += 1
+    found = np.empty(centers.shape[0] + 1, np.int32)
     for e in range(GROUP):
         i = rows[e]
         if i >= 0:
+            rest = rounding_of(norms[i], targets)
             known = sketch.length[i] * (1.0 - 2.0 * MARGIN)
             beyond = np.sqrt(max(known + 2.0 * np.float64(least[e]), 0.0)) - sketch.error[i]
-            upper[i] = np.sqrt(near[e]) * more
-            lower[i] = min(np.sqrt(second[e]), kind(beyond * sketch.unit)) * less
+            upper[i] = _reach(near[e], rest, more)
+            next_ = np.sqrt(second[e]) * less - rest
+            if not next_ > upper[i]:
+                labels[i] = _rank_again(X[i], e, own[e], limits[e], targets, factors, scores, found)
+                next_ = np.sqrt(near[e]) * less - rest
+            lower[i] = min(next_, kind(beyond * sketch.unit) * less - rest)
     return n_measured
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def screen_rows(lo, hi, X, ref, targets, furthest, sketch, factors, upper, lower, labels, measured):
+def screen_rows(
+    lo, hi, X, ref, targets, furthest, norms, sketch, factors, upper, lower, labels, measured
+):
     """Label the rows of blocks lo to hi, measuring only distances that nothing excludes.
 
     Parameters
     ----------
-    X, ref, targets, furthest
+    X, ref, targets, furthest, norms
         As in `pruning.prune_rows`.
     sketch : Codes
     factors : Factors
@@ -163,7 +197,7 @@ def screen_rows(lo, hi, X, ref, targets, furthest, sketch, factors, upper, lower
                     if limit < others:
                         continue
                     near[e] = row_square(X, ref, i, centers[label])
-                    upper[i] = np.sqrt(near[e]) * more
+                    upper[i] = _reach(near[e], rounding_of(norms[i], targets), more)
                     if upper[i] < others:
                         continue
                 rows[e] = i
@@ -172,7 +206,7 @@ def screen_rows(lo, hi, X, ref, targets, furthest, sketch, factors, upper, lower
             if 2 * active >= GROUP:
                 tile = first // TILE
                 measured[b, 1] += _label_group(
-                    X, ref, targets, sketch, factors, rows, block[tile : tile + 2],
+                    X, ref, targets, norms, sketch, factors, rows, block[tile : tile + 2],
                     scores, near, upper, lower, labels,
                 )  # fmt: skip
             else:
@@ -191,7 +225,7 @@ def screen_rows(lo, hi, X, ref, targets, furthest, sketch, factors, upper, lower
                         near[e] = row_square(X, ref, rows[e], centers[labels[rows[e]]])
                 _gather(words, rows, tiles)
                 measured[b, 1] += _label_group(
-                    X, ref, targets, sketch, factors, rows, tiles.view(np.int8),
+                    X, ref, targets, norms, sketch, factors, rows, tiles.view(np.int8),
                     scores, near, upper, lower, labels,
                 )  # fmt: skip
 
@@ -209,7 +243,7 @@ class Screen:
     """
 
     def __init__(self, X: np.ndarray, ref: np.ndarray, norms: np.ndarray, workers: Workers) -> None:
-        self._X, self._ref, self._workers = X, ref, workers
+        self._X, self._ref, self._norms, self._workers = X, ref, norms, workers
         self._sketch = s = Sketch.of(X, False, BlockWorkers(workers, -(-len(X) // ROWS)))
         info: Any = np.finfo(ref.dtype)
         error = s.error + norms * (float(info.eps) / s.unit)
@@ -244,7 +278,10 @@ class Screen:
         origin = self._ref.astype(np.float64) - s.middle
         way = (targets.centers, origin, s.scale, s.unit, s.longest)
         self._workers.map_rows(lambda lo, hi: byte_factors(lo, hi, *way, *factors), k, 128)
-        known = (self._X, self._ref, targets, targets.moved.max(), self._codes, factors)
+        known = (
+            *(self._X, self._ref, targets, targets.moved.max(), self._norms),
+            *(self._codes, factors),
+        )
         self._measured[:] = 0
 
         def blocks(first: int) -> None:

@@ -1,0 +1,186 @@
+"""What `kmgpu.assignment` computes where no half-step follows, for NumPy arrays.
+
+Labels and distances of rows at given centres: nothing is kept of them, and no row is copied but to
+a block that a core's cache holds.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kmgpu.kernels.cpu.bounds import RowBounds
+from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.exact import exact_among, exact_cost, exact_costs
+from kmgpu.kernels.cpu.highdim import dense
+from kmgpu.kernels.cpu.highdim.records import Targets
+from kmgpu.kernels.cpu.rows import LONGEST, Rows, frozen, working_dtype
+from kmgpu.threads import Workers, single_threaded_blas
+
+FUSED_FEATURES = 32  # above them a matrix product beats the fused pass
+_SCORES = 1 << 18  # numbers of a block
+_LEAST_ROWS = 16
+# relative error of a squared distance, above which it is computed from differences
+_FINE = 1e-11
+
+
+def nearest(
+    x: np.ndarray, centers: np.ndarray, memory_budget: int | None, *, squared: bool
+) -> np.ndarray:
+    """See `kmgpu.assignment.nearest`."""
+    if not squared or x.shape[1] <= FUSED_FEATURES:
+        bounds = RowBounds(Rows(x), len(centers), squared, Workers())
+        bounds.assign(np.ascontiguousarray(centers), lambda *_: None)
+        return bounds.labels
+    labels = np.empty(len(x), np.int32)
+    passes = _Products(x, centers, working_dtype(x))
+
+    def label(lo: int, hi: int) -> None:
+        block, scores, norms = passes.scores(lo, hi)
+        dense.nearest_rows(block, scores, passes.targets, norms, labels[lo:hi])
+
+    passes.run(label, memory_budget)
+    return labels
+
+
+class _Products:
+    """Scores of blocks of rows by matrix products, about an origin amid the centres."""
+
+    def __init__(self, x: np.ndarray, centers: np.ndarray, dtype: np.dtype) -> None:
+        self._x, self._workers = x, Workers()
+        self._stored = x.view()
+        self._stored.flags.writeable = False
+        origin = dense.origin_of(centers[:: max(1, len(centers) // 32)])
+        self._place(centers, origin.astype(dtype))
+        if dtype == np.float32 and self.targets.top > LONGEST:
+            self._place(centers, origin)
+
+    def _place(self, centers: np.ndarray, ref: np.ndarray) -> None:
+        self._ref, self._shifted = ref, bool(ref.any())
+        self.about = np.empty_like(centers, order="C")
+        before = np.zeros_like(self.about)
+        centers = np.ascontiguousarray(centers)
+        self.targets: Targets = dense.targets_of(centers, ref, before, self.about)
+        self._factor = dense.product_of(self.targets)
+
+    def rows(self, lo: int, hi: int) -> np.ndarray:
+        """Rows lo to hi as C-contiguous floats; a view where they are."""
+        block = self._stored[lo:hi]
+        if block.flags.c_contiguous and block.dtype in (np.float32, np.float64):
+            return block
+        return frozen(np.ascontiguousarray(block, self._ref.dtype))
+
+    def scores(self, lo: int, hi: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same rows, ``-2 x·c`` of them about the origin, and their lengths."""
+        block, kind = self.rows(lo, hi), self._ref.dtype
+        about = block
+        if self._shifted or block.dtype != kind:
+            about = np.empty(block.shape, kind)
+            dense.center_rows(block, self._ref, 0, len(block), about)
+        norms = np.empty(len(block))
+        dense.row_norms(block, self._ref, False, np.empty(0), 0, len(block), norms)
+        with np.errstate(over="ignore", invalid="ignore"):  # rows too long for products
+            return block, np.matmul(about, self._factor), norms
+
+    def run(self, function: Callable[[int, int], None], memory_budget: int | None) -> None:
+        """Call ``function(lo, hi)`` on blocks of all rows, by several threads where that pays."""
+        (n, d), k = self._x.shape, self.targets.centers.shape[0]
+        row_bytes = 8 * (2 * d + 2 * k)
+        size = max(_LEAST_ROWS, _SCORES // max(k, d))
+        if memory_budget is not None:
+            size = max(1, min(size, memory_budget // self._workers.n_threads // row_bytes))
+        with single_threaded_blas():
+            self._workers.map_rows(function, n, size)
+
+
+@njit(nogil=True, cache=True)
+def _exact_distances(x, centers, squared, out):
+    """Distances from differences, (m, k), rounded to the dtype of `out`; the first least is kept.
+
+    Parameters
+    ----------
+    x : ndarray of shape (m, n_features), float32 or float64, read-only
+    centers : ndarray of shape (k, n_features), float64, read-only
+    squared : bool
+        Euclidean distances, or else Manhattan ones.
+    out : ndarray of shape (m, k), float32 or float64, written
+    """
+    k = centers.shape[0]
+    costs = np.empty(k)
+    for i in range(x.shape[0]):
+        exact_costs(x[i], centers, squared, costs)
+        _round_row(costs, np.argmin(costs), squared, out[i])
+
+
+@njit()
+def _round_row(costs, label, squared, out):
+    """Distances of one row, rounded so that the first of the least is that of `label`."""
+    kind = out.dtype.type
+    for j in range(costs.shape[0]):
+        out[j] = kind(np.sqrt(costs[j]) if squared else costs[j])
+    least = out[label]
+    after = np.nextafter(least, kind(np.inf))
+    for j in range(costs.shape[0]):
+        if j < label:
+            out[j] = max(out[j], after)
+        else:
+            out[j] = max(out[j], least)
+
+
+@njit(nogil=True, cache=True)
+def _product_distances(x, scores, targets, lengths, norms, out):
+    """Euclidean distances from float64 scores, and from differences where these cancel.
+
+    Parameters
+    ----------
+    x : ndarray of shape (m, n_features), float32 or float64, read-only
+    scores : ndarray of shape (m, k), float64
+        ``-2 x·c`` about some origin.
+    targets : Targets
+    lengths : ndarray of shape (k,), float64
+        Of the centres about the origin.
+    norms : ndarray of shape (m,), float64
+        Of the rows.
+    out : ndarray of shape (m, k), float32 or float64, written
+    """
+    k = scores.shape[1]
+    costs = np.empty(k)
+    found = np.empty(k + 1, np.int32)
+    for i in range(x.shape[0]):
+        nearest = np.inf
+        for j in range(k):
+            cost = scores[i, j] + targets.squares[j] + norms[i] * norms[i]
+            error = targets.slack * (norms[i] + lengths[j]) ** 2
+            if not error <= _FINE * cost:
+                cost = exact_cost(x[i], targets.exact[j], True)
+            costs[j] = cost
+            nearest = min(nearest, cost)
+        count = 0
+        for j in range(k):
+            found[count] = j
+            count += costs[j] <= nearest * (1 + 4 * _FINE)
+        label = found[0]
+        if count > 1:
+            label = exact_among(x[i], targets.exact, True, found, count)
+        _round_row(costs, label, True, out[i])
+
+
+def distances(
+    x: np.ndarray, centers: np.ndarray, memory_budget: int | None, *, squared: bool
+) -> np.ndarray:
+    """See `kmgpu.assignment.distances`; float32 for dtypes that it holds, else float64."""
+    centers = np.ascontiguousarray(centers)
+    kept = np.float32 if x.dtype in (np.float16, np.float32) else np.float64
+    out = np.empty((len(x), len(centers)), kept)
+    passes = _Products(x, centers, np.dtype(np.float64))
+    lengths = np.sqrt(passes.targets.squares)
+
+    def from_products(lo: int, hi: int) -> None:
+        block, scores, norms = passes.scores(lo, hi)
+        _product_distances(block, scores, passes.targets, lengths, norms, out[lo:hi])
+
+    def from_differences(lo: int, hi: int) -> None:
+        _exact_distances(passes.rows(lo, hi), passes.targets.exact, squared, out[lo:hi])
+
+    multiplies = squared and x.shape[1] > FUSED_FEATURES
+    passes.run(from_products if multiplies else from_differences, memory_budget)
+    return out
