@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -26,6 +27,7 @@ from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.losses import Loss
 from kmgpu.runs import Plan, best_run
 from kmgpu.seeding import METHODS
+from kmgpu.sparse import canonical
 from kmgpu.steps import engine
 from kmgpu.validation import (
     check_choice,
@@ -193,6 +195,7 @@ class AlternatingMinimizer(
             x = validate_data(
                 self, x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, reset=reset
             )
+            x = canonical(x) if issparse(x) else x
         else:
             check_device_array(x, "X")
             validate_data(self, x, skip_check_array=True, reset=reset)

@@ -11,8 +11,10 @@ import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room imports only rooms that come before it
-ORDER = ["threads", "arrays", "gpus", "devices", "blocks", "validation", "kernels", "refit"]
+ORDER = ["threads", "weights", "sparse", "arrays", "gpus", "devices", "blocks", "validation"]
 ORDER += [
+    "kernels",
+    "refit",
     "losses",
     "assignment",
     "seeding",

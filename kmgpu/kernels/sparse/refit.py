@@ -8,9 +8,7 @@ import numpy as np
 
 from kmgpu.blocks import over_blocks
 from kmgpu.sparse import canonical, ranges
-
-# the total of a cluster's integer weights lies below this power of two
-BITS = 62
+from kmgpu.weights import middle_ranks, unit_factors
 
 
 def means(
@@ -47,94 +45,112 @@ def medians(
 ) -> np.ndarray:
     """`kmgpu.refit.medians` of sparse rows, column by column of a copy in CSC.
 
-    Weights are integers here: those of a cluster, scaled by a power of two so that their total has
-    62 bits, are rounded. So their sums are exact, and two halves tie if they differ by no more
-    than the rounding of as many weights as the cluster has rows.
+    Weights are counted in units (`kmgpu.weights`), zeros that are not stored with the others.
     """
     columns = canonical(x).columns
     k, d = previous.shape
-    weight, total, slack = _integers(groups, sample_weight)
+    weight = _Units(groups, sample_weight)
     centers = np.zeros((k, d))
 
     def fit(start: int, stop: int) -> None:
         stored = slice(columns.indptr[start], columns.indptr[stop])
         row, values = columns.indices[stored], columns.data[stored]
-        count = np.diff(columns.indptr[start : stop + 1])
         cluster = groups.keys[row].astype(np.int64)
-        cell = np.repeat(np.arange(stop - start) * k, count) + cluster
-        if weight is None:
-            mass = np.ones(len(cell), np.int64)
-        else:
-            mass = weight[row]
+        feature = np.repeat(np.arange(stop - start), np.diff(columns.indptr[start : stop + 1]))
+        units = weight.of(row)
+        if sample_weight is not None:
             met = cluster < k
-            cell, values, mass = cell[met], values[met], mass[met]
+            cluster, feature, values, units = (
+                each[met] for each in (cluster, feature, values, units)
+            )
         shape = stop - start, k
-        part = _cell_medians(
-            cell, values, mass, np.broadcast_to(total, shape), np.broadcast_to(slack, shape)
+        found = _cell_medians(
+            feature * k + cluster,
+            values,
+            units,
+            *(np.broadcast_to(each, shape).reshape(-1) for each in weight.of_clusters),
         )
-        centers[:, start:stop] = part.reshape(shape).T
+        centers[:, start:stop] = found.reshape(shape).T
 
-    over_blocks(ranges(columns.indptr, 48 * k, 96, budget), fit, True)
+    over_blocks(ranges(columns.indptr, 64 * k, 96, budget), fit, True)
     return np.where(groups.empty, previous, centers)
 
 
-def _integers(
-    groups: Any, sample_weight: np.ndarray | None
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Weights of the rows, totals of the clusters and the difference that ties, as int64."""
-    if sample_weight is None:
-        return None, groups.sizes, np.zeros_like(groups.sizes)
-    k = len(groups.sizes)
-    exponent = np.frexp(np.bincount(groups.keys, sample_weight, minlength=k + 1))[1]
-    weight = np.rint(np.ldexp(sample_weight, BITS - exponent[groups.keys])).astype(np.int64)
-    total = np.zeros(k + 1, np.int64)
-    np.add.at(total, groups.keys, weight)
-    total = total[:k]
-    return weight, total, groups.sizes + total // 2**52
+class _Units:
+    """Weights of rows in units of their clusters, or ones; see `kmgpu.weights`.
+
+    Attributes
+    ----------
+    of_clusters : tuple of three ndarrays of shape (k,), int64
+        The total of each cluster, what its median must reach, and what it must pass.
+    """
+
+    def __init__(self, groups: Any, sample_weight: np.ndarray | None) -> None:
+        self._units: np.ndarray | None = None
+        total, n_rounded = groups.sizes, 0
+        if sample_weight is not None:
+            k, keys, n_rounded = len(groups.sizes), groups.keys, groups.sizes
+            units = sample_weight
+            for factors in unit_factors(np.bincount(keys, sample_weight, minlength=k + 1)):
+                units = units * factors[keys]
+            self._units = np.rint(units).astype(np.int64)
+            total = np.zeros(k + 1, np.int64)
+            np.add.at(total, keys, self._units)
+            total = total[:k]
+        self.of_clusters = (total, *middle_ranks(total, n_rounded))
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        return np.ones(len(rows), np.int64) if self._units is None else self._units[rows]
 
 
 def _cell_medians(
-    cell: np.ndarray, values: np.ndarray, mass: np.ndarray, total: np.ndarray, slack: np.ndarray
+    cell: np.ndarray,
+    values: np.ndarray,
+    units: np.ndarray,
+    total: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
 ) -> np.ndarray:
-    """Weighted median of every cell (a feature of a cluster), (cells,) float64.
+    """Weighted median of every cell (a feature of a cluster), (n_cells,) float64.
 
     Parameters
     ----------
     cell : ndarray of shape (m,), int64
         Where each stored value belongs.
     values : ndarray of shape (m,), float32 or float64
-    mass : ndarray of shape (m,), int64
+    units : ndarray of shape (m,), int64
         The weights of the values.
-    total, slack : ndarrays of `cells` elements, int64
-        Weight of each cell, zeros that are not stored included; what two halves that tie may
-        differ by.
+    total, low, high : ndarrays of shape (n_cells,), int64
+        Weight of each cell, zeros that are not stored included; see `kmgpu.weights.middle_ranks`.
     """
-    total, slack = total.reshape(-1), slack.reshape(-1)
     stored = np.zeros(total.size, np.int64)
-    np.add.at(stored, cell, mass)
-    zero = total - stored
+    np.add.at(stored, cell, units)
     medians = np.zeros(total.size)
-    # elsewhere more than half of the weight is zeros
-    open_cells = np.flatnonzero((zero <= stored + slack) & (total > 0))
-    if not open_cells.size:
+    # where the stored values do not reach the middle from either side, a zero is the median
+    is_open = (stored >= low) | (stored > total - high)
+    left = np.flatnonzero(is_open)
+    if not left.size:
         return medians
-    is_open = np.zeros(total.size, dtype=bool)
-    is_open[open_cells] = True
     kept = is_open[cell]
-    cell = np.concatenate([cell[kept], open_cells])
-    values = np.concatenate([values[kept], np.zeros(open_cells.size, values.dtype)])
-    mass = np.concatenate([mass[kept], zero[open_cells]])
+    cell = np.concatenate([cell[kept], left])
+    values = np.concatenate([values[kept], np.zeros(left.size, values.dtype)])
+    units = np.concatenate([units[kept], (total - stored)[left]])
     order = np.lexsort((values, cell))
-    cell, values, mass = cell[order], values[order], mass[order]
+    cell, values, units = cell[order], values[order], units[order]
     first = np.flatnonzero(np.diff(cell, prepend=-1))
-    # sums over several cells may wrap around; their differences are right all the same
-    reached = np.cumsum(mass.view(np.uint64))
-    begun = np.repeat(reached[first] - mass[first].view(np.uint64), np.diff(first, append=len(cell)))
-    left = (reached - begun).view(np.int64)
-    right = total[cell] - left
-    lower = first + np.add.reduceat((left < right - slack[cell]).astype(np.int64), first)
-    upper = first + np.add.reduceat((left <= right + slack[cell]).astype(np.int64), first)
-    last = np.append(first[1:], len(cell)) - 1
-    ends = values[np.minimum(lower, last)], values[np.minimum(upper, last)]
-    medians[open_cells] = 0.5 * ends[0].astype(np.float64) + 0.5 * ends[1].astype(np.float64)
+    ends = np.append(first[1:], len(cell))
+    # sums over several cells may wrap around; their differences within one are right
+    reached = np.cumsum(units)
+    reached -= np.repeat(reached[first] - units[first], ends - first)
+
+    def count(chosen: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(chosen.astype(np.int64), first)
+
+    lower = first + count(reached < low[cell])
+    upper = first + count(reached < high[cell])
+    middle = values[np.minimum(lower, ends - 1)]
+    following = first + count(values <= np.repeat(middle, ends - first))
+    upper = np.minimum(np.minimum(upper, following), ends - 1)
+    a, b = middle.astype(np.float64), values[upper].astype(np.float64)
+    medians[left] = np.where(a == b, a, 0.5 * a + 0.5 * b)  # halves of the least underflow
     return medians
