@@ -123,6 +123,8 @@ def _added_up(rows: csr_array) -> csr_array:
 
 
 def _csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, d: int) -> csr_array:
-    made = csr_array((data, indices, indptr), shape=(len(indptr) - 1, d), copy=False)
+    """Canonical CSR on these arrays. SciPy's constructor would copy a part of a larger array."""
+    made = csr_array((len(indptr) - 1, d), dtype=data.dtype)
+    made.data, made.indices, made.indptr = data, indices, indptr
     made.has_canonical_format = True
     return made
