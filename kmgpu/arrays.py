@@ -179,6 +179,14 @@ def is_extension(x: Array) -> bool:
     return getattr(x.dtype, "kind", "") == "V" or getattr(x.dtype, "isbuiltin", 1) == USER_DTYPE
 
 
+def is_narrow(x: Array) -> bool:
+    """Whether float32 holds every number of the dtype of `x`."""
+    xp = namespace(x)
+    if _is_bfloat16(x) or is_floating(x):
+        return _is_bfloat16(x) or xp.finfo(x.dtype).bits <= 32
+    return bool(xp.isdtype(x.dtype, "bool")) or xp.iinfo(x.dtype).bits <= 16
+
+
 def compute_dtype(x: Array) -> Any:
     """float32 for float32 and narrower floats, float64 for the rest (integers are exact in it)."""
     xp = namespace(x)

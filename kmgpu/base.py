@@ -18,17 +18,17 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kmgpu.arrays import HOST, Array, Place, adopted, asarray, is_array, place_of
-from kmgpu.assignment import distances, nearest
+from kmgpu.arrays import HOST, Array, Place, adopted, asarray, compute_dtype, is_array, place_of
+from kmgpu.assignment import costs_at, distances, nearest, weighted_sum
 from kmgpu.blocks import working_at
 from kmgpu.devices import borrowed, device_name, resolve
 from kmgpu.kernels import COMPILATION
+from kmgpu.layout import arranged
 from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.losses import Loss
 from kmgpu.runs import Plan, best_run
 from kmgpu.seeding import METHODS
 from kmgpu.sparse import canonical
-from kmgpu.steps import engine
 from kmgpu.validation import (
     check_choice,
     check_device_array,
@@ -110,23 +110,29 @@ class AlternatingMinimizer(
             When the device asked for cannot be used.
         """
         del y
-        self._check_params()
-        X, home, place = self._check_x(X, reset=True)
-        check_n_clusters(self.n_clusters, X.shape[0])
-        with working_at(place, X, self.n_clusters), COMPILATION.told(self._say):
-            x = self._moved(X, place)
-            weight = check_sample_weight(sample_weight, X.shape[0], place)
-            best = best_run(x, weight, self._plan(x, place))
-            self.cluster_centers_ = asarray(best.last.centers, home)
-            self.labels_ = asarray(best.last.labels, home)
-        self.device_ = device_name(place)
-        self.inertia_ = best.loss
-        self.n_iter_ = best.last.iteration
-        self.converged_ = best.last.stop != "max_iter"
-        self.history_ = best.history
-        self.n_relocated_ = sum(entry.n_relocated for entry in best.history)
-        self._n_features_out = self.n_clusters
-        self._warn_of_duplicates(best.n_found)
+        with self._unchanged_by_errors():
+            self._check_params()
+            X, home, place = self._check_x(X, reset=True)
+            check_n_clusters(self.n_clusters, X.shape[0])
+            with working_at(place, X, self.n_clusters), COMPILATION.told(self._say):
+                x = X if place == place_of(X) else asarray(X, place)
+                dtype = compute_dtype(x)
+                x, budget = arranged(x, self.memory_budget)
+                check_finite(x, "X")
+                weight = check_sample_weight(sample_weight, X.shape[0], place)
+                best = best_run(x, weight, self._plan(x, place, dtype, budget))
+                centers, labels = (
+                    asarray(array, home) for array in (best.last.centers, best.last.labels)
+                )
+            self.cluster_centers_, self.labels_ = centers, labels
+            self.device_ = device_name(place)
+            self.inertia_ = best.loss
+            self.n_iter_ = best.last.iteration
+            self.converged_ = best.last.stop != "max_iter"
+            self.history_ = best.history
+            self.n_relocated_ = sum(entry.n_relocated for entry in best.history)
+            self._n_features_out = self.n_clusters
+            self._warn_of_duplicates(best.n_found)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -159,14 +165,26 @@ class AlternatingMinimizer(
         del y
         with self._at_work(X) as (x, centers, _):
             weight = check_sample_weight(sample_weight, x.shape[0], place_of(x))
-            steps = engine(x, weight, centers.shape[0], self._loss, self.memory_budget)
-            return -steps.assign(centers)[0]
+            labels = nearest(x, centers, self._loss, self.memory_budget)
+            costs = costs_at(x, centers, labels, self._loss, self.memory_budget)
+            return -float(weighted_sum(costs, weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    @contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        """Leave the estimator as it was where the ``with`` block raises."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _check_params(self) -> None:
         check_integer("n_clusters", self.n_clusters, 1)
@@ -201,12 +219,6 @@ class AlternatingMinimizer(
             validate_data(self, x, skip_check_array=True, reset=reset)
         return x, home, resolve(self.device, x)
 
-    def _moved(self, x: Array, place: Place) -> Array:
-        """`x` at `place`, all finite."""
-        x = x if place == place_of(x) else asarray(x, place)
-        check_finite(x, "X")
-        return x
-
     @contextmanager
     def _at_work(self, X: Any) -> Iterator[tuple[Array, Array, Place]]:
         """`X` and the float64 centres where they are computed on, and where results go."""
@@ -214,13 +226,15 @@ class AlternatingMinimizer(
         check_memory_budget(self.memory_budget)
         X, home, place = self._check_x(X, reset=False)
         with working_at(place, X, self.n_clusters):
+            x = X if place == place_of(X) else asarray(X, place)
+            check_finite(x, "X")
             yield (
-                self._moved(X, place),
+                x,
                 asarray(self.cluster_centers_, place, place.xp.float64),
                 home,
             )
 
-    def _plan(self, x: Array, place: Place) -> Plan:
+    def _plan(self, x: Array, place: Place, dtype: Any, memory_budget: int | None) -> Plan:
         init = self.init
         if not isinstance(init, str) and not callable(init):
             init = check_init_centers(init, self.n_clusters, x, place)
@@ -228,12 +242,13 @@ class AlternatingMinimizer(
         return Plan(
             loss=self._loss,
             n_clusters=self.n_clusters,
+            dtype=dtype,
             init=init,
             n_init=self._n_init,
             max_iter=self.max_iter,
             tol=float(self.tol),
             empty_cluster=self.empty_cluster,
-            memory_budget=self.memory_budget,
+            memory_budget=memory_budget,
             algorithm=ALGORITHMS[self.algorithm],
             rng=_generator(self.random_state),
             watch=self._watched,

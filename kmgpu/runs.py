@@ -54,11 +54,13 @@ class Run(NamedTuple):
 class Plan:
     """What to run: the parameters of an estimator, checked and resolved.
 
-    `watch` passes the half-steps through (a progress bar), `say` takes messages on the way.
+    `dtype` is that of the resulting centres. `watch` passes the half-steps through (a progress
+    bar), `say` takes messages on the way.
     """
 
     loss: Loss
     n_clusters: int
+    dtype: Any
     init: Any
     n_init: int
     max_iter: int
@@ -81,21 +83,19 @@ def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
             x, plan.init, plan.n_clusters, plan.loss, sample_weight, plan.rng, plan.memory_budget
         )
         plan.say("Initialization complete")
-        run = _run(steps, x, sample_weight, start, tol, plan)
+        run = _run(steps, sample_weight, start, tol, plan)
         if best is None or run.loss < best.loss * (1 - LEAST_GAIN):
             best = run
     assert best is not None
     return best
 
 
-def _run(
-    steps: Steps, x: Array, sample_weight: Array | None, start: Start, tol: float, plan: Plan
-) -> Run:
+def _run(steps: Steps, sample_weight: Array | None, start: Start, tol: float, plan: Plan) -> Run:
     loop = half_steps(
         steps,
-        x,
         sample_weight,
         start.centers,
+        plan.dtype,
         start.labels,
         max_iter=plan.max_iter,
         tol=tol,

@@ -27,6 +27,8 @@ from kmgpu.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.sparse import canonical
 
 MIN_MEMORY_BUDGET = 1 << 16
+# with room for sums in another order
+MOST_WEIGHT = float(np.finfo(np.float64).max) / 2
 # bytes that one look of the host passes before blocks of them were made
 SMALL = 1 << 16
 
@@ -123,8 +125,8 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
     Raises
     ------
     ValueError
-        For a wrong shape, a weight that is negative, NaN or infinite (naming the row), or
-        weights that are all zero.
+        For a wrong shape, a weight that is negative, NaN or infinite (naming the row), weights
+        that are all zero, or whose sum cannot be represented.
     """
     if sample_weight is None:
         return None
@@ -145,6 +147,14 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
         raise ValueError(msg)
     if not weight.any():
         msg = "sample_weight is zero for every row; at least one weight must be positive."
+        raise ValueError(msg)
+    with np.errstate(over="ignore"):
+        total = float(weight.sum())
+    if not total < MOST_WEIGHT:
+        msg = (
+            f"sample_weight sums to {total:g}, with weights up to {weight.max():g}: too much for "
+            f"float64. Scale the weights down; a common factor changes no centre."
+        )
         raise ValueError(msg)
     return asarray(weight, place)
 
