@@ -92,8 +92,8 @@ class AlternatingMinimizer(
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             NumPy, CuPy, PyTorch or another Array API array, a list, a frame, or a SciPy sparse
-            matrix (whose blocks are made dense). Finite; float16 to float64, integer or boolean.
-            Never written to, and not copied where its device is the one to compute on.
+            matrix (CSR is best; it is not made dense). Finite; float16 to float64, integer or
+            boolean. Never written to, and not copied where its device is the one to compute on.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative. A row of zero weight gets a label and has no other effect.

@@ -52,7 +52,8 @@ class SparseRows(csr_array):
         sums = np.empty(self.shape[0])
         for start, stop in self.ranges(0, 1, CHUNK):
             block = self.block(start, stop)
-            sums[start:stop] = row_sums(function(block.data.astype(np.float64)), block)
+            with np.errstate(over="ignore"):
+                sums[start:stop] = row_sums(function(block.data.astype(np.float64)), block)
         return sums
 
 

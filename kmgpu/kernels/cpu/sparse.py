@@ -115,9 +115,7 @@ def _term(value, squared):
 
 
 @njit(nogil=True, cache=True)
-def _exact_costs(
-    indptr, indices, data, starts, features, values, which, clusters, squared, costs
-):
+def _exact_costs(indptr, indices, data, starts, features, values, which, clusters, squared, costs):
     """Differences in the order of the features, where row or centre has a nonzero.
 
     Parameters
@@ -149,9 +147,7 @@ def _exact_costs(
 
 
 @njit(nogil=True, cache=True)
-def _offset_sums(
-    indptr, indices, data, order, bounds, weight, anchors, first, last, sums, held
-):
+def _offset_sums(indptr, indices, data, order, bounds, weight, anchors, first, last, sums, held):
     """Sums of the clusters first to last - 1.
 
     Parameters

@@ -7,7 +7,7 @@ SciPy's own products rank the centres of k-means. What SciPy has no product for 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from kmgpu.kernels.sparse.refit import means, medians
@@ -15,6 +15,7 @@ from kmgpu.kernels.sparse.rows import costs_at, distances, nearest, pairwise
 from kmgpu.kernels.sparse.spread import spread
 
 
+@cache
 def table(terms: Any) -> dict[tuple[str, str], Callable[..., Any]]:
     """The operations for both losses, on nonzeros as `terms` (`plain` or compiled) adds them."""
     found: dict[tuple[str, str], Callable[..., Any]] = {}
