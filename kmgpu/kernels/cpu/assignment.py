@@ -174,7 +174,7 @@ def _product_distances(x, scores, targets, lengths, norms, out):
             count += costs[j] <= nearest * (1 + 4 * _FINE)
         label = found[0]
         if count > 1:
-            label = exact_among(x[i], targets.exact, True, found, count)
+            label = exact_among(x[i], targets.exact, True, found, count)[0]
         _round_row(costs, label, True, out[i])
 
 

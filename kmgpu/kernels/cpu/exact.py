@@ -86,10 +86,10 @@ def exact_nearest(x, centers, squared, costs):
 
 @njit()
 def exact_among(x, centers, squared, found, count):
-    """The nearest of the centres ``found[:count]``, which may stand in any order."""
+    """The nearest of the centres ``found[:count]``, in any order, and its cost."""
     label, best = np.int32(found[0]), exact_cost(x, centers[found[0]], squared)
     for e in range(1, count):
         j, cost = np.int32(found[e]), exact_cost(x, centers[found[e]], squared)
         if cost < best or (cost == best and j < label):
             label, best = j, cost
-    return label
+    return label, best

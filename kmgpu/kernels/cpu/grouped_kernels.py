@@ -181,7 +181,7 @@ def _rank(x, c, rounding, edges, found, count, j, cost, apart, lower, other):
     Renews the bound of j's group if another is nearer. Returns the nearest, an upper bound of its
     distance, and a lower one of all others'.
     """
-    nearest, least, _ = exact_among(x, c.exact, False, found, count)
+    nearest, least = exact_among(x, c.exact, False, found, count)
     if nearest != j:
         g, bound = _group_of(edges, j), _lowered(cost, apart, rounding)
         other = min(other, bound)
