@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def bytes_of_nonzero(k: int) -> int:
 
 
 def absolute_scores(rows: csr_array, table: np.ndarray) -> np.ndarray:
+    """Σ (|x_q - µ_q| - |µ_q|) of every row at every centre."""
     scores = np.zeros((rows.shape[0], table.shape[1]), table.dtype)
     _absolute_scores(*_parts(rows), frozen(table), scores)
     return scores
@@ -31,12 +33,14 @@ def absolute_scores(rows: csr_array, table: np.ndarray) -> np.ndarray:
 def own_scores(
     rows: csr_array, centers: np.ndarray, labels: np.ndarray, squared: bool
 ) -> np.ndarray:
+    """-2 x·µ, or Σ (|x_q - µ_q| - |µ_q|), of every row at its own centre."""
     scores = np.empty(rows.shape[0])
     _own_scores(*_parts(rows), frozen(centers), frozen(labels), squared, scores)
     return scores
 
 
 def exact_costs(rows: csr_array, at: Any, which: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Costs of pairs of a row and a centre, added in the order that decides labels."""
     costs = np.empty(len(which))
     pairs = np.asarray(which, np.int64), np.asarray(clusters, np.int64)
     _exact_costs(*_parts(rows), *_parts(at.nonzeros), *pairs, at.squared, costs)
@@ -46,6 +50,7 @@ def exact_costs(rows: csr_array, at: Any, which: np.ndarray, clusters: np.ndarra
 def offset_sums(
     rows: SparseRows, groups: Any, weight: np.ndarray | None, anchors: np.ndarray, budget: int
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of w (x_q - a_q), and of w, over the nonzeros of the rows of every cluster."""
     del budget
     sums, held = np.zeros(anchors.shape), np.zeros(anchors.shape)
     parts, order, bounds = _parts(rows), groups.order, groups.bounds
@@ -56,7 +61,7 @@ def offset_sums(
 
     k = len(anchors)
     edges = np.unique(np.linspace(0, k, min(k, TASKS) + 1).astype(int)).tolist()
-    over_blocks(zip(edges[:-1], edges[1:], strict=True), add, True)
+    over_blocks(pairwise(edges), add, True)
     return sums, held
 
 

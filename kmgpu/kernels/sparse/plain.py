@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def exact_costs(rows: csr_array, at: Any, which: np.ndarray, clusters: np.ndarra
     costs = np.empty(len(which))
     row = np.zeros(rows.shape[1])
     edges = np.flatnonzero(np.diff(which, prepend=-1, append=rows.shape[0]))
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         stored = slice(rows.indptr[which[begin]], rows.indptr[which[begin] + 1])
         row[rows.indices[stored]] = rows.data[stored]
         apart = row - at.dense[clusters[begin:end]]

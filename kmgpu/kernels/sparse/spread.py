@@ -18,7 +18,8 @@ def spread(
     """`kmgpu.spread.spread` of sparse rows."""
     rows = canonical(x)
     n, d = rows.shape
-    total = float(n if sample_weight is None else sample_weight.sum())
+    # in the order in which `held` is added: its difference is 0 where no row is left out
+    total = float(n if sample_weight is None else np.cumsum(sample_weight)[-1])
 
     def stored() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | float]]:
         """Feature, value and weight of the nonzeros, block by block."""
