@@ -61,7 +61,7 @@ def is_array(x: Any) -> bool:
 
 
 def namespace(x: Array) -> Namespace:
-    """The array namespace of `x`; NumPy's for SciPy sparse matrices, whose blocks are dense."""
+    """The array namespace of `x`; NumPy's for SciPy sparse matrices."""
     if isinstance(x, np.ndarray) or issparse(x):
         return numpy_namespace
     return compat.array_namespace(x)

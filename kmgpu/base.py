@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -27,6 +28,7 @@ from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.losses import Loss
 from kmgpu.runs import Plan, best_run
 from kmgpu.seeding import METHODS
+from kmgpu.sparse import canonical
 from kmgpu.validation import (
     check_choice,
     check_device_array,
@@ -90,8 +92,8 @@ class AlternatingMinimizer(
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             NumPy, CuPy, PyTorch or another Array API array, a list, a frame, or a SciPy sparse
-            matrix (whose blocks are made dense). Finite; float16 to float64, integer or boolean.
-            Never written to, and not copied where its device is the one to compute on.
+            matrix (CSR is best; it is not made dense). Finite; float16 to float64, integer or
+            boolean. Never written to, and not copied where its device is the one to compute on.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative. A row of zero weight gets a label and has no other effect.
@@ -211,6 +213,7 @@ class AlternatingMinimizer(
             x = validate_data(
                 self, x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, reset=reset
             )
+            x = canonical(x) if issparse(x) else x
         else:
             check_device_array(x, "X")
             validate_data(self, x, skip_check_array=True, reset=reset)

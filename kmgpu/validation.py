@@ -24,6 +24,7 @@ from kmgpu.arrays import (
     to_host,
 )
 from kmgpu.blocks import block_bytes, over_blocks, row_blocks
+from kmgpu.sparse import canonical
 
 MIN_MEMORY_BUDGET = 1 << 16
 # with room for sums in another order
@@ -55,6 +56,7 @@ def check_data(x: Any, name: str = "X") -> Array:
         x = check_array(
             x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, input_name=name
         )
+        x = canonical(x) if issparse(x) else x
     else:
         check_device_array(x, name)
     check_finite(x, name)

@@ -93,19 +93,36 @@ def _table(xp: Namespace, dtype: Any) -> dict[tuple[str, str], Callable[..., Any
 
 
 def kernel(op: str, loss: str | None, x: Array, n_clusters: int) -> Callable[..., Any] | None:
-    """`lookup` for this data: None also where it is sparse, or too small for a kernel to pay.
+    """`lookup` for this data: None also where it is too small for a kernel to pay.
+
+    Sparse rows have operations of their own, with or without Numba: see `kmgpu.kernels.sparse`.
 
     `loss` is `Loss.kernel_name`: None, a loss of the user's own, has no kernels.
     A kernel that is found takes the arguments of its reference but the loss; one that makes an
     engine, seeds or measures returns None where the reference is as good.
     """
-    if loss is None or issparse(x):
+    if loss is None:
         return None
+    if issparse(x):
+        return _for_sparse(x.nnz * n_clusters < LEAST_WORK).get((op, loss))
     xp = namespace(x)
     small = xp is HOST.xp and x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
     if small and _mode.get() == "auto":
         return None
     return lookup(op, loss, xp, x.dtype)
+
+
+def _for_sparse(small: bool) -> dict[tuple[str, str], Callable[..., Any]]:
+    """The operations on sparse rows, with their sums compiled where that pays and is allowed."""
+    from kmgpu.kernels.sparse import plain, table
+
+    if small and _mode.get() == "auto":
+        return table(plain)
+    if lookup("steps", "l2", HOST.xp, HOST.xp.dtype("f8")) is None:
+        return table(plain)
+    from kmgpu.kernels.cpu import sparse
+
+    return table(sparse)
 
 
 @contextmanager
