@@ -55,12 +55,12 @@ def kept_bytes(n_bytes: int, memory_budget: int | None) -> int:
     n_bytes : int
         Bytes of the data.
     memory_budget : int or None
-        None means twice the data or 256 MB, whichever is larger, but no more than half of the
-        memory that is free now, limits of cgroups and of ``ulimit -v`` counted.
+        None means the bytes of the data or 256 MB, whichever is larger, but no more than half of
+        the memory that is free now, limits of cgroups and of ``ulimit -v`` counted.
     """
     if memory_budget is not None:
         return memory_budget
-    return min(max(2 * n_bytes, LEAST_KEPT_BYTES), free_memory() // 2)
+    return min(max(n_bytes, LEAST_KEPT_BYTES), free_memory() // 2)
 
 
 def row_blocks(n_rows: int, row_bytes: int, budget: int) -> Iterator[tuple[int, int]]:

@@ -5,6 +5,7 @@ from threading import Lock
 
 import numpy as np
 
+from kmgpu.blocks import kept_bytes
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.grouped import GroupBounds
@@ -105,7 +106,7 @@ class Medians:
         self._data = data = Rows(X)
         self._weight = weight_of(sample_weight)
         self._workers = Workers(n_threads)
-        budget = max(X.nbytes, 256 << 20) if memory_budget is None else memory_budget
+        budget = kept_bytes(X.nbytes, memory_budget)
         self._room = min(budget // 5, MOST_ROOM)
         self._buffer = np.empty(0, data.dtype)
         self._bounds: RowBounds | GroupBounds
