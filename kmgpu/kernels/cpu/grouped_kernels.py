@@ -130,7 +130,8 @@ def search_rows(x, reference, l1, c, rounding, edges, labels, lower, upper, slac
     w, costs = np.empty(x.shape[1] * size, x.dtype), np.empty(c.near.shape[0] * size, x.dtype)
     best, nearest, other = np.empty(size, x.dtype), np.empty(size, x.dtype), np.empty(size)
     tile, arg = np.empty(size, np.int32), np.empty(size, np.int32)
-    apart, found = np.empty(size), np.empty(c.exact.shape[0], np.int32)
+    apart, stored = np.empty(size), np.empty(size, np.float32)
+    found = np.empty(c.exact.shape[0], np.int32)
     changed = 0
     for lo in range(0, x.shape[0], size):
         m = min(size, x.shape[0] - lo)
@@ -143,10 +144,13 @@ def search_rows(x, reference, l1, c, rounding, edges, labels, lower, upper, slac
             apart[i] = _apart(best[i], arg[i], c.lengths, rounding)
         for g in range(edges.shape[0] - 1):
             least_but(costs, edges[g], edges[g + 1], arg, nearest)
-            for i in range(m):
+            drift = c.group_drift[g]
+            for i in range(size):
                 bound = _lowered(nearest[i], apart[i], rounding)
                 other[i] = min(other[i], bound)
-                lower[lo + i, g] = _below(bound + c.group_drift[g])
+                stored[i] = _below(bound + drift)
+            for i in range(m):
+                lower[lo + i, g] = stored[i]
         for i in range(m):
             r, j = lo + i, arg[i]
             u = np.float64(best[i]) * rounding.up + apart[i]
@@ -230,42 +234,45 @@ def _open(lower, drift, u, found):
 
 
 @njit(inline="always")
-def _visit_groups(y, c, rounding, edges, drift32, found, m, z, own, apart, lower):
+def _visit_groups(y, c, rounding, edges, drift32, found, m, z, own, apart, u, lower):
     """Nearest centre of one row among its own and those of the open groups; renews their bounds.
 
-    Returns its distance, itself, the second least distance, and the absolute error of all.
+    Returns its distance, itself, the second least distance, the absolute error of all, and an upper
+    bound of the first.
     """
     best, j = own, z
     winner = -1
+    near, lengths, drift = c.near, c.lengths, c.group_drift  # looking them up again takes time
     second = runner_up = y.dtype.type(np.inf)
     for p in range(m):
         g = found[p]
-        if lower[g] - drift32[g] > np.float64(best) * rounding.up + apart:
+        if lower[g] - drift32[g] > u:
             continue
-        first, next_ = y.dtype.type(np.inf), y.dtype.type(np.inf)
+        before, first, next_ = best, y.dtype.type(np.inf), y.dtype.type(np.inf)
         for t in range(edges[g], edges[g + 1]):
             if t == z:
                 continue
-            v = _distance(y, c.near[t])
+            v = _distance(y, near[t])
             if v < first:
                 first, next_ = v, first
             elif v < next_:
                 next_ = v
             if v < best or (v == best and t < j):
-                runner_up = best
                 best, j, winner = v, t, g
-                apart = min(apart, _apart(v, t, c.lengths, rounding))
-            elif v < runner_up:
-                runner_up = v
-        lower[g] = _below(_lowered(first, apart, rounding) + c.group_drift[g])
         if winner == g:
             second = next_
+            apart = min(apart, _apart(best, j, lengths, rounding))
+            u = np.float64(best) * rounding.up + apart
+            runner_up = min(runner_up, before, next_)
+        else:
+            runner_up = min(runner_up, first)
+        lower[g] = _below(_lowered(first, apart, rounding) + drift[g])
     if winner >= 0:
-        lower[winner] = _below(_lowered(second, apart, rounding) + c.group_drift[winner])
+        lower[winner] = _below(_lowered(second, apart, rounding) + drift[winner])
         g = _group_of(edges, z)
-        bound = _lowered(own, apart, rounding) + c.group_drift[g]
+        bound = _lowered(own, apart, rounding) + drift[g]
         lower[g] = min(lower[g], _below(bound))
-    return best, j, runner_up, apart
+    return best, j, runner_up, apart, u
 
 
 @njit()
@@ -290,31 +297,32 @@ def prune_rows(x, reference, l1, c, rounding, edges, labels, lower, upper, slack
     drift32 = (c.group_drift * (1 + ROUNDED)).astype(np.float32)
     groups, found = np.empty(edges.shape[0], np.int64), np.empty(c.exact.shape[0], np.int32)
     y = np.zeros(d, x.dtype)
+    own_drift, pair_drift = c.own_drift, c.pair_drift
     changed = 0
     for i in range(x.shape[0]):
         z = labels[i]
-        if slack[i] > c.pair_drift[z]:
+        if slack[i] > pair_drift[z]:
             continue
-        u = (np.float64(upper[i]) + c.own_drift[z]) * (1 + ROUNDED)
+        u = (np.float64(upper[i]) + own_drift[z]) * (1 + ROUNDED)
         least = np.float64(_least(lower[i], drift32))
         if least > u:
-            slack[i] = _below(least - u + c.pair_drift[z])
+            slack[i] = _below(least - u + pair_drift[z])
             continue
         for q in range(d):
             y[q] = x[i, q] - reference[q]
         own = _distance(y, c.near[z])
         apart = _apart(own, z, c.lengths, rounding)
-        m = _open(lower[i], drift32, np.float64(own) * rounding.up + apart, groups)
-        best, j, second, apart = _visit_groups(
-            y, c, rounding, edges, drift32, groups, m, z, own, apart, lower[i]
+        u = np.float64(own) * rounding.up + apart
+        m = _open(lower[i], drift32, u, groups)
+        best, j, second, apart, u = _visit_groups(
+            y, c, rounding, edges, drift32, groups, m, z, own, apart, u, lower[i]
         )
-        u = np.float64(best) * rounding.up + apart
         if not _lowered(second, apart, rounding) > u:
             count = _candidates(y, c, rounding, edges, drift32, j, u, apart, lower[i], found)
             j, u, _ = _rank(
                 x[i], c, rounding, edges, found, count, j, best, apart, lower[i], -np.inf
             )
-        upper[i] = _above(u - c.own_drift[j])
+        upper[i] = _above(u - own_drift[j])
         slack[i] = -MOST
         if j != z:
             rows[changed] = i
