@@ -142,7 +142,7 @@ CPU_MUTANTS = {
         "seeding/high.py",
         "if found < closest[i]:",
         "if found <= closest[i]:",
-        "test_kernels_seeding.py::test_integer_grids_tie_massively[none-40-float64-l2]",
+        "test_kernels_seeding.py::test_labels_of_ties_are_the_first_seeds[l2]",
     ),
 }
 

@@ -120,6 +120,14 @@ def test_integer_grids_tie_massively(loss, dtype, d, kind):
 
 
 @LOSSES
+def test_labels_of_ties_are_the_first_seeds(loss):
+    X = np.random.default_rng(3).integers(0, 2, (600, 40)).astype(np.float64)
+    rows, labels = greedy_seed(X, 30, loss, None, np.random.default_rng(0))
+    costs = np.stack([_distance(X, X[row], loss) for row in rows], axis=1)
+    np.testing.assert_array_equal(labels, costs.argmin(axis=1))
+
+
+@LOSSES
 @DTYPES
 @pytest.mark.parametrize("d", [2, 40])
 def test_duplicates_and_fewer_distinct_rows_than_clusters(loss, dtype, d):

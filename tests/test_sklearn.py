@@ -53,7 +53,7 @@ def test_check_estimator(estimator, mode):
 def test_from_given_centres_weights_equal_repetition(backend, estimator, n_clusters, d):
     weight = np.random.default_rng(0).integers(0, 4, size=120)
     x = WIDE[d]
-    options = {"init": x[weight > 0][:n_clusters], "tol": 0}
+    options = {"init": x[weight > 0][:n_clusters], "tol": 0, "max_iter": 5}
     once = estimator(n_clusters, **options).fit(backend.asarray(x), sample_weight=weight)
     repeated = np.repeat(x, weight, axis=0)
     often = estimator(n_clusters, **options).fit(backend.asarray(repeated))
@@ -77,7 +77,7 @@ def test_from_given_centres_zero_weight_equals_absence(backend, estimator, d):
     weight = np.random.default_rng(1).integers(0, 2, size=120)
     x = WIDE[d]
     junk = np.where(weight[:, None] > 0, x, 1e6)
-    options = {"init": x[:4], "tol": 1e-3}
+    options = {"init": x[:4], "tol": 1e-3, "max_iter": 5}
     all_rows = estimator(4, **options).fit(backend.asarray(junk), sample_weight=weight)
     present = estimator(4, **options).fit(backend.asarray(x[weight > 0]))
     labels = backend.to_numpy(all_rows.labels_)[weight > 0]
