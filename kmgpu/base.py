@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from kmgpu.arrays import HOST, Array, Place, adopted, asarray, is_array, place_o
 from kmgpu.assignment import distances
 from kmgpu.blocks import working_at
 from kmgpu.devices import borrowed, device_name, resolve
+from kmgpu.host_data import host_numbers
 from kmgpu.kernels import COMPILATION
 from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.losses import Loss
@@ -190,9 +192,7 @@ class AlternatingMinimizer(
         home = place_of(given) if is_array(given) else HOST
         x = borrowed(given)
         if is_host_data(x) and not is_plain(x):
-            x = validate_data(
-                self, x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, reset=reset
-            )
+            x = host_numbers(x, "X", partial(validate_data, self, reset=reset))
         else:
             check_device_array(x, "X")
             validate_data(self, x, skip_check_array=True, reset=reset)

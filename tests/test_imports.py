@@ -11,7 +11,17 @@ import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room imports only rooms that come before it
-ORDER = ["threads", "arrays", "gpus", "devices", "blocks", "validation", "kernels", "refit"]
+ORDER = [
+    "threads",
+    "arrays",
+    "gpus",
+    "devices",
+    "blocks",
+    "host_data",
+    "validation",
+    "kernels",
+    "refit",
+]
 ORDER += [
     "losses",
     "assignment",
