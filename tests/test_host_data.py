@@ -187,5 +187,5 @@ def test_weights_however_they_come(weight):
 def test_weights_that_are_none(weight, said):
     with pytest.raises((ValueError, TypeError), match=said):
         KMeans(3).fit(X, sample_weight=weight)
-    with pytest.raises((ValueError, TypeError), match="init (is|has|holds) "):
+    with pytest.raises((ValueError, TypeError), match=r"init (is|has|holds) "):
         KMeans(3, init=weight).fit(X)
