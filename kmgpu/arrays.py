@@ -79,12 +79,15 @@ def adopted(x: Any) -> Any:
 
     Whatever has ``to_cupy`` (cuDF; its columns are gathered), ``__cuda_array_interface__`` (Numba)
     or ``__dlpack__`` becomes an array of CuPy on a GPU and of NumPy on a CPU, without a copy.
+    Dask's arrays and frames are computed.
 
     Raises
     ------
     ImportError
         When `x` is on a GPU and CuPy cannot be imported.
     """
+    if hasattr(x, "__dask_graph__"):
+        x = x.compute()
     if is_array(x):
         return x
     if hasattr(x, "to_cupy"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from kmgpu.arrays import HOST, Array, Place, adopted, asarray, compute_dtype, is
 from kmgpu.assignment import costs_at, distances, nearest, weighted_sum
 from kmgpu.blocks import working_at
 from kmgpu.devices import borrowed, device_name, resolve
+from kmgpu.host_data import host_numbers
 from kmgpu.kernels import COMPILATION
 from kmgpu.layout import arranged
 from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
@@ -210,9 +212,7 @@ class AlternatingMinimizer(
         home = place_of(given) if is_array(given) else HOST
         x = borrowed(given)
         if is_host_data(x) and not is_plain(x):
-            x = validate_data(
-                self, x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, reset=reset
-            )
+            x = host_numbers(x, "X", partial(validate_data, self, reset=reset))
             x = canonical(x) if issparse(x) else x
         else:
             check_device_array(x, "X")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -24,6 +25,7 @@ from kmgpu.arrays import (
     to_host,
 )
 from kmgpu.blocks import block_bytes, over_blocks, row_blocks
+from kmgpu.host_data import host_floats, host_numbers
 from kmgpu.sparse import canonical
 
 MIN_MEMORY_BUDGET = 1 << 16
@@ -35,7 +37,9 @@ SMALL = 1 << 16
 
 def is_host_data(x: Any) -> bool:
     """Whether `x` is what scikit-learn takes: NumPy, SciPy sparse, lists, frames."""
-    return not is_array(x) or issparse(x) or (isinstance(x, np.ndarray) and not is_extension(x))
+    if not is_array(x) or issparse(x):
+        return True
+    return isinstance(x, np.ndarray) and (x.dtype.names is not None or not is_extension(x))
 
 
 def is_plain(x: Any) -> bool:
@@ -53,9 +57,7 @@ def check_data(x: Any, name: str = "X") -> Array:
     """
     x = adopted(x)
     if is_host_data(x):
-        x = check_array(
-            x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, input_name=name
-        )
+        x = host_numbers(x, name, partial(check_array, input_name=name))
         x = canonical(x) if issparse(x) else x
     else:
         check_device_array(x, name)
@@ -132,11 +134,10 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
         return None
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, float(sample_weight))
-    weight = to_host(sample_weight)
+    weight = _floats(sample_weight, "sample_weight")
     if weight.shape != (n_samples,):
         msg = f"sample_weight.shape == {weight.shape}, expected {(n_samples,)}: one weight a row."
         raise ValueError(msg)
-    weight = weight.astype(np.float64)
     bad = ~np.isfinite(weight) | (weight < 0)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
@@ -169,9 +170,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
 
 def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place) -> Array:
     """Initial centres as a new float64 array at `place`, of the shape that `x` needs."""
-    if issparse(init):
-        init = init.toarray()
-    centers = to_host(init).astype(np.float64)
+    centers = _floats(init.toarray() if issparse(init) else init, "init")
     if centers.ndim != 2 or (n_clusters is not None and centers.shape[0] != n_clusters):
         msg = (
             f"The shape of the initial centers {centers.shape} does not match the number of "
@@ -187,6 +186,12 @@ def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place
     check_n_clusters(centers.shape[0], x.shape[0])
     check_finite(centers, "init")
     return asarray(centers, place)
+
+
+def _floats(x: Any, name: str) -> np.ndarray:
+    """Weights or centres, of any library, as a new float64 array on the host."""
+    x = adopted(x)
+    return host_floats(to_host(x) if is_array(x) and not isinstance(x, np.ndarray) else x, name)
 
 
 def check_n_clusters(n_clusters: int, n_samples: int) -> None:

@@ -15,6 +15,7 @@ ORDER = ["files", "machine", "blas", "threads", "arrays", "gpus", "devices", "bl
 ORDER += [
     "weights",
     "sparse",
+    "host_data",
     "validation",
     "kernels",
     "refit",
