@@ -11,9 +11,9 @@ from benchmarks import machine, picture, report
 from benchmarks.peers import Engine, engines
 from benchmarks.report import Result
 from benchmarks.rounds import Limits, Measurement, Task
-from benchmarks.rows import BASE, FIT, ROWS, SCALING, SMALL, Row, from_file, sized
+from benchmarks.rows import BASE, FIT, ROWS, SCALING, SMALL, SPARSE, Row, from_file, sized
 
-SECTIONS = ("fit", "default", "small", "scaling")
+SECTIONS = ("fit", "default", "small", "scaling", "sparse")
 TO_CONVERGENCE = 300
 BUSY = 0.25
 SMALL_FITS, SMALL_PREDICTS = 50, 500
@@ -27,6 +27,10 @@ def tasks(section: str, rows: list[Row] | None, n_iter: int, n_threads: int) -> 
         fits = [Task(row, "fit", n_threads, n_iter, repeat=SMALL_FITS) for row in chosen]
         fits += [Task(row, "default", n_threads, repeat=SMALL_FITS) for row in chosen]
         return fits + [Task(row, "predict", n_threads, repeat=SMALL_PREDICTS) for row in chosen]
+    if section == "sparse":
+        chosen = rows or list(SPARSE)
+        both = ("fit", "default")
+        return [Task(row, do, n_threads, n_iter) for row in chosen for do in both]
     if section == "scaling":
         return [Task(row, "fit", n_threads, n_iter) for row in rows or SCALING]
     if section == "threads":
@@ -98,6 +102,8 @@ def chosen_engines(options: argparse.Namespace) -> list[Engine]:
     names = _names(options.engines)
     if names is None and options.section in ("scaling", "small"):
         names = ["kmgpu", SKLEARN[options.loss]]
+    if names is None and options.section == "sparse":  # nobody else has k-medians of sparse rows
+        names = ["kmgpu", "sklearn-lloyd" if options.loss == "l2" else "kmgpu-reference"]
     return engines(options.loss, names)
 
 

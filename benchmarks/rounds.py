@@ -15,6 +15,7 @@ from benchmarks.client import Client, EngineError
 from benchmarks.losses import loss
 from benchmarks.peers import Engine
 from benchmarks.rows import Row, initial_centers
+from benchmarks.sparse import save
 
 PROBE_ITERATIONS = 2
 MEMORY_ITERATIONS = 5
@@ -102,8 +103,7 @@ class Measurement:
         self._x = task.row.make()
         self.shape = self._x.shape
         self.n_iter, self._settled = task.n_iter, False
-        self._files = {"x": str(folder / "x.npy"), "init": str(folder / "init.npy")}
-        np.save(self._files["x"], self._x)
+        self._files = {"x": save(folder, self._x), "init": str(folder / "init.npy")}
         np.save(self._files["init"], initial_centers(self._x, task.row.n_clusters))
 
     def run(self, engines: list[Engine]) -> list[Outcome]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from benchmarks.embeddings import sentence_like
+from benchmarks.sparse import scattered, words
 
 INIT_SEED = 1
 
@@ -22,20 +26,22 @@ class Row:
     name : str
     n_clusters : int
     make : callable
-        The rows, (n_samples, n_features) float32, C-contiguous; the same at every call.
+        The rows, (n_samples, n_features), the same at every call: C-contiguous float32, or CSR.
     """
 
     name: str
     n_clusters: int
-    make: Callable[[], np.ndarray]
+    make: Callable[[], Any]
 
 
-def initial_centers(x: np.ndarray, n_clusters: int) -> np.ndarray:
+def initial_centers(x: Any, n_clusters: int) -> np.ndarray:
     """Rows drawn by a fixed seed, no two alike: where every engine starts.
 
     Equal ones would leave clusters empty, which every engine deals with in its own way.
     """
-    drawn = x[np.random.default_rng(INIT_SEED).permutation(len(x))[: 8 * n_clusters]]
+    drawn = x[np.random.default_rng(INIT_SEED).permutation(x.shape[0])[: 8 * n_clusters]]
+    if issparse(drawn):
+        return drawn[:n_clusters].toarray()  # sparse rows of ours are all distinct
     _, first = np.unique(drawn, axis=0, return_index=True)
     return drawn[np.sort(first)[:n_clusters]]
 
@@ -95,7 +101,13 @@ SMALL = (
     Row("small", 3, lambda: blobs(1_000, 4, 3, spread=4.0)),
     Row("iris", 3, iris),
 )
-ROWS = {row.name: row for row in (*FIT, *SMALL)}
+SPARSE = (
+    Row("scattered", 20, scattered),
+    Row("words20", 20, words),
+    Row("words100", 100, words),
+    Row("words100-float32", 100, partial(words, np.float32)),
+)
+ROWS = {row.name: row for row in (*FIT, *SMALL, *SPARSE)}
 
 
 def from_file(path: str, n_clusters: int) -> Row:

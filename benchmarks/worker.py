@@ -1,6 +1,6 @@
 """One engine in a process of its own, fed a JSON line at a time; ``python -m benchmarks.worker``.
 
-Commands (`do`): "load" (data and initial centres from .npy files into memory), "fit", "default",
+Commands (`do`): "load" (data and initial centres from files into memory), "fit", "default",
 "predict" and "memory". Every answer is one JSON line; a failed command answers with its error.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.peers import Engine, engines, fit_default
+from benchmarks.sparse import load
 
 Command = dict[str, Any]
 Answer = dict[str, Any]
@@ -31,12 +32,12 @@ class Worker:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._x = np.empty((0, 0), np.float32)
-        self._init = self._x
+        self._x: Any = None
+        self._init = np.empty((0, 0), np.float32)
         self._model: Any = None
 
     def load(self, command: Command) -> Answer:
-        self._x = np.load(command["x"])
+        self._x = load(command["x"])
         self._init = np.load(command["init"])
         return {}
 

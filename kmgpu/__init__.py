@@ -11,6 +11,8 @@ from kmgpu.model_io import load_model as load_model
 from kmgpu.model_io import save_model as save_model
 from kmgpu.sweep import Sweep as Sweep
 from kmgpu.sweep import sweep as sweep
+from kmgpu.threads import get_num_threads as get_num_threads
+from kmgpu.threads import set_num_threads as set_num_threads
 
 __version__ = "0.1.0"
 __all__ = [
@@ -21,8 +23,10 @@ __all__ = [
     "KMedians",
     "Loss",
     "Sweep",
+    "get_num_threads",
     "lloyd",
     "load_model",
     "save_model",
+    "set_num_threads",
     "sweep",
 ]

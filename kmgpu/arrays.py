@@ -61,7 +61,7 @@ def is_array(x: Any) -> bool:
 
 
 def namespace(x: Array) -> Namespace:
-    """The array namespace of `x`; NumPy's for SciPy sparse matrices, whose blocks are dense."""
+    """The array namespace of `x`; NumPy's for SciPy sparse matrices."""
     if isinstance(x, np.ndarray) or issparse(x):
         return numpy_namespace
     return compat.array_namespace(x)
@@ -79,12 +79,15 @@ def adopted(x: Any) -> Any:
 
     Whatever has ``to_cupy`` (cuDF; its columns are gathered), ``__cuda_array_interface__`` (Numba)
     or ``__dlpack__`` becomes an array of CuPy on a GPU and of NumPy on a CPU, without a copy.
+    Dask's arrays and frames are computed.
 
     Raises
     ------
     ImportError
         When `x` is on a GPU and CuPy cannot be imported.
     """
+    if hasattr(x, "__dask_graph__"):
+        x = x.compute()
     if is_array(x):
         return x
     if hasattr(x, "to_cupy"):
@@ -177,6 +180,14 @@ def is_real(x: Array) -> bool:
 def is_extension(x: Array) -> bool:
     """Whether the dtype of `x` is none of NumPy's own numbers: of ml_dtypes, or a record."""
     return getattr(x.dtype, "kind", "") == "V" or getattr(x.dtype, "isbuiltin", 1) == USER_DTYPE
+
+
+def is_narrow(x: Array) -> bool:
+    """Whether float32 holds every number of the dtype of `x`."""
+    xp = namespace(x)
+    if _is_bfloat16(x) or is_floating(x):
+        return _is_bfloat16(x) or xp.finfo(x.dtype).bits <= 32
+    return bool(xp.isdtype(x.dtype, "bool")) or xp.iinfo(x.dtype).bits <= 16
 
 
 def compute_dtype(x: Array) -> Any:

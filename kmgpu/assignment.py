@@ -57,7 +57,7 @@ def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = No
     array of shape (n_samples,), int32
         Ties go to the lowest index.
     """
-    fused = kernel("nearest", loss.name, x, centers.shape[0])
+    fused = kernel("nearest", loss.kernel_name, x, centers.shape[0])
     if fused is not None:
         return fused(x, centers, memory_budget)
     xp, _ = place = place_of(centers)
@@ -135,7 +135,7 @@ def costs_at(
 
     Squared units of the data for L2, plain ones for L1.
     """
-    fused = kernel("costs_at", loss.name, x, centers.shape[0])
+    fused = kernel("costs_at", loss.kernel_name, x, centers.shape[0])
     if fused is not None:
         return fused(x, centers, labels, memory_budget)
     xp, _ = place = place_of(centers)
@@ -155,7 +155,7 @@ def distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None = 
     Euclidean for L2, Manhattan for L1; computed in float64, from differences wherever a product
     would lose digits. The first of a row's least distances is that of its label.
     """
-    fused = kernel("distances", loss.name, x, centers.shape[0])
+    fused = kernel("distances", loss.kernel_name, x, centers.shape[0])
     if fused is not None:
         return fused(x, centers, memory_budget)
     xp, device = place = place_of(centers)

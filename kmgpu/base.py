@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -17,16 +19,18 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kmgpu.arrays import HOST, Array, Place, adopted, asarray, is_array, place_of
-from kmgpu.assignment import distances, nearest
+from kmgpu.arrays import HOST, Array, Place, adopted, asarray, compute_dtype, is_array, place_of
+from kmgpu.assignment import costs_at, distances, nearest, weighted_sum
 from kmgpu.blocks import working_at
 from kmgpu.devices import borrowed, device_name, resolve
+from kmgpu.host_data import host_numbers
 from kmgpu.kernels import COMPILATION
+from kmgpu.layout import arranged
 from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.losses import Loss
 from kmgpu.runs import Plan, best_run
 from kmgpu.seeding import METHODS
-from kmgpu.steps import engine
+from kmgpu.sparse import canonical
 from kmgpu.validation import (
     check_choice,
     check_device_array,
@@ -90,8 +94,8 @@ class AlternatingMinimizer(
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             NumPy, CuPy, PyTorch or another Array API array, a list, a frame, or a SciPy sparse
-            matrix (whose blocks are made dense). Finite; float16 to float64, integer or boolean.
-            Never written to, and not copied where its device is the one to compute on.
+            matrix (CSR is best; it is not made dense). Finite; float16 to float64, integer or
+            boolean. Never written to, and not copied where its device is the one to compute on.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative. A row of zero weight gets a label and has no other effect.
@@ -108,23 +112,29 @@ class AlternatingMinimizer(
             When the device asked for cannot be used.
         """
         del y
-        self._check_params()
-        X, home, place = self._check_x(X, reset=True)
-        check_n_clusters(self.n_clusters, X.shape[0])
-        with working_at(place, X, self.n_clusters), COMPILATION.told(self._say):
-            x = self._moved(X, place)
-            weight = check_sample_weight(sample_weight, X.shape[0], place)
-            best = best_run(x, weight, self._plan(x, place))
-            self.cluster_centers_ = asarray(best.last.centers, home)
-            self.labels_ = asarray(best.last.labels, home)
-        self.device_ = device_name(place)
-        self.inertia_ = best.loss
-        self.n_iter_ = best.last.iteration
-        self.converged_ = best.last.stop != "max_iter"
-        self.history_ = best.history
-        self.n_relocated_ = sum(entry.n_relocated for entry in best.history)
-        self._n_features_out = self.n_clusters
-        self._warn_of_duplicates(best.n_found)
+        with self._unchanged_by_errors():
+            self._check_params()
+            X, home, place = self._check_x(X, reset=True)
+            check_n_clusters(self.n_clusters, X.shape[0])
+            with working_at(place, X, self.n_clusters), COMPILATION.told(self._say):
+                x = X if place == place_of(X) else asarray(X, place)
+                dtype = compute_dtype(x)
+                x, budget = arranged(x, self.memory_budget)
+                check_finite(x, "X")
+                weight = check_sample_weight(sample_weight, X.shape[0], place)
+                best = best_run(x, weight, self._plan(x, place, dtype, budget))
+                centers, labels = (
+                    asarray(array, home) for array in (best.last.centers, best.last.labels)
+                )
+            self.cluster_centers_, self.labels_ = centers, labels
+            self.device_ = device_name(place)
+            self.inertia_ = best.loss
+            self.n_iter_ = best.last.iteration
+            self.converged_ = best.last.stop != "max_iter"
+            self.history_ = best.history
+            self.n_relocated_ = sum(entry.n_relocated for entry in best.history)
+            self._n_features_out = self.n_clusters
+            self._warn_of_duplicates(best.n_found)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -157,14 +167,26 @@ class AlternatingMinimizer(
         del y
         with self._at_work(X) as (x, centers, _):
             weight = check_sample_weight(sample_weight, x.shape[0], place_of(x))
-            steps = engine(x, weight, centers.shape[0], self._loss, self.memory_budget)
-            return -steps.assign(centers)[0]
+            labels = nearest(x, centers, self._loss, self.memory_budget)
+            costs = costs_at(x, centers, labels, self._loss, self.memory_budget)
+            return -float(weighted_sum(costs, weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    @contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        """Leave the estimator as it was where the ``with`` block raises."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _check_params(self) -> None:
         check_integer("n_clusters", self.n_clusters, 1)
@@ -190,19 +212,12 @@ class AlternatingMinimizer(
         home = place_of(given) if is_array(given) else HOST
         x = borrowed(given)
         if is_host_data(x) and not is_plain(x):
-            x = validate_data(
-                self, x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, reset=reset
-            )
+            x = host_numbers(x, "X", partial(validate_data, self, reset=reset))
+            x = canonical(x) if issparse(x) else x
         else:
             check_device_array(x, "X")
             validate_data(self, x, skip_check_array=True, reset=reset)
         return x, home, resolve(self.device, x)
-
-    def _moved(self, x: Array, place: Place) -> Array:
-        """`x` at `place`, all finite."""
-        x = x if place == place_of(x) else asarray(x, place)
-        check_finite(x, "X")
-        return x
 
     @contextmanager
     def _at_work(self, X: Any) -> Iterator[tuple[Array, Array, Place]]:
@@ -211,13 +226,15 @@ class AlternatingMinimizer(
         check_memory_budget(self.memory_budget)
         X, home, place = self._check_x(X, reset=False)
         with working_at(place, X, self.n_clusters):
+            x = X if place == place_of(X) else asarray(X, place)
+            check_finite(x, "X")
             yield (
-                self._moved(X, place),
+                x,
                 asarray(self.cluster_centers_, place, place.xp.float64),
                 home,
             )
 
-    def _plan(self, x: Array, place: Place) -> Plan:
+    def _plan(self, x: Array, place: Place, dtype: Any, memory_budget: int | None) -> Plan:
         init = self.init
         if not isinstance(init, str) and not callable(init):
             init = check_init_centers(init, self.n_clusters, x, place)
@@ -225,12 +242,13 @@ class AlternatingMinimizer(
         return Plan(
             loss=self._loss,
             n_clusters=self.n_clusters,
+            dtype=dtype,
             init=init,
             n_init=self._n_init,
             max_iter=self.max_iter,
             tol=float(self.tol),
             empty_cluster=self.empty_cluster,
-            memory_budget=self.memory_budget,
+            memory_budget=memory_budget,
             algorithm=ALGORITHMS[self.algorithm],
             rng=_generator(self.random_state),
             watch=self._watched,

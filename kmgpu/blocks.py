@@ -12,15 +12,20 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from kmgpu.arrays import Array, Place
 from kmgpu.devices import device_name
 from kmgpu.gpus import GB, free_bytes, is_out_of_memory, room_for
+from kmgpu.machine import free_memory
 from kmgpu.threads import Workers, single_threaded_blas
 
 CPU_BLOCK_BYTES = 1 << 21
 GPU_BLOCK_BYTES = 1 << 28
 # a block smaller than this would cost more in launches than it saves in memory
 LEAST_BLOCK_BYTES = 1 << 16
+# what is kept of a small X, bytes
+LEAST_KEPT_BYTES = 256 << 20
 # fewer blocks are done before threads have started
 FEWEST_BLOCKS = 8
 
@@ -40,6 +45,22 @@ def block_bytes(place: Place, memory_budget: int | None) -> int:
     if not place.on_gpu:
         return CPU_BLOCK_BYTES
     return max(LEAST_BLOCK_BYTES, min(GPU_BLOCK_BYTES, free_bytes(place) // 8))
+
+
+def kept_bytes(n_bytes: int, memory_budget: int | None) -> int:
+    """Bytes that an engine on the CPU may keep for a whole fit, such as bounds, beside the data.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Bytes of the data.
+    memory_budget : int or None
+        None means the bytes of the data or 256 MB, whichever is larger, but no more than half of
+        the memory that is free now, limits of cgroups and of ``ulimit -v`` counted.
+    """
+    if memory_budget is not None:
+        return memory_budget
+    return min(max(n_bytes, LEAST_KEPT_BYTES), free_memory() // 2)
 
 
 def row_blocks(n_rows: int, row_bytes: int, budget: int) -> Iterator[tuple[int, int]]:
@@ -72,8 +93,9 @@ def over_blocks(
     if not on_host or len(blocks) < FEWEST_BLOCKS:
         found = [halving(*block) for block in blocks]
     else:
+        workers = Workers()
         with single_threaded_blas():
-            found = Workers().map(lambda block: halving(*block), blocks)
+            found = workers.map(lambda block: halving(*block), blocks)
     return [piece for pieces in found for piece in pieces]
 
 
@@ -119,13 +141,15 @@ def _attempt(function: Callable[..., Any], *block: Any) -> tuple[Any, str | None
 def working_at(place: Place, x: Array, n_clusters: int) -> Iterator[None]:
     """Compute at `place` inside the ``with`` block; say what would fit if memory runs out.
 
+    What `numpy.seterr` was told does not hold inside: overflow and the like are looked after here.
+
     Raises
     ------
     MemoryError
         With the bytes needed, those free, and the remedies.
     """
     try:
-        with place.current():
+        with place.current(), np.errstate(all="ignore"):
             yield
     except Exception as error:
         if not is_out_of_memory(error):

@@ -1,66 +1,92 @@
-"""Tables of numbers in files: .npy, .npz, .csv and .parquet, read without unpickling anything."""
+"""Tables of numbers in files, read without unpickling anything."""
 
 from __future__ import annotations
 
-import csv
-import warnings
+import gzip
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
 from kmgpu.files import PathLike
+from kmgpu.text_layout import Text
+from kmgpu.text_tables import read_text
 
 INSTALL_PARQUET = "pip install 'kmgpu[parquet]'"
-DELIMITERS = ",;\t"
+STDIN, PACKED = "-", ".gz"
 UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
-def read_data(path: PathLike, array: str | None = None) -> np.ndarray:
-    """The rows and features that a file holds.
+class Table(NamedTuple):
+    """What a file holds.
+
+    Attributes
+    ----------
+    data : numpy.ndarray of shape (n_samples, n_features)
+    names : tuple of str or None
+        Of the columns, where the file has them.
+    """
+
+    data: np.ndarray
+    names: tuple[str, ...] | None = None
+
+
+def read_table(path: PathLike, array: str | None = None, header: bool | None = None) -> Table:
+    """The rows and features that a file holds, and the names of the features.
 
     Parameters
     ----------
     path : str or path-like
-        The ending names the format. .npy is memory-mapped, read-only. .csv may start with a
-        line of names, may be separated by commas, semicolons or tabs, and becomes float64. Of
-        .parquet every column is a feature, except an index that pandas stored beside them;
-        nulls become NaN.
+        The ending names the format; "-" is text on standard input. .npy is memory-mapped,
+        read-only. Text (.csv, .tsv, .txt, and these with .gz) becomes float64; it may start with a
+        line of names and be separated by commas, semicolons, tabs, bars or blanks; where commas do
+        not separate they may be the decimal mark. Of .parquet every column is a feature, except an
+        index that pandas stored beside them; nulls become NaN.
     array : str, optional
         Which array of an .npz file; needed where it holds several.
+    header : bool, optional
+        Whether the first line of text holds names. By default it does if there is no number in
+        it; numbers that look like names are an error.
 
     Returns
     -------
-    numpy.ndarray of shape (n_samples, n_features)
-        Integer, boolean or floating.
+    Table
+        Its data are integer, boolean or floating.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        In one line: the file, what was found (for text in a .csv the line and column), and the
-        remedy.
+        In one line: the file, what was found (for text, or a value that is missing, the line and
+        column), and the remedy.
     ImportError
         For .parquet without pyarrow.
     """
-    data = _read(path, array)
-    if data.ndim != 2 or 0 in data.shape:
+    table = _read(path, array, header)
+    if table.data.ndim != 2 or 0 in table.data.shape:
         msg = (
-            f"{path} holds an array of shape {data.shape}; expected (n_samples, n_features), "
+            f"{path} holds an array of shape {table.data.shape}; expected (n_samples, n_features), "
             f"at least one of each."
         )
         raise ValueError(msg)
-    return data
+    return table
+
+
+def read_data(path: PathLike, array: str | None = None, header: bool | None = None) -> np.ndarray:
+    """``read_table(path, array, header).data``: the rows and features alone."""
+    return read_table(path, array, header).data
 
 
 def read_weights(path: PathLike, array: str | None = None) -> np.ndarray:
     """One number a row, (n_samples,): a one-dimensional array or a single column.
 
-    Parameters, formats and errors are those of `read_data`.
+    Parameters, formats and errors are those of `read_table`.
     """
-    data = _read(path, array)
+    data = _read(path, array, None).data
     if data.ndim == 2 and data.shape[1] == 1:
         data = data[:, 0]
     if data.ndim != 1:
@@ -69,38 +95,55 @@ def read_weights(path: PathLike, array: str | None = None) -> np.ndarray:
     return data
 
 
-def _read(path: PathLike, array: str | None) -> np.ndarray:
+def _read(path: PathLike, array: str | None, header: bool | None) -> Table:
+    if array is not None and path == STDIN:
+        msg = f"standard input holds one table, and array={array!r} was given; leave it out."
+        raise ValueError(msg)
+    table = _read_stdin(header) if path == STDIN else _read_file(path, array, header)
+    if table.data.dtype.kind not in "biuf":
+        msg = f"{path} holds values of dtype {table.data.dtype}, which are not real numbers."
+        raise ValueError(msg)
+    return table
+
+
+def _read_file(path: PathLike, array: str | None, header: bool | None) -> Table:
     file = Path(path)
-    reader = READERS.get(file.suffix.lower())
+    suffix = file.suffix.lower()
+    if suffix == PACKED:
+        suffix = "".join(file.suffixes[-2:]).lower()
+    reader = READERS.get(suffix)
     if not file.exists():
         msg = f"{path}: there is no such file."
         raise FileNotFoundError(msg)
     if reader is None or not file.is_file():
-        msg = f"{path} is not a file that kmgpu can read; give one of {', '.join(READERS)}."
+        msg = (
+            f"{path} is not a file that kmgpu can read; give one of {', '.join(READERS)}, or - for "
+            f"text on standard input."
+        )
         raise ValueError(msg)
     if array is not None and reader is not _read_npz:
         msg = f"{path} holds one table, and array={array!r} was given; leave it out."
         raise ValueError(msg)
-    data = reader(file, array)
-    if data.dtype.kind not in "biuf":
-        msg = f"{path} holds values of dtype {data.dtype}, which are not real numbers."
+    if header is not None and reader is not _read_text:
+        msg = f"{path} is no text, and header={header} was given; leave it out."
         raise ValueError(msg)
-    return data
+    return reader(file, array, header)
 
 
-def _read_npy(path: Path, array: str | None) -> np.ndarray:
-    del array
+def _read_npy(path: Path, array: str | None, header: bool | None) -> Table:
+    del array, header
     with path.open("rb") as file:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
             msg = f"{path} is not an .npy file; write one with numpy.save."
             raise ValueError(msg)
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return Table(np.load(path, mmap_mode="r", allow_pickle=False))
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
-def _read_npz(path: Path, array: str | None) -> np.ndarray:
+def _read_npz(path: Path, array: str | None, header: bool | None) -> Table:
+    del header
     if not zipfile.is_zipfile(path):
         msg = f"{path} is not an .npz archive; write one with numpy.savez."
         raise ValueError(msg)
@@ -108,9 +151,9 @@ def _read_npz(path: Path, array: str | None) -> np.ndarray:
         with np.load(path, allow_pickle=False) as archive:
             names = archive.files
             if array in names:
-                return archive[array]
+                return Table(archive[array])
             if array is None and len(names) == 1:
-                return archive[names[0]]
+                return Table(archive[names[0]])
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
     wanted = "name one with --array (array=…)" if array is None else f"there is no {array!r}"
@@ -124,93 +167,23 @@ def _unreadable(path: Path, error: BaseException) -> ValueError:
     return ValueError(f"{path} cannot be read: {found}; write a table of numbers to it.")
 
 
-def _read_csv(path: Path, array: str | None) -> np.ndarray:
+def _read_text(path: Path, array: str | None, header: bool | None) -> Table:
     del array
+    opened = gzip.open if path.suffix.lower() == PACKED else Path.open
+    text = Text(str(path), lambda: cast(BinaryIO, opened(path, "rb")))
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _numbers(file, _to_first_row(file, path), path)
-    except UnicodeDecodeError as error:
-        msg = f"{path} is not UTF-8 text ({error.reason}); convert it."
-        raise ValueError(msg) from error
+        return Table(*read_text(text, header))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _unreadable(path, error) from error
 
 
-def _to_first_row(file: TextIO, path: Path) -> str:
-    """Move past the header, if there is one; the delimiter."""
-    start, line = 0, file.readline()
-    while line and not line.strip():
-        start, line = file.tell(), file.readline()
-    if not line:
-        msg = f"{path} is empty; expected one line of numbers for each row."
-        raise ValueError(msg)
-    delimiter = _delimiter(line)
-    cells = next(csv.reader([line], delimiter=delimiter))
-    if not _is_header(cells):
-        file.seek(start)
-    elif not cells[0].strip():
-        msg = (
-            f"{path}: the first column has no name, as where pandas writes row labels; write it "
-            f"with index=False, or give the column a name."
-        )
-        raise ValueError(msg)
-    return delimiter
+def _read_stdin(header: bool | None) -> Table:
+    content = sys.stdin.buffer.read()
+    return Table(*read_text(Text("standard input", lambda: BytesIO(content)), header))
 
 
-def _numbers(file: TextIO, delimiter: str, path: Path) -> np.ndarray:
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*input contained no data")
-            return np.loadtxt(file, delimiter=delimiter, comments=None, quotechar='"', ndmin=2)
-    except UnicodeDecodeError:
-        raise
-    except ValueError as error:
-        raise ValueError(_first_fault(path) or f"{path} cannot be read: {error}") from error
-
-
-def _delimiter(line: str) -> str:
-    return next((mark for mark in DELIMITERS if mark in line), ",")
-
-
-def _is_header(cells: list[str]) -> bool:
-    """Names and no number among them: a typing error in the first row must not hide the row."""
-    return not any(_is_number(cell) for cell in cells)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _first_fault(path: Path) -> str | None:
-    """Where a .csv file stops being a table of numbers: the message, or None if nothing is seen."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        delimiter = _delimiter(next((line for line in file if line.strip()), ""))
-        file.seek(0)
-        reader = csv.reader(file, delimiter=delimiter)
-        width = None
-        for cells in reader:
-            if not cells:
-                continue
-            where = f"{path}, line {reader.line_num}"
-            if width is not None and len(cells) != width:
-                return f"{where} has {len(cells)} values where the first line has {width}."
-            first, width = width is None, len(cells)
-            bad = next((at for at, cell in enumerate(cells) if not _is_number(cell)), None)
-            if bad is None or (first and _is_header(cells)):
-                continue
-            if not cells[bad].strip():
-                return f"{where}, column {bad + 1} is empty; fill it in or drop the line."
-            return (
-                f"{where}, column {bad + 1} holds the text {cells[bad]!r}; every column must be "
-                f"numbers (the first line may be names, with no number among them)."
-            )
-    return None
-
-
-def _read_parquet(path: Path, array: str | None) -> np.ndarray:
-    del array
+def _read_parquet(path: Path, array: str | None, header: bool | None) -> Table:
+    del array, header
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -234,7 +207,7 @@ def _read_parquet(path: Path, array: str | None) -> np.ndarray:
     data = np.empty((table.num_rows, len(columns)), np.result_type(*columns, np.bool_))
     for at, column in enumerate(columns):
         data[:, at] = column
-    return data
+    return Table(data, tuple(table.column_names))
 
 
 def _without_index(table: Any) -> Any:
@@ -248,9 +221,10 @@ def _numeric(column: np.ndarray) -> np.ndarray:
     return column.astype(np.float64) if column.dtype == object else column
 
 
-READERS: dict[str, Callable[[Path, str | None], np.ndarray]] = {
+READERS: dict[str, Callable[[Path, str | None, bool | None], Table]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
-    ".csv": _read_csv,
+    ".csv": _read_text,
     ".parquet": _read_parquet,
+    **dict.fromkeys((".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), _read_text),
 }

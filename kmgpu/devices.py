@@ -23,6 +23,10 @@ from kmgpu.gpus import (
 )
 
 
+class Unavailable(RuntimeError):
+    """What was asked for cannot be used on this machine; the text says why, and the remedy."""
+
+
 def explain_auto() -> str:
     """What ``device="auto"`` does with a NumPy array here, and why; for ``kmgpu info``."""
     count, why = cupy_count()
@@ -101,7 +105,7 @@ def _named(device: str, torch_home: bool) -> Place:
     if trouble or not count:
         why = f"{why}: {trouble}" if trouble else why
         msg = f"device={device!r} cannot be used: {why}. device='auto' falls back to the CPU."
-        raise RuntimeError(msg)
+        raise Unavailable(msg)
     return torch_places()[index] if by_torch else cupy_place(index)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from stat import S_IMODE
 from typing import BinaryIO
 
 PathLike = str | os.PathLike[str]
@@ -17,7 +18,7 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
     """A new binary file that takes the place of `path` once the block ends without an error.
 
     Until then it lies beside `path` under a name of its own; after an error or an interrupt it
-    is gone and `path` is as it was.
+    is gone and `path` is as it was. A file that is replaced leaves its permissions to the new one.
 
     Raises
     ------
@@ -28,6 +29,8 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
     part = target.with_name(f".kmgpu-{token_hex(6)}.part")
     try:
         with _opened(part, path) as file:
+            if target.exists():
+                part.chmod(S_IMODE(target.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())

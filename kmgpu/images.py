@@ -149,17 +149,29 @@ def distinct_colours(picture: Picture) -> Colours:
     ValueError
         When every pixel is transparent.
     """
-    seen = np.zeros(N_CODES)
-    for start, stop in _blocks(picture):
-        alpha = None if picture.alpha is None else picture.alpha[start:stop].ravel()
-        seen += np.bincount(_codes(picture, start, stop), weights=alpha, minlength=N_CODES)
-    codes = np.flatnonzero(seen)
-    if not len(codes):
+    keys, counts = _tally(picture)
+    alphas = keys & OPAQUE
+    keys, weights = keys[alphas > 0], (counts * alphas)[alphas > 0]
+    if not len(keys):
         msg = "every pixel of the picture is transparent; there are no colours to cluster."
         raise ValueError(msg)
+    codes, starts = np.unique(keys >> 8, return_index=True)
     rgb = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
-    weight = seen[codes]
-    return Colours(codes, rgb, weight if picture.alpha is None else weight / OPAQUE)
+    return Colours(codes, rgb, np.add.reduceat(weights, starts) / OPAQUE)
+
+
+def _tally(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct pairs of a colour and its alpha, 256 code + alpha, ascending; pixels of each."""
+    found = []
+    for start, stop in _blocks(picture):
+        alpha = OPAQUE if picture.alpha is None else picture.alpha[start:stop].ravel()
+        keys = (_codes(picture, start, stop).astype(np.uint32) << 8) | alpha
+        found.append(np.unique(keys, return_counts=True))
+    keys, counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if len(found) > 1:
+        keys, member = np.unique(keys, return_inverse=True)
+        counts = np.bincount(member, weights=counts).astype(np.int64)
+    return keys.astype(np.int64), counts
 
 
 def _blocks(picture: Picture) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,9 @@ from kmgpu.arrays import (
 )
 from kmgpu.blocks import working_at
 from kmgpu.devices import borrowed
+from kmgpu.layout import arranged
 from kmgpu.losses import Loss, get_loss
+from kmgpu.scale import check_scale
 from kmgpu.steps import Steps, engine
 from kmgpu.validation import check_choice, check_data, check_init_centers, check_sample_weight
 
@@ -125,13 +128,15 @@ def lloyd(
     x = adopted(x)
     home = place_of(x) if is_array(x) else HOST
     x = check_data(borrowed(x))
-    place = place_of(x)
+    place, dtype = place_of(x), compute_dtype(x)
+    x, memory_budget = arranged(x, memory_budget)
     with place.current():
         weight = check_sample_weight(sample_weight, x.shape[0], place)
         centers = check_init_centers(init, None, x, place)
+        check_scale(x, weight, loss, memory_budget)
         steps = engine(x, weight, centers.shape[0], loss, memory_budget)
     loop = half_steps(
-        steps, x, weight, centers, max_iter=max_iter, tol=tol, empty_cluster=empty_cluster
+        steps, weight, centers, dtype, max_iter=max_iter, tol=tol, empty_cluster=empty_cluster
     )
     return _given_back(loop, home, x, centers.shape[0])
 
@@ -142,7 +147,8 @@ def _given_back(
     """The half-steps, each made on the device of `x`, with arrays of `home` and labels to keep."""
     place = place_of(x)
     while True:
-        with working_at(place, x, n_clusters):
+        # what overflows is reported by the loop itself
+        with working_at(place, x, n_clusters), np.errstate(over="ignore", invalid="ignore"):
             step = next(loop, None)
             if step is None:
                 return
@@ -155,9 +161,9 @@ def _given_back(
 
 def half_steps(
     steps: Steps,
-    x: Array,
     sample_weight: Array | None,
     centers: Array,
+    dtype: Any,
     labels: Array | None = None,
     *,
     max_iter: int,
@@ -166,14 +172,15 @@ def half_steps(
 ) -> Iterator[HalfStep]:
     """The loop itself, on any engine; see `lloyd`. The input is taken as checked.
 
-    `labels` are those of the first assignment, where seeding knows them. Those of a record are the
-    engine's own: they hold until the next half-step.
+    The last record's centres are of `dtype`. `labels` are those of the first assignment, where
+    seeding knows them. Those of a record are the engine's own: they hold until the next half-step.
     """
     yield HalfStep("init", 0, centers)
     iteration, stop = 0, None
     while stop is None:
         iteration += 1
-        value, changed = _assign(steps, centers, True, labels if iteration == 1 else None)
+        known = labels if iteration == 1 else None
+        value, changed = _assign(steps, sample_weight, centers, True, known)
         if iteration == 1:
             changed = int(steps.sizes.sum())  # whatever the engine did in an earlier run
         elif changed == 0:
@@ -188,24 +195,41 @@ def half_steps(
         )
     # the centres that users get have the data's precision: labels and loss must be theirs
     xp = namespace(centers)
-    rounded = xp.astype(centers, compute_dtype(x))
+    rounded = xp.astype(centers, dtype)
     exact = xp.astype(rounded, xp.float64)
     if stop != "labels" or not bool(xp.all(exact == centers)):
-        value, changed = _assign(steps, exact)
+        value, changed = _assign(steps, sample_weight, exact)
     yield HalfStep("assign", iteration, rounded, steps.labels, value, n_changed=changed, stop=stop)
 
 
 def _assign(
-    steps: Steps, centers: Array, refit_follows: bool = False, labels: Array | None = None
+    steps: Steps,
+    sample_weight: Array | None,
+    centers: Array,
+    refit_follows: bool = False,
+    labels: Array | None = None,
 ) -> tuple[float, int]:
     value, changed = steps.assign(centers, refit_follows, labels)
     if not isfinite(value):
-        msg = (
-            f"the loss is {value}: X has values too large for their costs to be represented; "
-            f"scale X down, or pass it as float64."
-        )
-        raise ValueError(msg)
+        raise ValueError(_overflow(value, steps.costs(), centers, sample_weight))
     return value, changed
+
+
+def _overflow(value: float, costs: Array, centers: Array, sample_weight: Array | None) -> str:
+    """Why the loss is not finite, and what to do."""
+    xp = namespace(costs)
+    # centres are weighted sums
+    finite = bool(xp.all(xp.isfinite(costs))) or not bool(xp.all(xp.isfinite(centers)))
+    if sample_weight is not None and finite:
+        return (
+            f"the loss is {value}: sample_weight has values too large, up to "
+            f"{float(xp.max(sample_weight)):.3g}, for weighted costs to be summed in float64. "
+            f"Divide sample_weight by a constant: centres and labels stay the same."
+        )
+    return (
+        f"the loss is {value}: the costs of X at the centres overflow in float64. X (or init) has "
+        f"values too large, or too many rows of such; scale X and init down, by a power of two."
+    )
 
 
 def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -> int:

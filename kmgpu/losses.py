@@ -16,10 +16,13 @@ from kmgpu.refit import means, medians
 class Loss:
     """One loss of the family: a cost between points and the centre that minimises its sum.
 
+    A loss of your own, such as ``dataclasses.replace(L2, name="mine", …)``, is taken wherever
+    "l2" and "l1" are. It is computed as it says, by its own functions: kernels are for L2 and L1.
+
     Attributes
     ----------
     name : str
-        "l2" or "l1".
+        "l2", "l1", or what pictures and tables shall call a loss of your own.
     scorer : callable
         ``scorer(centers)(x)`` is (n, k): the cost of every row of `x` at every centre, up to a
         constant of each row; (n, d) float32 or float64 in, the same dtype out.
@@ -55,6 +58,11 @@ class Loss:
     block_columns: Callable[[int, int], int]
     squared: bool
     units: str
+
+    @property
+    def kernel_name(self) -> str | None:
+        """The name, for `L2` and `L1` themselves; None for any other record, whatever its name."""
+        return self.name if LOSSES.get(self.name) is self else None
 
 
 def _squared_scorer(centers: Array) -> Callable[[Array], Array]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from math import sqrt
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from kmgpu.arrays import (
 )
 from kmgpu.blocks import over_blocks
 from kmgpu.kernels import kernel
+from kmgpu.weights import middle_ranks, unit_factors
 
 MAX_CLUSTERS_A_RUN = 64
 
@@ -175,7 +175,8 @@ def medians(
 
     The median is the midpoint of the interval that minimises the weighted sum of absolute
     differences: between the two middle values of an even count, and wherever half the weight lies
-    on either side (up to the rounding of the cumulative sum; exactly for integer weights).
+    on either side, as `kmgpu.weights` measures it. So equal weights mean none, and integer weights
+    repetition.
 
     Parameters and return value are those of `means`; `budget` is not needed, as one feature is
     sorted at a time.
@@ -184,6 +185,7 @@ def medians(
     if fused is not None:
         return fused(x, groups, sample_weight, previous, budget)
     xp, _ = place_of(previous)
+    weight = None if sample_weight is None else _WeightByCluster(sample_weight, groups)
     lower = groups.first + (groups.sizes - xp.astype(groups.sizes > 0, xp.int64)) // 2
     upper = groups.first + groups.sizes // 2
     columns = []
@@ -191,29 +193,73 @@ def medians(
         values = column(x, feature, compute_dtype(x))
         order = xp.argsort(values)
         order = xp.take(order, xp.argsort(xp.take(groups.keys, order), stable=True))
-        if sample_weight is not None:
-            lower, upper = _weighted_middle(xp.take(sample_weight, order), groups)
         values = xp.take(values, order)
-        ends = xp.astype(xp.stack([xp.take(values, lower), xp.take(values, upper)]), xp.float64)
-        columns.append(0.5 * ends[0, :] + 0.5 * ends[1, :])
+        if weight is not None:
+            lower, upper = weight.middle(values, order)
+        a, b = (xp.astype(xp.take(values, ends), xp.float64) for ends in (lower, upper))
+        columns.append(xp.where(a == b, a, 0.5 * a + 0.5 * b))  # halves of the least underflow
     return xp.where(groups.empty, previous, xp.stack(columns, axis=1))
 
 
-def _weighted_middle(weights: Array, groups: Groups) -> tuple[Array, Array]:
-    """Positions of the lower and the upper weighted median of each cluster, in sorted order."""
-    xp, _ = place_of(weights)
-    n = weights.shape[0]
-    reached = xp.cumulative_sum(weights, dtype=xp.float64)
-    last = xp.where(groups.bounds > 0, groups.bounds - 1, groups.bounds)
-    ends = xp.take(reached, last)
-    ends = xp.where(groups.bounds > 0, ends, xp.zeros_like(ends))
-    half = 0.5 * (ends[:-1] + ends[1:])
-    # the sum of n weights errs by about sqrt(n) roundings; under 2**52 / n integers stay exact
-    slack = 2.0**-52 * sqrt(n) * reached[-1]
-    lower = xp.searchsorted(reached, half - slack, side="left")
-    upper = xp.searchsorted(reached, half + slack, side="right")
-    first, last = groups.first, last[1:]
-    return (
-        xp.minimum(xp.maximum(lower, first), last),
-        xp.minimum(xp.maximum(upper, first), last),
-    )
+class _WeightByCluster:
+    """Where the middle of each cluster's weight is; see `kmgpu.weights`.
+
+    Parameters
+    ----------
+    sample_weight : array of shape (n_samples,), float64
+    groups : Groups
+    """
+
+    def __init__(self, sample_weight: Array, groups: Groups) -> None:
+        self._xp, device = place_of(sample_weight)
+        xp, sizes = self._xp, np.diff(groups.host_bounds)
+        keys, n_clusters = to_host(groups.keys), len(sizes)
+        totals = np.bincount(keys, to_host(sample_weight), minlength=n_clusters + 1)
+        units, clusters = sample_weight, xp.astype(groups.keys, xp.int32)
+        for factors in unit_factors(totals):
+            units = units * xp.take(xp.asarray(factors, device=device), clusters)
+        self._units = xp.astype(xp.round(units), xp.int64)
+        self._groups, self._members = groups, xp.take(clusters, groups.order)
+        self._before = xp.where(groups.bounds > 0, groups.bounds - 1, groups.bounds)
+        self._starts = xp.cumulative_sum(xp.take(self._units, groups.order))
+        self._starts = self._at_bounds(self._starts)
+        low, high = middle_ranks(to_host(self._starts[1:] - self._starts[:-1]), sizes)
+        never = np.zeros(1, np.int64)  # rows of zero weight, after the last cluster
+        self._low, self._high = (
+            xp.asarray(np.concatenate([ranks, never]), device=device) for ranks in (low, high)
+        )
+
+    def middle(self, values: Array, order: Array) -> tuple[Array, Array]:
+        """Positions of the lower and the upper weighted median of each cluster.
+
+        Parameters
+        ----------
+        values : array of shape (n_samples,)
+            One feature of the rows, ascending in each cluster.
+        order : array of shape (n_samples,), int64
+            Whose they are.
+
+        Returns
+        -------
+        lower, upper : arrays of shape (n_clusters,), int64
+        """
+        xp, first = self._xp, self._groups.first
+        # sums over several clusters may wrap around, their differences within one are right
+        reached = xp.cumulative_sum(xp.take(self._units, order))
+        reached = reached - xp.take(self._starts, self._members)
+        lower = first + self._count(reached < xp.take(self._low, self._members))
+        upper = first + self._count(reached < xp.take(self._high, self._members))
+        lowest = xp.take(values, lower)
+        lowest = xp.concat([lowest, lowest[:1]])  # any value for rows of zero weight
+        following = first + self._count(values <= xp.take(lowest, self._members))
+        return lower, xp.minimum(upper, following)
+
+    def _count(self, chosen: Array) -> Array:
+        """How many rows of each cluster are chosen, (n_clusters,), int64."""
+        ends = self._at_bounds(self._xp.cumulative_sum(self._xp.astype(chosen, self._xp.int64)))
+        return ends[1:] - ends[:-1]
+
+    def _at_bounds(self, sums: Array) -> Array:
+        """Cumulative sums before each cluster's first row and after the last's last."""
+        ends = self._xp.take(sums, self._before)
+        return self._xp.where(self._groups.bounds > 0, ends, self._xp.zeros_like(ends))

@@ -11,6 +11,7 @@ import numpy as np
 from kmgpu.arrays import Array, namespace
 from kmgpu.lloyd import HalfStep, half_steps
 from kmgpu.losses import Loss
+from kmgpu.scale import check_scale
 from kmgpu.seeding import Start, initial_centers
 from kmgpu.spread import scaled_tolerance
 from kmgpu.steps import Steps, engine
@@ -54,11 +55,13 @@ class Run(NamedTuple):
 class Plan:
     """What to run: the parameters of an estimator, checked and resolved.
 
-    `watch` passes the half-steps through (a progress bar), `say` takes messages on the way.
+    `dtype` is that of the resulting centres. `watch` passes the half-steps through (a progress
+    bar), `say` takes messages on the way.
     """
 
     loss: Loss
     n_clusters: int
+    dtype: Any
     init: Any
     n_init: int
     max_iter: int
@@ -71,8 +74,11 @@ class Plan:
     say: Callable[[str], None]
 
 
+# what overflows is reported by the loop itself
+@np.errstate(over="ignore", invalid="ignore")
 def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
     """Run the loop `plan.n_init` times and return the run of lowest loss, the first of equals."""
+    check_scale(x, sample_weight, plan.loss, plan.memory_budget)
     tol = scaled_tolerance(x, sample_weight, plan.loss, plan.tol, plan.memory_budget)
     steps = engine(x, sample_weight, plan.n_clusters, plan.loss, plan.memory_budget, plan.algorithm)
     best: Run | None = None
@@ -81,21 +87,19 @@ def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
             x, plan.init, plan.n_clusters, plan.loss, sample_weight, plan.rng, plan.memory_budget
         )
         plan.say("Initialization complete")
-        run = _run(steps, x, sample_weight, start, tol, plan)
+        run = _run(steps, sample_weight, start, tol, plan)
         if best is None or run.loss < best.loss * (1 - LEAST_GAIN):
             best = run
     assert best is not None
     return best
 
 
-def _run(
-    steps: Steps, x: Array, sample_weight: Array | None, start: Start, tol: float, plan: Plan
-) -> Run:
+def _run(steps: Steps, sample_weight: Array | None, start: Start, tol: float, plan: Plan) -> Run:
     loop = half_steps(
         steps,
-        x,
         sample_weight,
         start.centers,
+        plan.dtype,
         start.labels,
         max_iter=plan.max_iter,
         tol=tol,

@@ -83,7 +83,7 @@ def initial_centers(
     if init == "random":
         indices = random_rows(x.shape[0], n_clusters, sample_weight, rng)
     else:
-        make = kernel("seed", loss.name, x, n_clusters)
+        make = kernel("seed", loss.kernel_name, x, n_clusters)
         fused = make(x, n_clusters, sample_weight, rng, memory_budget) if make else None
         indices, labels = (
             greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget)
@@ -164,8 +164,7 @@ class _Potential:
         self, x: Array, loss: Loss, sample_weight: Array | None, budget: int, n_trials: int
     ) -> None:
         self._x, self._loss, self._weight = x, loss, sample_weight
-        row_bytes = 8 * (2 * x.shape[1] + 4 * n_trials)
-        self._blocks = list(row_blocks(x.shape[0], row_bytes, budget))
+        self._budget, self._n_trials = budget, n_trials
         self._closest: Array = None
         self._reference: Array = None
 
@@ -179,10 +178,10 @@ class _Potential:
         if self._closest is None:
             self._reference = center
 
-        def lowered(start: int, stop: int) -> Array:
-            return self._lowered(start, stop, center)[:, 0]
+        def lowered(start: int, stop: int, costs: Array) -> Array:
+            return self._lowered(start, stop, costs)[:, 0]
 
-        self._closest = xp.concat(over_blocks(self._blocks, lowered, place == HOST))
+        self._closest = xp.concat(self._over_blocks(center, lowered))
 
     def best(self, candidates: np.ndarray, present: Array) -> int:
         """Position of the candidate that leaves the lowest potential; the first that ties.
@@ -193,22 +192,36 @@ class _Potential:
         centers = take_rows(self._x, asarray(candidates, place), xp.float64)
         potentials = xp.zeros(len(candidates), dtype=xp.float64, device=place.device)
 
-        def potential(start: int, stop: int) -> Array:
-            lowered = self._lowered(start, stop, centers)
+        def potential(start: int, stop: int, costs: Array) -> Array:
+            lowered = self._lowered(start, stop, costs)
             if self._weight is not None:
                 lowered = lowered * self._weight[start:stop, None]
             return xp.sum(lowered, axis=0)
 
-        for part in over_blocks(self._blocks, potential, place == HOST):
+        for part in self._over_blocks(centers, potential):
             potentials = potentials + part
         ties = potentials <= xp.min(potentials) + TIE * present
         return int(xp.argmax(xp.astype(ties, xp.int32)))
 
-    def _lowered(self, start: int, stop: int, centers: Array) -> Array:
-        """Costs of rows start:stop if each of `centers` joined those chosen: (rows, n_centers)."""
-        xp, _ = place_of(self._x)
-        points = rows(self._x, start, stop, xp.float64) - self._reference
-        costs = self._loss.pairwise(points, centers - self._reference)
+    def _lowered(self, start: int, stop: int, costs: Array) -> Array:
+        """The lower of these costs and those at the rows chosen so far: (rows, n_centers)."""
         if self._closest is None:
             return costs
-        return xp.minimum(costs, self._closest[start:stop, None])
+        return place_of(self._x).xp.minimum(costs, self._closest[start:stop, None])
+
+    def _over_blocks(
+        self, centers: Array, function: Callable[[int, int, Array], Array]
+    ) -> list[Array]:
+        """``function(start, stop, costs)`` of every block of rows; costs are (rows, n_centers)."""
+        fused = kernel("pairwise", self._loss.name, self._x, centers.shape[0])
+        if fused is not None:
+            return fused(self._x, centers, self._budget, function)
+        xp, _ = place = place_of(self._x)
+
+        def of(start: int, stop: int) -> Array:
+            points = rows(self._x, start, stop, xp.float64) - self._reference
+            return function(start, stop, self._loss.pairwise(points, centers - self._reference))
+
+        row_bytes = 8 * (2 * self._x.shape[1] + 4 * self._n_trials)
+        blocks = row_blocks(self._x.shape[0], row_bytes, self._budget)
+        return over_blocks(blocks, of, place == HOST)

@@ -16,7 +16,7 @@ def scaled_tolerance(
     """`tol` × the spread of the data."""
     if tol == 0:
         return 0.0
-    fused = kernel("spread", loss.name, x, 1)
+    fused = kernel("spread", loss.kernel_name, x, 1)
     found = fused(x, sample_weight, memory_budget) if fused else None
     return tol * (spread(x, loss, sample_weight, memory_budget) if found is None else found)
 

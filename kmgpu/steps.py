@@ -79,7 +79,7 @@ def engine(
     Parameters are those of `ReferenceSteps`, which computes every distance; a kernel's engine may
     keep bounds, or is told by `algorithm` ("dense", "elkan").
     """
-    make = kernel("steps", loss.name, x, n_clusters)
+    make = kernel("steps", loss.kernel_name, x, n_clusters)
     if make is not None:
         kernels = make(x, sample_weight, n_clusters, memory_budget, algorithm)
         return KernelSteps(kernels, loss)

@@ -24,7 +24,7 @@ from kmgpu.sweep_table import Sweep as Sweep
 from kmgpu.sweep_table import SweepEntry as SweepEntry
 from kmgpu.validation import check_data, check_integer, check_n_clusters, check_sample_weight
 
-METRICS = {"l2": "euclidean", "l1": "manhattan"}
+METRICS: dict[str | None, str] = {"l2": "euclidean", "l1": "manhattan"}
 
 
 def sweep(
@@ -48,8 +48,8 @@ def sweep(
         As for `KMeans.fit`.
     ks : iterable of int
         Numbers of clusters, each once, in any order.
-    loss : {"l2", "l1"}, default="l2"
-        k-means or k-medians.
+    loss : {"l2", "l1"} or Loss, default="l2"
+        k-means, k-medians, or a loss of your own.
     sample_weight : array-like of shape (n_samples,), optional
     random_state : None, int, numpy.random.Generator or RandomState, default=None
         Seeds every fit alike, so a fit does not depend on the other ks; and the sample.
@@ -101,7 +101,7 @@ def sweep(
     x = check_data(borrowed(adopted(X)))
     check_n_clusters(ks[-1], x.shape[0])
     place = resolve(device, x)
-    estimators = [ESTIMATORS[rule.name](k, random_state=seed, **parameters) for k in ks]
+    estimators = [_estimator(rule, k, random_state=seed, **parameters) for k in ks]
     for estimator in estimators:
         estimator._check_params()
     with working_at(place, x, ks[-1]):
@@ -114,6 +114,14 @@ def sweep(
     fits = parallel(delayed(one)(estimator) for estimator in estimators)
     entries = tuple(_watched(fits, len(ks)) if progress else fits)
     return Sweep(entries, rule.name, seed, len(sampled))
+
+
+def _estimator(loss: Loss, n_clusters: int, **parameters: Any) -> AlternatingMinimizer:
+    if loss.kernel_name is not None:
+        return ESTIMATORS[loss.kernel_name](n_clusters, **parameters)
+    estimator = AlternatingMinimizer(n_clusters, **parameters)
+    estimator._loss = loss  # type: ignore[misc]
+    return estimator
 
 
 def _checked(ks: Iterable[int]) -> list[int]:
@@ -158,7 +166,7 @@ def _entry(
         estimator.n_iter_,
         seconds,
         simplified,
-        _silhouette(points, labels, METRICS[estimator._loss.name]),
+        _silhouette(points, labels, estimator._loss),
     )
 
 
@@ -179,9 +187,12 @@ def _simplified_silhouette(
     return float(weighted_sum(scores, weight)) / total
 
 
-def _silhouette(points: np.ndarray, labels: np.ndarray, metric: str) -> float:
+def _silhouette(points: np.ndarray, labels: np.ndarray, loss: Loss) -> float:
     if not 2 <= len(np.unique(labels)) < len(labels):
         return float("nan")
+    metric = METRICS.get(loss.kernel_name, "precomputed")
+    if metric == "precomputed":
+        points = loss.distance(loss.pairwise(points, points))
     return float(silhouette_score(points, labels, metric=metric))
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kmgpu.losses import get_loss
+from kmgpu.losses import LOSSES
 
 
 class SweepEntry(NamedTuple):
@@ -50,7 +50,7 @@ class Sweep:
     ----------
     entries : tuple of SweepEntry
     loss : str
-        "l2" or "l1".
+        "l2", "l1", or the name of a loss of the user's own.
     random_state : int
         ``KMeans(k, random_state=random_state)``, or KMedians, repeats the fit of an entry.
     n_sampled : int
@@ -61,6 +61,11 @@ class Sweep:
     loss: str
     random_state: int
     n_sampled: int
+
+    @property
+    def units(self) -> str:
+        """Of the loss."""
+        return LOSSES[self.loss].units if self.loss in LOSSES else "in its own units"
 
     @property
     def knee(self) -> int | None:
@@ -119,9 +124,8 @@ class Sweep:
         )
 
     def _notes(self) -> str:
-        units = get_loss(self.loss).units
         knee = "no knee" if self.knee is None else f"knee at k = {self.knee}"
-        return f"loss {self.loss}, {units}; silhouette of {self.n_sampled:,} rows; {knee}"
+        return f"loss {self.loss}, {self.units}; silhouette of {self.n_sampled:,} rows; {knee}"
 
 
 def _titles() -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -24,15 +25,21 @@ from kmgpu.arrays import (
     to_host,
 )
 from kmgpu.blocks import block_bytes, over_blocks, row_blocks
+from kmgpu.host_data import host_floats, host_numbers
+from kmgpu.sparse import canonical
 
 MIN_MEMORY_BUDGET = 1 << 16
+# with room for sums in another order
+MOST_WEIGHT = float(np.finfo(np.float64).max) / 2
 # bytes that one look of the host passes before blocks of them were made
 SMALL = 1 << 16
 
 
 def is_host_data(x: Any) -> bool:
     """Whether `x` is what scikit-learn takes: NumPy, SciPy sparse, lists, frames."""
-    return not is_array(x) or issparse(x) or (isinstance(x, np.ndarray) and not is_extension(x))
+    if not is_array(x) or issparse(x):
+        return True
+    return isinstance(x, np.ndarray) and (x.dtype.names is not None or not is_extension(x))
 
 
 def is_plain(x: Any) -> bool:
@@ -50,9 +57,8 @@ def check_data(x: Any, name: str = "X") -> Array:
     """
     x = adopted(x)
     if is_host_data(x):
-        x = check_array(
-            x, accept_sparse="csr", dtype="numeric", ensure_all_finite=False, input_name=name
-        )
+        x = host_numbers(x, name, partial(check_array, input_name=name))
+        x = canonical(x) if issparse(x) else x
     else:
         check_device_array(x, name)
     check_finite(x, name)
@@ -121,18 +127,17 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
     Raises
     ------
     ValueError
-        For a wrong shape, a weight that is negative, NaN or infinite (naming the row), or
-        weights that are all zero.
+        For a wrong shape, a weight that is negative, NaN or infinite (naming the row), weights
+        that are all zero, or whose sum cannot be represented.
     """
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, float(sample_weight))
-    weight = to_host(sample_weight)
+    weight = _floats(sample_weight, "sample_weight")
     if weight.shape != (n_samples,):
         msg = f"sample_weight.shape == {weight.shape}, expected {(n_samples,)}: one weight a row."
         raise ValueError(msg)
-    weight = weight.astype(np.float64)
     bad = ~np.isfinite(weight) | (weight < 0)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
@@ -141,17 +146,31 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
             f"(0 leaves the row out)."
         )
         raise ValueError(msg)
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if total == np.inf:
+        msg = (
+            f"sample_weight sums to infinity (its largest is {weight.max():.3g}); divide it by a "
+            f"constant: centres and labels stay the same."
+        )
+        raise ValueError(msg)
     if not weight.any():
         msg = "sample_weight is zero for every row; at least one weight must be positive."
+        raise ValueError(msg)
+    with np.errstate(over="ignore"):
+        total = float(weight.sum())
+    if not total < MOST_WEIGHT:
+        msg = (
+            f"sample_weight sums to {total:g}, with weights up to {weight.max():g}: too much for "
+            f"float64. Scale the weights down; a common factor changes no centre."
+        )
         raise ValueError(msg)
     return asarray(weight, place)
 
 
 def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place) -> Array:
     """Initial centres as a new float64 array at `place`, of the shape that `x` needs."""
-    if issparse(init):
-        init = init.toarray()
-    centers = to_host(init).astype(np.float64)
+    centers = _floats(init.toarray() if issparse(init) else init, "init")
     if centers.ndim != 2 or (n_clusters is not None and centers.shape[0] != n_clusters):
         msg = (
             f"The shape of the initial centers {centers.shape} does not match the number of "
@@ -167,6 +186,12 @@ def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place
     check_n_clusters(centers.shape[0], x.shape[0])
     check_finite(centers, "init")
     return asarray(centers, place)
+
+
+def _floats(x: Any, name: str) -> np.ndarray:
+    """Weights or centres, of any library, as a new float64 array on the host."""
+    x = adopted(x)
+    return host_floats(to_host(x) if is_array(x) and not isinstance(x, np.ndarray) else x, name)
 
 
 def check_n_clusters(n_clusters: int, n_samples: int) -> None:

@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 
 from tests import mutants_cpu
 from tests import test_kernels_cuda as nearest
+from tests import test_kernels_cuda_exact as exact
 from tests import test_kernels_cuda_medians as medians
 from tests import test_kernels_cuda_refit as refit
 from tests import test_kernels_cuda_seeding as seeding
+from tests import test_kernels_cuda_weights as weights
 from tests.mutants_cpu import CPU_MUTANTS
 
 BARRIER = "__syncthreads();"
@@ -57,9 +59,12 @@ class Mutant(NamedTuple):
 LABELS = partial(
     nearest.test_labels_are_those_of_float64, loss="l1", dtype="float32", shape=(257, 33, 9)
 )
-LOADED = "load_tile<Acc, Acc, BN, BK, TX * TY>(cs, columns, nullptr, col0, k, d, t0, tid);\n"
+LOADED = "load_centers<Acc, BN, BK, TX * TY>(cs, shifted, col0, k, d, t0, tid);\n"
 COSTS = partial(nearest.test_best_and_runner_up, loss="l1", dtype="float32", shape=(257, 33, 9))
 FAR = nearest.test_float32_far_from_the_origin_or_in_groups_far_apart
+TIED = exact.test_nearly_tied_costs_are_ranked_as_a_plain_loop_ranks_them
+ERRING = exact.test_costs_that_err_as_much_as_they_can_change_no_label
+WEIGHED = weights.test_by_hand
 BRUTE = partial(
     refit.test_against_brute_force, dtype="float32", weights="integers", shape=(130, 6, 1)
 )
@@ -94,17 +99,14 @@ MUTANTS = {
         LABELS,
         "address",
     ),
-    "no guard on features": Mutant("nearest", ((" && feature + t < d;", ";"),), COSTS),
+    "no guard on features": Mutant(
+        "nearest", (("row < count && feature + t < d;", "row < count;"),), COSTS
+    ),
     "a narrow tile": Mutant(
         "nearest", (("e < ROWS * BK; e +=", "e < ROWS * BK - THREADS; e +="),), COSTS
     ),
-    "wrong tie": Mutant(
-        "nearest",
-        (("(cost == best && j < label)", "(cost == best && j > label)"),),
-        partial(nearest.test_ties_go_to_the_lowest_index, loss="l1", dtype="float64", d=3, k=140),
-    ),
     "wrong tie between lanes": Mutant(
-        "nearest",
+        "settle",
         (("(other_best == best && other_label < label)", "(other_best == best)"),),
         partial(nearest.test_ties_go_to_the_lowest_index, loss="l1", dtype="float64", d=3, k=140),
     ),
@@ -126,10 +128,76 @@ MUTANTS = {
         ),
         LABELS,
     ),
-    "float32 trusted where it is not enough": Mutant(
-        "nearest",
+    "the first ranking trusted": Mutant(
+        "settle",
         (("> margin * (1 + 1e-9) + r.least", "> 0"),),
         partial(FAR, loss="l2", d=40, offset=0, gap=1e4),
+    ),
+    "the first ranking of float64 trusted": Mutant(
+        "settle",
+        (("> margin * (1 + 1e-9) + r.least", "> 0"),),
+        partial(exact.test_two_groups_far_apart, loss="l2", dtype="float64", apart=1e8, d=40),
+    ),
+    "half of the margin of squares": Mutant(
+        "settle",
+        (("margin = 2 * (r.near * length * length", "margin = (r.near * length * length"),),
+        partial(ERRING, loss="l2", dtype="float64", d=40, far=True),
+    ),
+    "half of the margin of absolute values": Mutant(
+        "settle",
+        (("margin = 2 * (r.near * (most + extent)", "margin = (r.near * (most + extent)"),),
+        partial(ERRING, loss="l1", dtype="float64", d=40, far=True),
+    ),
+    "no margin for the way to the origin": Mutant(
+        "settle",
+        (("(r.near * length * length + r.mixed * length * root +", "("),),
+        partial(ERRING, loss="l2", dtype="float32", d=3, far=True),
+    ),
+    "no margin for the sum": Mutant(
+        "settle",
+        (("(most + extent) + r.far * most);", "(most + extent));"),),
+        partial(ERRING, loss="l1", dtype="float32", d=40, far=False),
+    ),
+    "no margin for underflow": Mutant(
+        "settle",
+        (("margin * (1 + 1e-9) + r.least", "margin * (1 + 1e-9)"),),
+        partial(exact.test_magnitudes_of_float64, loss="l2", scale="squares are subnormal", d=40),
+    ),
+    "a cost added with one rounding": Mutant(
+        "common",
+        (("return __dadd_rn(sum, __dmul_rn(gap, gap));", "return __fma_rn(gap, gap, sum);"),),
+        partial(TIED, loss="l2", dtype="float32", d=40),
+    ),
+    "a cost added backwards": Mutant(
+        "settle",
+        (
+            ("at<double>(row, t);\n        exact", "at<double>(row, d - 1 - t);\n        exact"),
+            (
+                "value, turned[(long long)t * k + j]",
+                "value, turned[(long long)(d - 1 - t) * k + j]",
+            ),
+        ),
+        partial(TIED, loss="l1", dtype="float64", d=40),
+    ),
+    "the last of equal costs": Mutant(
+        "settle",
+        (("if (exact < ranked.best) {", "if (exact <= ranked.best) {"),),
+        partial(nearest.test_ties_go_to_the_lowest_index, loss="l2", dtype="float32", d=3, k=140),
+    ),
+    "candidates by float32 as it is": Mutant(
+        "settle",
+        (
+            (
+                "return highest<Cost>(cost, Cost::squared ? sqrt(length) : length, d, rounding);",
+                "return cost;",
+            ),
+        ),
+        partial(exact.test_two_groups_far_apart, loss="l1", dtype="float32", apart=1e7, d=40),
+    ),
+    "candidates that overflow left out": Mutant(
+        "settle",
+        (("if (rough > limit && rough < infinity<Acc>())", "if (rough > limit)"),),
+        partial(exact.test_large_rows_of_float32, loss="l2", scale=1e25, d=3),
     ),
     "an overflow passed over": Mutant(
         "nearest",
@@ -156,7 +224,7 @@ MUTANTS = {
     ),
     "a chunk's carry lost": Mutant(
         "means",
-        (("begin / chunk_rows + 1 + lane", "begin / chunk_rows + 2 + lane"),),
+        (("begin / chunk_rows + 1 + threadIdx", "begin / chunk_rows + 2 + threadIdx"),),
         partial(refit.test_clusters_larger_and_smaller_than_a_chunk, loss="l2", n_clusters=2),
     ),
     "weights ignored in a mean": Mutant(
@@ -217,9 +285,36 @@ MUTANTS = {
         (("for (int c = trials - 1; c >= 0; --c)", "for (int c = 0; c < trials; ++c)"),),
         partial(seeding.test_trials_that_tie_go_to_the_first, loss="l1", d=2, weights="none"),
     ),
-    "two segments in one place": Mutant("medians", (("(slot == chunk)", "1"),), SEGMENTS),
-    "a cluster's last segment lost": Mutant(
-        "medians", (("(begin + m - 1) / segment", "(begin + m) / segment - 1"),), SEGMENTS
+    "one unit for all clusters": Mutant(
+        "weights",
+        (("scales[cluster_of(bounds, k, p)]", "scales[0]"),),
+        partial(weights.test_a_light_cluster_beside_a_heavy_one, ratio=1e18, d=3),
+    ),
+    "weights cut off": Mutant(
+        "weights", (("llrint(scalbn(", "(long long)(scalbn("),), partial(weights.test_units, n=33)
+    ),
+    "a row of no unit": Mutant(
+        "weights", (("count > 0 ? count : 1", "count"),), partial(weights.test_units, n=33)
+    ),
+    "a weight lost between chunks": Mutant(
+        "weights",
+        (("begin / chunk_rows + 1 + threadIdx", "begin / chunk_rows + 2 + threadIdx"),),
+        partial(weights.test_units, n=3000),
+    ),
+    "halves without rounding": Mutant(
+        "medians",
+        (("m + (total >> 52)", "m"),),
+        partial(WEIGHED, values=[1, 2, 3], weight=[0.1, 0.2, 0.3], median=2.5),
+    ),
+    "halves without rounding to units": Mutant(
+        "medians",
+        (("m + (total >> 52)", "(total >> 52)"),),
+        partial(WEIGHED, values=[0] * 8000 + [10], weight=[2.1] * 8000 + [16800], median=5),
+    ),
+    "halves as for sums in a row": Mutant(
+        "medians",
+        (("m + (total >> 52)", "m * (total >> 52)"),),
+        partial(WEIGHED, values=[1, 2, 3], weight=[2.0**49, 1, 2.0**49], median=2),
     ),
     "the cluster that begins in a chunk lost": Mutant(
         "medians", (("if (j == last) break;", "break;"),), SEGMENTS

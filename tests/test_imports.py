@@ -11,9 +11,11 @@ import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room, a file or a folder, imports only rooms that come before it
-ORDER = ["files", "machine", "blas", "threads", "arrays", "gpus", "devices", "blocks", "weights"]
+ORDER = ["files", "machine", "blas", "threads", "arrays", "gpus", "devices", "blocks", "layout"]
 ORDER += [
+    "weights",
     "sparse",
+    "host_data",
     "validation",
     "kernels",
     "refit",
@@ -22,6 +24,7 @@ ORDER += [
     "assignment",
     "seeding",
     "spread",
+    "scale",
     "steps",
     "lloyd",
 ]
@@ -33,7 +36,7 @@ ABOVE_ALL = {"__init__", "__main__"}
 ALGORITHM = {
     name: {"__future__", "collections", "dataclasses", "functools", "math", "typing", "numpy"}
     | {"kmgpu"}
-    for name in ("losses", "assignment", "refit", "seeding", "spread", "steps", "lloyd")
+    for name in ("losses", "assignment", "refit", "seeding", "spread", "scale", "steps", "lloyd")
 }
 # scikit-learn itself imports pandas where it is installed
 ONLY_WHEN_NEEDED = {"cupy", "torch", "numba", "matplotlib", "tqdm", "PIL"}

@@ -13,6 +13,7 @@ from tests.kernels_on_host import kernels_on_host
 
 BOTH = pytest.mark.parametrize("loss", ["l1", "l2"])
 FLOATS = ["float16", "float32", "float64"]
+DTYPES = [*FLOATS, "uint8"]
 LOSSES = {"l1": L1, "l2": L2}
 # rows, features and clusters on either side of the tiles' edges, and of FUSED_FEATURES
 SHAPES = [(1, 1, 1), (2, 3, 2), (129, 1, 33), (257, 33, 9), (131, 17, 130), (40, 70, 70)]
@@ -44,7 +45,7 @@ def first_ranking(gpu, loss, x, centers):
 
 
 @BOTH
-@pytest.mark.parametrize("dtype", [*FLOATS, "uint8"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_labels_are_those_of_float64(gpu, loss, dtype, shape):
     x, centers = problem(*shape, dtype)
@@ -143,7 +144,8 @@ def test_the_origin_is_a_median_of_centres(gpu, loss, dtype, k, d):
     origin = gpu.to_numpy(ready.origin)
     np.testing.assert_array_equal(origin, some[(len(some) - 1) // 2].astype(dtype))
     away = centers - origin
-    np.testing.assert_array_equal(gpu.to_numpy(ready.shifted), away.astype(dtype))
+    np.testing.assert_array_equal(gpu.to_numpy(ready.shifted), away.astype(dtype).T)
+    np.testing.assert_array_equal(gpu.to_numpy(ready.turned), centers.T)
     length = np.abs(away).sum(axis=1) if loss == "l1" else np.sqrt((away**2).sum(axis=1))
     np.testing.assert_allclose(gpu.to_numpy(ready.extents), length, rtol=1e-14)
     if loss == "l2":
@@ -159,30 +161,31 @@ def test_one_cluster_has_no_runner_up(gpu, loss):
 
 
 @BOTH
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_settle_ranks_open_rows_alone(gpu, loss, dtype):
-    """A label that float32 decides is taken as it is, right or wrong; an open one never."""
+    """A label that the first ranking decides is taken as it is, even if wrong."""
     x, centers = problem(70, 5, 40, dtype, seed=3)
     there, ready, (_, best, _) = first_ranking(gpu, loss, x, centers)
     right = oracles.labels(x, centers, loss)
     wrong = (right + 1) % 40
     open_rows = np.arange(70) % 3 == 0
-    decided = np.where(open_rows, gpu.to_numpy(best), np.inf).astype(np.float32)
+    decided = np.where(open_rows, gpu.to_numpy(best), np.inf).astype(best.dtype)
     start = gpu.asarray(wrong.astype(np.int32))
-    rounding = nearest._direct_rounding(loss, 5)
+    rounding = nearest._direct_rounding(loss, 5, best.dtype)
     settled = nearest._settled(loss, there, ready, start, best, gpu.asarray(decided), rounding)
     expected = np.where(open_rows, right, wrong)
     np.testing.assert_array_equal(gpu.to_numpy(settled), expected)
 
 
 @BOTH
-def test_most_rows_need_no_float64(gpu, loss):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_most_rows_are_decided_at_once(gpu, loss, dtype):
     """Where clusters lie apart, the bounds are narrow enough to leave nothing open."""
-    x = oracles.blobs(200, 40, 5, seed=4).astype(np.float32)
+    x = oracles.blobs(200, 40, 5, seed=4).astype(dtype)
     there, ready, (labels, best, second) = first_ranking(gpu, loss, x, x[:5].astype(float))
     wrong = (gpu.to_numpy(labels) + 1) % 5
     rounding = (
-        nearest._direct_rounding(loss, 40)
+        nearest._direct_rounding(loss, 40, x.dtype)
         if loss == "l1"
         else nearest._product_rounding(ready.shifted)
     )
@@ -192,7 +195,7 @@ def test_most_rows_need_no_float64(gpu, loss):
 
 
 def test_tensor_cores_widen_the_bounds(monkeypatch):
-    shifted = np.zeros((3, 40), np.float32)
+    shifted = np.zeros((40, 3), np.float32)
     plain = nearest._product_rounding(shifted)
     monkeypatch.setattr(nearest, "_takes_tensor_cores", lambda x: True)
     assert all(a > 50 * b for a, b in zip(nearest._product_rounding(shifted), plain, strict=True))
@@ -207,7 +210,7 @@ def test_blocks_of_a_budget(gpu, loss, budget):
 
 
 @BOTH
-@pytest.mark.parametrize("dtype", [*FLOATS, "uint8"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (300, 3, 4), (45, 16, 3), (45, 17, 3), (70, 65, 5)])
 def test_costs_at_labels(gpu, loss, dtype, shape):
     x, centers = problem(*shape, dtype)

@@ -1,6 +1,5 @@
 """The CUDA kernels of the medians where clusters are cut into segments, which are made small."""
 
-from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -25,7 +24,8 @@ SIZES = {
 }
 
 
-small_segments = partial(mock.patch.object, refit, "FEWEST_SEGMENT_ROWS", SEGMENT)
+def small_segments(rows=SEGMENT):
+    return mock.patch.object(refit, "FEWEST_SEGMENT_ROWS", rows)
 
 
 def rows_of(sizes, d, dtype, ties, seed=0):

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kmgpu import lloyd, sweep
+from kmgpu.arrays import asarray, place_of
 from kmgpu.losses import L1, L2, LOSSES, get_loss
 from tests import oracles
 
@@ -65,3 +67,58 @@ def test_losses_by_name():
 def test_losses_are_frozen(loss):
     with pytest.raises(dataclasses.FrozenInstanceError):
         loss.name = "other"
+
+
+def stretched(name="mine", weight=(1.0, 9.0)):
+    """k-means of features that count differently: not what any kernel computes."""
+    root = np.sqrt(weight)
+
+    def scaled(values):
+        return values * asarray(root, place_of(values), values.dtype)
+
+    def scorer(centers):
+        score = L2.scorer(scaled(centers))
+        return lambda x: score(scaled(x))
+
+    return dataclasses.replace(
+        L2,
+        name=name,
+        scorer=scorer,
+        pairwise=lambda x, centers: L2.pairwise(scaled(x), scaled(centers)),
+        cost=lambda differences: L2.cost(scaled(differences)),
+    )
+
+
+@pytest.mark.parametrize("name", ["mine", "l2", "l1"])
+def test_a_loss_of_ones_own_is_never_replaced_by_a_kernel(backend, name):
+    x = np.random.default_rng(0).normal(size=(2000, 2))
+    *_, last = lloyd(backend.asarray(x), backend.asarray(x[:3]), stretched(name))
+    there = x * [1, 3]
+    centers, labels, loss = oracles.lloyd(there, there[:3], "l2")
+    np.testing.assert_array_equal(backend.to_numpy(last.labels), labels)
+    np.testing.assert_allclose(backend.to_numpy(last.centers) * [1, 3], centers, rtol=1e-9)
+    assert last.loss == pytest.approx(loss)
+    assert (labels != oracles.lloyd(x, x[:3], "l2")[1]).any(), "the plain loss would do as well"
+
+
+@pytest.mark.parametrize("name", ["mine", "l2", "l1"])
+def test_seeding_follows_a_loss_of_ones_own(name):
+    x = np.random.default_rng(0).normal(size=(2000, 2))
+    found = sweep(x, [3, 4], loss=stretched(name), random_state=0, tol=0)
+    same = sweep(x * [1, 3], [3, 4], random_state=0, tol=0)
+    for entry, expected in zip(found, same, strict=True):
+        assert entry.loss == pytest.approx(expected.loss, rel=1e-9)
+        assert entry.silhouette == pytest.approx(expected.silhouette, rel=1e-6)
+
+
+def test_a_loss_of_ones_own_has_a_name_of_its_own():
+    found = sweep(X[:, :2], [2, 3], loss=stretched(), random_state=0)
+    assert found.loss == "mine"
+    assert "loss mine, in its own units" in repr(found)
+
+
+def test_only_the_own_records_have_kernels():
+    assert (L1.kernel_name, L2.kernel_name) == ("l1", "l2")
+    assert dataclasses.replace(L2, name="l1").kernel_name is None
+    assert dataclasses.replace(L2, name="mine").kernel_name is None
+    assert dataclasses.replace(L2).kernel_name is None

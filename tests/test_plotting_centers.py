@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from kmgpu.losses import LOSSES
+from kmgpu.losses import L2, LOSSES
 from kmgpu.plotting import (
     animate_mean_vs_median,
     plot_elbow,
@@ -192,6 +193,18 @@ def test_arrays_of_every_library_are_drawn(backend, draw):
 def test_bad_input_is_told(draw, x, weight, said):
     with pytest.raises(ValueError, match=said):
         draw(x, sample_weight=weight)
+
+
+def test_a_loss_of_ones_own_is_drawn_as_it_computes_itself():
+    x = np.array([1.0, 2, 7])
+    mine = replace(L2, name="l1", cost=lambda differences: 5 * L2.cost(differences))
+    above, below = plot_loss_curve(x, mine).axes
+    mu, drawn = above.lines[-1].get_data()
+    np.testing.assert_allclose(drawn, 5 * brute_loss(mu, x, None, "l2"), rtol=1e-12)
+    mu, slope = next(line.get_data() for line in below.lines if len(line.get_xdata()) > 2)
+    np.testing.assert_allclose(slope[1:-1], 5 * 2 * (3 * mu - x.sum())[1:-1], atol=1e-9)
+    best = x.mean()
+    np.testing.assert_allclose(points_at(above, "the optimum").get_offsets()[0, 0], best)
 
 
 def test_a_loss_that_is_not_known():

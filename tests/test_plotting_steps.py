@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import kmgpu
+from kmgpu import L2
 from kmgpu.plotting import animate, plot_clusters, plot_history, plot_steps
 from kmgpu.plotting.palette import look, rgb, tints
 from kmgpu.plotting.panel import LARGE, draw_frame, story_view
@@ -28,6 +30,30 @@ HOW = {"init": "random", "random_state": 1, "max_iter": 300, "most": 57}
 @pytest.fixture(params=["l2", "l1"])
 def loss(request):
     return request.param
+
+
+@pytest.mark.parametrize("name", ["mine", "l1"])
+def test_a_loss_of_ones_own_is_drawn_as_it_assigns(name):
+    """A row is nearer where its second feature agrees, whatever the first."""
+    loss = replace(
+        L2,
+        name=name,
+        scorer=lambda centers: lambda x: L2.scorer(centers[:, 1:])(x[:, 1:]),
+        pairwise=lambda x, centers: L2.pairwise(x[:, 1:], centers[:, 1:]),
+        cost=lambda differences: L2.cost(differences[:, 1:]),
+    )
+    story = tell(flat(), 3, loss=loss, **HOW)
+    assert story.name == name
+    titles = [frame.title for frame in story.frames]
+    assert any(title.endswith("zᵢ = argminⱼ cost(xᵢ − µⱼ)") for title in titles)
+    assert any(title.endswith("µⱼ = optimal centre of its points") for title in titles)
+    end = story.frames[-1]
+    nearest = oracles.labels(story.drawn.points[:, 1:], end.centers[:, 1:], "l2")
+    np.testing.assert_array_equal(end.labels, nearest)
+    regions = region_labels(end.centers, loss, story_view(story), 40)
+    assert (regions == regions[:, :1]).all()
+    figure = plot_steps(flat(), 3, loss=loss)
+    assert name in figure.get_suptitle()
 
 
 def flat(n_samples=120, **how):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -374,3 +375,19 @@ def test_a_process_of_its_own_without_matplotlib(photo):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("picture written to out.png\n")
     assert saved().mode == "P"
+
+
+def test_an_icon_takes_the_memory_of_an_icon(tmp_path):
+    pixels = np.random.default_rng(0).integers(256, size=(32, 32, 4)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "icon.png")
+    picture = read_picture(tmp_path / "icon.png")
+    tracemalloc.start()
+    try:
+        colours = distinct_colours(picture)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        model = KMeans(16, random_state=0).fit(colours.rgb, sample_weight=colours.weight)
+        tracemalloc.reset_peak()
+        quantise(picture, colours, model)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 25
+    finally:
+        tracemalloc.stop()

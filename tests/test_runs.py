@@ -17,6 +17,7 @@ def plan(starts, loss, said=None, **changes):
     options = {
         "loss": loss,
         "n_clusters": len(starts[0]),
+        "dtype": np.float64,
         "init": lambda x, k, random_state: next(coming),
         "n_init": len(starts),
         "max_iter": 50,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import NoReturn, TextIO
 
 from kmgpu.cli import animate, demo, fit, info, predict, quantize
+from kmgpu.devices import Unavailable
 
+INTERNAL = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 COMMANDS = (fit, predict, animate, quantize, info, demo)
@@ -28,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit code: 0; 2 for input that cannot be used, with one line on stderr that says why;
-        130 when interrupted.
+        130 when interrupted; 1 for an error of kmgpu's own, with its traceback.
     """
     try:
         args = _parser().parse_args(argv)
@@ -44,9 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("kmgpu: interrupted; unfinished output was discarded", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
+    except (ValueError, OSError, Unavailable, ImportError, MemoryError) as error:
         print(f"kmgpu: error: {_one_line(error)}", file=sys.stderr)
         return BAD_INPUT
+    except Exception:
+        traceback.print_exc()
+        return INTERNAL
     return 0
 
 

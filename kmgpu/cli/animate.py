@@ -6,35 +6,38 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from kmgpu.cli.options import add_init, add_loss, check_outputs, initialisation
-from kmgpu.data_io import read_data
+from kmgpu.cli.options import (
+    DATA_HELP,
+    add_init,
+    add_loss,
+    add_reading,
+    check_outputs,
+    initialisation,
+)
+from kmgpu.data_io import Table, read_table
 from kmgpu.examples import EXAMPLES, load_example
 
 PICTURE = ".png"
 MOVING = (".html", ".gif", ".mp4")
+MAX_FRAMES = 60
 
 
 def add(commands: Any) -> None:
     """The subcommand and its arguments."""
     animate = commands.add_parser("animate", help="watch the algorithm, half-step by half-step")
-    animate.add_argument(
-        "data", metavar="DATA", nargs="?", help="a table, as for kmgpu fit; or give --example"
-    )
-    animate.add_argument("--array", metavar="NAME", help="which array of an .npz file DATA")
+    animate.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; or give --example")
+    add_reading(animate)
     animate.add_argument("--example", choices=tuple(EXAMPLES), help="data to watch it on")
     animate.add_argument("-k", "--n-clusters", metavar="K", type=int, required=True)
     add_loss(animate)
     add_init(animate)
-    animate.add_argument("--seed", metavar="N", type=int, default=0, help="(default: 0)")
+    animate.add_argument("--seed", metavar="N", type=int, help="(default: 0)")
     animate.add_argument("--max-iter", metavar="N", type=int, default=300, help="(default: 300)")
     animate.add_argument(
         "--max-frames",
         metavar="N",
         type=int,
-        default=60,
-        help="of a longer run the first and the last (default: 60)",
+        help=f"of a longer run the first and the last (default: {MAX_FRAMES}); not for .png",
     )
     animate.add_argument(
         "-o",
@@ -52,17 +55,18 @@ def _animate(args: argparse.Namespace) -> None:
     require_matplotlib()
     suffix = Path(args.out).suffix.lower()
     _check_out(args, suffix)
-    data = _data(args)
+    table = _table(args)
     how = {
-        "init": initialisation(args.init),
+        "init": initialisation(args.init, table.names, {"--seed": args.seed}),
         "loss": args.loss,
-        "random_state": args.seed,
+        "random_state": 0 if args.seed is None else args.seed,
         "max_iter": args.max_iter,
     }
     if suffix == PICTURE:
-        save_figure(plot_steps(data, args.n_clusters, **how), args.out)
+        save_figure(plot_steps(table.data, args.n_clusters, **how), args.out)
     else:
-        animate(data, args.n_clusters, max_frames=args.max_frames, **how).save(args.out)
+        max_frames = MAX_FRAMES if args.max_frames is None else args.max_frames
+        animate(table.data, args.n_clusters, max_frames=max_frames, **how).save(args.out)
     print(f"{'picture' if suffix == PICTURE else 'animation'} written to {args.out}")
 
 
@@ -71,6 +75,9 @@ def _check_out(args: argparse.Namespace, suffix: str) -> None:
         endings = ", ".join((*MOVING, PICTURE))
         msg = f"{args.out} cannot be written: its name must end in one of {endings}."
         raise ValueError(msg)
+    if suffix == PICTURE and args.max_frames is not None:
+        msg = f"--max-frames has no effect on {args.out}, a grid of pictures; leave it out."
+        raise ValueError(msg)
     check_outputs({suffix: args.out}, (args.data, args.init))
     if suffix != PICTURE:
         from kmgpu.plotting.film import check_format
@@ -78,10 +85,14 @@ def _check_out(args: argparse.Namespace, suffix: str) -> None:
         check_format(suffix, args.out)
 
 
-def _data(args: argparse.Namespace) -> np.ndarray:
+def _table(args: argparse.Namespace) -> Table:
     if (args.data is None) == (args.example is None):
         msg = f"give either DATA or --example ({', '.join(EXAMPLES)}), and not both."
         raise ValueError(msg)
-    if args.example is not None:
-        return load_example(args.example)
-    return read_data(args.data, args.array)
+    if args.example is None:
+        return read_table(args.data, args.array, args.header)
+    for option, value in {"--array": args.array, "--header": args.header}.items():
+        if value is not None:
+            msg = f"{option} has no effect with --example {args.example}; leave it out."
+            raise ValueError(msg)
+    return Table(load_example(args.example))

@@ -6,6 +6,8 @@ import argparse
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from kmgpu.cli.options import (
     add_data,
     add_init,
@@ -16,11 +18,12 @@ from kmgpu.cli.options import (
     show_progress,
     write_labels,
 )
-from kmgpu.data_io import read_data, read_weights
+from kmgpu.data_io import read_table, read_weights
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.lloyd import EMPTY_CLUSTER
 from kmgpu.model_io import save_model
-from kmgpu.summary import fit_summary, table
+from kmgpu.summary import fit_summary
+from kmgpu.summary import table as summary_table
 
 
 def add(commands: Any) -> None:
@@ -31,7 +34,7 @@ def add(commands: Any) -> None:
     add_loss(fit)
     add_init(fit)
     fit.add_argument(
-        "--n-init", metavar="N", type=_n_init, default="auto", help="restarts (default: auto)"
+        "--n-init", metavar="N", type=_n_init, help="restarts, or auto (default: auto)"
     )
     fit.add_argument("--max-iter", metavar="N", type=int, default=300, help="(default: 300)")
     fit.add_argument(
@@ -52,11 +55,12 @@ def add(commands: Any) -> None:
 
 def _fit(args: argparse.Namespace) -> None:
     check_outputs({".npz": args.out, ".npy": args.labels}, (args.data, args.weights, args.init))
-    data = read_data(args.data, args.array)
+    table = read_table(args.data, args.array, args.header)
+    drawn = {"--seed": args.seed, "--n-init": args.n_init}
     estimator = ESTIMATORS[args.loss](
         args.n_clusters,
-        init=initialisation(args.init),
-        n_init=args.n_init,
+        init=initialisation(args.init, table.names, drawn),
+        n_init="auto" if args.n_init is None else args.n_init,
         max_iter=args.max_iter,
         tol=args.tol,
         random_state=args.seed,
@@ -66,8 +70,10 @@ def _fit(args: argparse.Namespace) -> None:
     )
     weights = None if args.weights is None else read_weights(args.weights)
     start = perf_counter()
-    estimator.fit(data, sample_weight=weights)
-    print(table([fit_summary(estimator, perf_counter() - start)]))
+    estimator.fit(table.data, sample_weight=weights)
+    if table.names is not None:
+        estimator.feature_names_in_ = np.asarray(table.names, dtype=object)
+    print(summary_table([fit_summary(estimator, perf_counter() - start)]))
     estimator.progress = False
     if args.out is not None:
         save_model(estimator, args.out)

@@ -9,19 +9,29 @@ from pathlib import Path
 
 import numpy as np
 
-from kmgpu.data_io import read_data
+from kmgpu.data_io import READERS, STDIN, Table, read_table
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.files import check_writable, replacing
 from kmgpu.seeding import METHODS
 
-DATA_HELP = "rows × features: .npy (memory-mapped), .npz, .csv or .parquet"
+DATA_HELP = f"rows × features: {', '.join(READERS)} (.npy is memory-mapped); {STDIN}: text on stdin"
 DEVICE_HELP = "cpu, cuda, cuda:N, or auto: a GPU if one is usable (default: auto)"
 
 
 def add_data(command: argparse.ArgumentParser) -> None:
-    """DATA, a table, and ``--array``."""
+    """DATA, a table, and how to read it."""
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
+    add_reading(command)
+
+
+def add_reading(command: argparse.ArgumentParser) -> None:
+    """``--array`` and ``--header``."""
     command.add_argument("--array", metavar="NAME", help="which array of an .npz file DATA")
+    command.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="the first line of a text file DATA holds names (default: if no number is in it)",
+    )
 
 
 def add_running(command: argparse.ArgumentParser) -> None:
@@ -50,14 +60,55 @@ def add_init(command: argparse.ArgumentParser) -> None:
     )
 
 
-def initialisation(text: str) -> str | np.ndarray:
-    """What ``--init`` names: a method, or the centres in a file."""
+def initialisation(
+    text: str, names: Sequence[str] | None, drawn: dict[str, object]
+) -> str | np.ndarray:
+    """What ``--init`` names: a method, or the centres in a file, in the order of the data.
+
+    Parameters
+    ----------
+    text : str
+    names : sequence of str or None
+        Of the columns of the data.
+    drawn : dict
+        Options that have no effect where nothing is drawn, and what was given for them.
+    """
     if text in METHODS:
         return text
     if not Path(text).exists():
         msg = f"--init {text} is neither one of {', '.join(METHODS)} nor a file of centres."
         raise ValueError(msg)
-    return read_data(text)
+    for option, value in drawn.items():
+        if value is not None:
+            msg = f"{option} has no effect with --init {text}, as nothing is drawn; leave it out."
+            raise ValueError(msg)
+    table = read_table(text)
+    return table.data if names is None else in_order(table, names, text)
+
+
+def in_order(table: Table, names: Sequence[str], path: str) -> np.ndarray:
+    """The columns of `table` in the order of `names`; as they are where they have none.
+
+    Raises
+    ------
+    ValueError
+        When the names are others.
+    """
+    if table.names is None or list(table.names) == list(names):
+        return table.data
+    known, found = set(names), set(table.names)
+    if known != found or len(found) < len(table.names) or len(known) < len(names):
+        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        unlike = [name for name in table.names if name not in known]
+        missing = [name for name in names if name not in found]
+        faults = [f"{name!r} is unknown" for name in unlike[:3]]
+        faults += [f"{name!r} is missing" for name in missing[:3]]
+        msg = (
+            f"{path}: the names of the columns must be those of the data fitted ({shown}), each "
+            f"once: {', '.join(faults) or 'some occur more than once'}."
+        )
+        raise ValueError(msg)
+    return table.data[:, [table.names.index(name) for name in names]]
 
 
 def check_outputs(outputs: dict[str, str | None], inputs: Sequence[str | None]) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from kmgpu.cli.options import DEVICE_HELP, add_data, check_outputs, write_labels
-from kmgpu.data_io import read_data
+from kmgpu.base import AlternatingMinimizer
+from kmgpu.cli.options import DEVICE_HELP, add_data, check_outputs, in_order, write_labels
+from kmgpu.data_io import Table, read_table
 from kmgpu.devices import device_name, resolve
 from kmgpu.model_io import load_model
 from kmgpu.summary import predict_summary, table
@@ -31,7 +33,7 @@ def add(commands: Any) -> None:
 def _predict(args: argparse.Namespace) -> None:
     check_outputs({".npy": args.out}, (args.model, args.data))
     model = load_model(args.model)
-    data = read_data(args.data, args.array)
+    data = _matched(read_table(args.data, args.array, args.header), model, args.data)
     place = resolve(args.device, data)
     model.set_params(device=device_name(place))
     start = perf_counter()
@@ -42,3 +44,20 @@ def _predict(args: argparse.Namespace) -> None:
         return
     print(table([predict_summary(model, data, place, seconds)]))
     write_labels(args.out, labels)
+
+
+def _matched(table: Table, model: AlternatingMinimizer, path: str) -> np.ndarray:
+    """The data in the order of the model's features, names checked as estimators check frames."""
+    names = getattr(model, "feature_names_in_", None)
+    if table.names is None:
+        return table.data
+    if names is None:
+        warnings.warn(
+            f"{path} has names of columns, but the model was fitted without; nothing says that "
+            f"they are in the same order.",
+            stacklevel=1,
+        )
+        return table.data
+    data = in_order(table, list(names), path)
+    del model.feature_names_in_  # they are checked; an array has none
+    return data

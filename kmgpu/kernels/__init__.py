@@ -8,8 +8,9 @@ C++ in place of single functions; either is compiled when first needed and cache
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -24,6 +25,7 @@ from kmgpu.gpus import cupy_usable
 LEAST_WORK = 1 << 10
 # trials of seeding whose potentials differ by less of the present one are alike, however summed
 TIE = 1e-11
+INSTALL_NUMBA = "pip install 'numba>=0.61,<0.69'"
 MODES = ("auto", "reference", "fused")
 _mode: ContextVar[str] = ContextVar("kmgpu.kernels", default="auto")
 
@@ -80,8 +82,7 @@ def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] 
 def _table(xp: Namespace, dtype: Any) -> dict[tuple[str, str], Callable[..., Any]]:
     """The kernels for arrays of `xp` and `dtype`."""
     if xp is HOST.xp and numba_usable().yes and dtype.kind in "fiub":
-        with _collector_paused():
-            from kmgpu.kernels import cpu
+        from kmgpu.kernels import cpu
 
         return cpu.KERNELS
     if is_cupy_namespace(xp):
@@ -91,19 +92,37 @@ def _table(xp: Namespace, dtype: Any) -> dict[tuple[str, str], Callable[..., Any
     return {}
 
 
-def kernel(op: str, loss: str, x: Array, n_clusters: int) -> Callable[..., Any] | None:
-    """`lookup` for this data: None also where it is sparse, or too small for a kernel to pay.
+def kernel(op: str, loss: str | None, x: Array, n_clusters: int) -> Callable[..., Any] | None:
+    """`lookup` for this data: None also where it is too small for a kernel to pay.
 
+    Sparse rows have operations of their own, with or without Numba: see `kmgpu.kernels.sparse`.
+
+    `loss` is `Loss.kernel_name`: None, a loss of the user's own, has no kernels.
     A kernel that is found takes the arguments of its reference but the loss; one that makes an
     engine, seeds or measures returns None where the reference is as good.
     """
-    if issparse(x):
+    if loss is None:
         return None
+    if issparse(x):
+        return _for_sparse(x.nnz * n_clusters < LEAST_WORK).get((op, loss))
     xp = namespace(x)
     small = xp is HOST.xp and x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
     if small and _mode.get() == "auto":
         return None
     return lookup(op, loss, xp, x.dtype)
+
+
+def _for_sparse(small: bool) -> dict[tuple[str, str], Callable[..., Any]]:
+    """The operations on sparse rows, with their sums compiled where that pays and is allowed."""
+    from kmgpu.kernels.sparse import plain, table
+
+    if small and _mode.get() == "auto":
+        return table(plain)
+    if lookup("steps", "l2", HOST.xp, HOST.xp.dtype("f8")) is None:
+        return table(plain)
+    from kmgpu.kernels.cpu import sparse
+
+    return table(sparse)
 
 
 @contextmanager
@@ -157,12 +176,25 @@ COMPILATION = Compilation()
 
 @cache
 def numba_usable() -> Usable:
-    """Whether Numba imports; if not, why and what to install."""
+    """Whether Numba and the kernels it compiles import; if not, why and what to install.
+
+    Numba that is there and broken is said once, as a warning: all is slower without it.
+    """
     try:
         with _collector_paused():
             import numba
-    except ImportError as error:
-        return Usable(False, f"Numba cannot be imported ({error}); pip install numba")
+
+            if numba.config.DISABLE_JIT:
+                return Usable(False, "Numba compiles nothing: NUMBA_DISABLE_JIT is set")
+            from kmgpu.kernels import cpu as cpu
+    except MemoryError:
+        raise  # which says nothing of the next time
+    except Exception as error:  # llvmlite and Numba raise whatever they like, OSError for one
+        why = f"Numba cannot be imported ({error}); {INSTALL_NUMBA}"
+        if not isinstance(error, ModuleNotFoundError):
+            with suppress(Warning):  # where warnings are errors, this one breaks no fit
+                warnings.warn(f"kmgpu is slower now: {why}", RuntimeWarning, stacklevel=2)
+        return Usable(False, why)
     return Usable(True, f"Numba {numba.__version__}")
 
 

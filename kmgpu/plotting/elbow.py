@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from kmgpu.losses import get_loss
 from kmgpu.plotting.figures import ASSIGN_COLOUR, REFIT_COLOUR, Axes, Figure, new_figure
 from kmgpu.sweep import Sweep
 
@@ -59,7 +58,7 @@ def _draw_losses(axes: Axes, sweep: Sweep) -> None:
             label="knee",
         )
         axes.set_title(f"knee at k = {sweep.knee}: farthest below the chord")
-    axes.set_ylabel(f"loss ({get_loss(sweep.loss).units})")
+    axes.set_ylabel(f"loss ({sweep.units})")
     axes.legend(loc="upper right", frameon=False)
 
 

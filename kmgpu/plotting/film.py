@@ -11,6 +11,7 @@ from typing import Any
 
 from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
+from kmgpu.devices import Unavailable
 from kmgpu.files import PathLike, check_writable, replacing
 from kmgpu.plotting.figures import Figure
 
@@ -120,4 +121,4 @@ def check_format(suffix: str, filename: PathLike) -> None:
         raise ValueError(msg)
     if suffix == ".mp4" and not FFMpegWriter.isAvailable():
         msg = f"{filename}: writing .mp4 needs ffmpeg; install it, or write .gif or .html."
-        raise RuntimeError(msg)
+        raise Unavailable(msg)

@@ -45,13 +45,14 @@ def plot_loss_curve(x: Any, loss: str | Loss = "l2", *, sample_weight: Any = Non
     For L2 a parabola: its gradient crosses zero at the mean. For L1 a piecewise linear curve: its
     slope, the weight on the left of µ minus the weight on the right (without weights: counts of
     points), steps over zero at the median. Where it is zero on an interval, as for an even
-    count, the interval is shaded and its midpoint marked.
+    count, the interval is shaded and its midpoint marked. A loss of the user's own is drawn as it
+    computes itself.
 
     Parameters
     ----------
     x : array-like of shape (n_samples,) or (n_samples, 1)
         One feature; NumPy, CuPy, PyTorch or another array. Finite.
-    loss : {"l2", "l1"}, default="l2"
+    loss : {"l2", "l1"} or Loss, default="l2"
     sample_weight : array-like of shape (n_samples,), optional
         Non-negative.
 
@@ -68,10 +69,10 @@ def plot_loss_curve(x: Any, loss: str | Loss = "l2", *, sample_weight: Any = Non
     """
     loss = get_loss(loss)
     values, weight = points_on_a_line(x, sample_weight)
-    curve = CURVES[loss.name](values, weight, loss)
+    curve = CURVES[loss.kernel_name](values, weight, loss)
     figure = new_figure(6.4, 6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.3, 1))
-    look = LOOKS[loss.name]
+    look = LOOKS[loss.kernel_name]
     if curve.flat is not None:
         for axes in (above, below):
             axes.axvspan(*curve.flat, color=FLAT_COLOUR, zorder=0, label="every µ of least loss")
@@ -88,7 +89,7 @@ def plot_loss_curve(x: Any, loss: str | Loss = "l2", *, sample_weight: Any = Non
 def _draw_losses(
     axes: Axes, curve: Curve, values: np.ndarray, weight: np.ndarray | None, loss: Loss
 ) -> None:
-    look = LOOKS[loss.name]
+    look = LOOKS[loss.kernel_name]
     axes.plot(curve.at, curve.losses, color="black", linewidth=1.5, zorder=2)
     least, most = curve.losses.min(), curve.losses.max()
     room = (most - least) or 1.0
@@ -122,7 +123,7 @@ def _draw_losses(
 def _draw_slopes(axes: Axes, curve: Curve, weight: np.ndarray | None, loss: Loss) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    look = LOOKS[loss.name]
+    look = LOOKS[loss.kernel_name]
     axes.axhline(0, color="0.3", linewidth=0.8)
     if len(curve.slopes) == len(curve.at):
         axes.plot(curve.at, curve.slopes, color="black", linewidth=1.5)
@@ -168,6 +169,18 @@ def _piecewise_linear(values: np.ndarray, weight: np.ndarray | None, loss: Loss)
     return Curve(at, losses, slopes, best, flat)
 
 
+def _sampled(values: np.ndarray, weight: np.ndarray | None, loss: Loss) -> Curve:
+    """As the loss computes it; its gradient is that of parabolas through neighbours."""
+    best = best_center(values, weight, loss)
+    low, high = _view(np.append(values, best))
+    at = np.concatenate(
+        [np.linspace(low, best, N_GRID // 2, endpoint=False), np.linspace(best, high, N_GRID // 2)]
+    )
+    weight = np.ones(len(values)) if weight is None else weight
+    losses = np.array([weight @ loss.cost(values[:, None] - center) for center in at])
+    return Curve(at, losses, np.gradient(losses, at), best)
+
+
 def _view(values: np.ndarray) -> tuple[float, float]:
     """The range of µ that is drawn: that of the values and a margin."""
     low, high = float(values.min()), float(values.max())
@@ -175,4 +188,4 @@ def _view(values: np.ndarray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-CURVES = {"l2": _parabola, "l1": _piecewise_linear}
+CURVES = {"l2": _parabola, "l1": _piecewise_linear, None: _sampled}

@@ -8,7 +8,7 @@ import numpy as np
 
 from kmgpu.arrays import HOST, to_host
 from kmgpu.blocks import CPU_BLOCK_BYTES
-from kmgpu.losses import L1, L2, Loss
+from kmgpu.losses import Loss
 from kmgpu.refit import group_rows
 from kmgpu.validation import check_data, check_sample_weight
 
@@ -25,7 +25,11 @@ class Look(NamedTuple):
     marker: str
 
 
-LOOKS = {L2.name: Look("mean", "#cc3311", "v"), L1.name: Look("median", "#0077bb", "^")}
+LOOKS: dict[str | None, Look] = {
+    "l2": Look("mean", "#cc3311", "v"),
+    "l1": Look("median", "#0077bb", "^"),
+    None: Look("optimum", "#009988", "D"),  # of a loss of the user's own
+}
 POINTS = "0.45"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from kmgpu.arrays import Array, to_host
 from kmgpu.kernels import use
@@ -19,10 +20,14 @@ from kmgpu.summary import NAMES
 from kmgpu.validation import check_data, check_integer, check_n_clusters
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-ASSIGNED = {"l2": "zᵢ = argminⱼ ‖xᵢ − µⱼ‖₂²", "l1": "zᵢ = argminⱼ ‖xᵢ − µⱼ‖₁"}
+ASSIGNED = {
+    "l2": "zᵢ = argminⱼ ‖xᵢ − µⱼ‖₂²",
+    "l1": "zᵢ = argminⱼ ‖xᵢ − µⱼ‖₁",
+    None: "zᵢ = argminⱼ cost(xᵢ − µⱼ)",
+}
+REFITTED = {"l2": "mean", "l1": "coordinatewise median", None: "optimal centre"}
 # below it compiling the kernels, some seconds, takes longer than the reference
 LEAST_WORK = 1 << 22
-REFITTED = {"l2": "mean", "l1": "coordinatewise median"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,9 @@ class Story:
 
     @property
     def name(self) -> str:
-        return NAMES[self.loss.name]
+        """That of the algorithm, or of a loss of the user's own."""
+        known = self.loss.kernel_name
+        return self.loss.name if known is None else NAMES[known]
 
     @property
     def caption(self) -> str:
@@ -137,7 +144,7 @@ def _n_clusters(n_clusters: int | None, init: Any, x: Array) -> int:
         if isinstance(init, str) or callable(init):
             msg = f"n_clusters=None and init={init!r}: give n_clusters, or the initial centres."
             raise ValueError(msg)
-        n_clusters = len(init)
+        n_clusters = init.shape[0] if issparse(init) else len(init)
     check_integer("n_clusters", n_clusters, 1)
     check_n_clusters(n_clusters, x.shape[0])
     return n_clusters
@@ -176,8 +183,8 @@ def _title(step: HalfStep, loss: Loss) -> str:
     if step.stop is not None:
         return "Converged"
     if step.kind == "assign":
-        return f"Assignment step {step.iteration}: {ASSIGNED[loss.name]}"
-    return f"Refitting step {step.iteration}: µⱼ = {REFITTED[loss.name]} of its points"
+        return f"Assignment step {step.iteration}: {ASSIGNED[loss.kernel_name]}"
+    return f"Refitting step {step.iteration}: µⱼ = {REFITTED[loss.kernel_name]} of its points"
 
 
 def _note(step: HalfStep, before: Frame, n_left_out: int) -> str:

@@ -50,13 +50,13 @@ def l1_steps(
     return Medians(x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm)
 
 
-def _unbound(name: str, squared: bool) -> Callable[..., Any]:
+def _unbound(name: str, squared: bool) -> Callable[..., np.ndarray]:
     """A function of `kmgpu.kernels.cpu.assignment`."""
 
-    def compute(x: np.ndarray, centers: np.ndarray, memory_budget: int | None) -> np.ndarray:
+    def compute(*args: Any) -> np.ndarray:
         from kmgpu.kernels.cpu import assignment
 
-        return getattr(assignment, name)(x, centers, memory_budget, squared=squared)
+        return getattr(assignment, name)(*args, squared=squared)
 
     return compute
 
@@ -104,6 +104,8 @@ KERNELS: dict[tuple[str, str], Callable[..., Any]] = {
     ("spread", "l1"): _spread(False),
     ("nearest", "l2"): _unbound("nearest", True),
     ("nearest", "l1"): _unbound("nearest", False),
+    ("costs_at", "l2"): _unbound("costs_at", True),
+    ("costs_at", "l1"): _unbound("costs_at", False),
     ("distances", "l2"): _unbound("distances", True),
     ("distances", "l1"): _unbound("distances", False),
     ("seed", "l2"): _seed("l2"),

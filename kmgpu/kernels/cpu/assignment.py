@@ -14,6 +14,7 @@ from kmgpu.kernels.cpu.exact import exact_among, exact_cost, exact_costs
 from kmgpu.kernels.cpu.highdim import dense
 from kmgpu.kernels.cpu.highdim.records import Targets
 from kmgpu.kernels.cpu.rows import LONGEST, Rows, frozen, working_dtype
+from kmgpu.kernels.cpu.rows import costs_at as own_costs_of
 from kmgpu.threads import Workers, single_threaded_blas
 
 FUSED_FEATURES = 32  # above them a matrix product beats the fused pass
@@ -40,6 +41,19 @@ def nearest(
 
     passes.run(label, memory_budget)
     return labels
+
+
+def costs_at(
+    x: np.ndarray,
+    centers: np.ndarray,
+    labels: np.ndarray,
+    memory_budget: int | None,
+    *,
+    squared: bool,
+) -> np.ndarray:
+    """See `kmgpu.assignment.costs_at`."""
+    del memory_budget  # a block of converted rows is small
+    return own_costs_of(Rows(x), centers, labels, squared, Workers())
 
 
 class _Products:
@@ -160,7 +174,7 @@ def _product_distances(x, scores, targets, lengths, norms, out):
             count += costs[j] <= nearest * (1 + 4 * _FINE)
         label = found[0]
         if count > 1:
-            label = exact_among(x[i], targets.exact, True, found, count)
+            label = exact_among(x[i], targets.exact, True, found, count)[0]
         _round_row(costs, label, True, out[i])
 
 

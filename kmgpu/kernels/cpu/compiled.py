@@ -1,5 +1,8 @@
 """Numba's ``njit`` as the kernels use it: cached where it can be, quick to load, heard of.
 
+What kernels use of Numba beside its documented names is imported here and nowhere else;
+tests/test_compiled.py says what has moved when Numba does.
+
 Where neither the package's folder nor the user's cache can be written, a kernel is compiled in
 every process.
 """
@@ -10,19 +13,32 @@ import pickle
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numba
+from numba.core import cgutils as cgutils
 from numba.core import event
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import FunctionCache
 from numba.core.environment import Environment, lookup_environment
 from numba.core.runtime import rtsys
+from numba.core.serialize import dumps
 
 from kmgpu.kernels import COMPILATION
+
+
+def make_array(array_type: Any) -> Any:
+    """Numba's proxy for the struct of an array of that type."""
+    from numba.np.arrayobj import make_array  # 0.2 s, and only compiling needs it
+
+    return make_array(array_type)
 
 
 class _Cache(FunctionCache):
@@ -39,12 +55,35 @@ class _Cache(FunctionCache):
         super().__init__(function)
         own = Path(function.__code__.co_filename).parent
         stamp = _stamp(_KERNELS if _KERNELS in [own, *own.parents] else own)
-        self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, stamp)
+        self._cache_file = _CacheFile(Path(self._cache_path), self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
+        return self._load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            self._save_overload(sig, data)
+        except OSError as error:  # a full disk, or a folder that is no longer ours
+            _say_once(f"in {self._cache_path} ({error.strerror or error})")
+
+
+@cache
+def _warned() -> list[str]:
+    """What has been said in this process of kernels that cannot be cached."""
+    return []
+
+
+def _say_once(where: str) -> None:
+    if not _warned():
+        _warned().append(where)
+        with suppress(Warning):  # where warnings are errors, this one breaks no fit
+            warnings.warn(
+                f"Compiled kernels cannot be cached {where}: every process compiles them anew, "
+                f"which takes some seconds. NUMBA_CACHE_DIR names another folder.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 _KERNELS = Path(__file__).parent
@@ -60,10 +99,53 @@ def _stamp(folder: Path) -> list[tuple[str, int, int]]:
     ]
 
 
-class _CacheFile(IndexDataCacheFile):
-    def _load_data(self, name: str) -> Any:
-        with Path(self._data_path(name)).open("rb") as file:
-            return _Unpickler(file).load()
+class _CacheFile:
+    """A file for each signature of a kernel: a checksum, then what was compiled.
+
+    The checksum is also of what the kernel was made from. So a file that is damaged, half-written
+    or of other sources is as good as none, whatever processes write at once.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        What the files of this kernel begin with.
+    stamp : object
+        The sources, as told by its repr.
+    """
+
+    def __init__(self, folder: Path, name: str, stamp: Any) -> None:
+        self._folder, self._name = folder, name
+        self._made_from = repr((numba.__version__, stamp))
+
+    def _path(self, key: tuple[Any, ...]) -> Path:
+        """Of a signature on a processor; other code of this name writes the same file anew."""
+        return self._folder / f"{self._name}.{sha256(repr(key[:2]).encode()).hexdigest()[:16]}.nbc"
+
+    def _checksum(self, key: tuple[Any, ...], data: bytes) -> bytes:
+        return sha256(repr((self._made_from, key)).encode() + data).digest()
+
+    def load(self, key: tuple[Any, ...]) -> Any:
+        """What was saved under that key, or None."""
+        try:
+            content = self._path(key).read_bytes()
+        except OSError:
+            return None
+        checksum, data = content[:32], content[32:]
+        return _Unpickler(BytesIO(data)).load() if checksum == self._checksum(key, data) else None
+
+    def save(self, key: tuple[Any, ...], compiled: Any) -> None:
+        data, path = dumps(compiled), self._path(key)
+        part = path.with_name(f"{path.name}.{uuid4().hex}")
+        try:
+            part.write_bytes(self._checksum(key, data) + data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        for path in self._folder.glob(f"{self._name}.*.nbc"):
+            path.unlink(missing_ok=True)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -96,8 +178,10 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
         options.update(no_cfunc_wrapper=True, no_cpython_wrapper=not cache)
         kernel = numba.njit(**options)(function)
         if cache:
-            with suppress(RuntimeError):  # no folder can be written
+            try:
                 kernel._cache = _Cache(function)
+            except RuntimeError:
+                _say_once("in any folder that can be written")
         return kernel
 
     return decorate

@@ -5,6 +5,7 @@ ranked again here, so its label is that of float64, whatever kernel, block or th
 
 The differences are squared (L2) or taken absolutely (L1) and added feature after feature, without
 fast-math flags: `Loss.pairwise` rounds alike, so kernels and the reference agree bit for bit.
+The flags are refused by name, as a function that says nothing inherits those of its first caller.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from kmgpu.kernels.cpu.compiled import njit
 TOGETHER = 4  # centres: a sum in order waits for its last addition
 
 
-@njit()
+@njit(fastmath=False)
 def exact_cost(x, center, squared):
     """Float64 cost of one row (of any dtype) at one centre (float64)."""
     total = 0.0
@@ -28,7 +29,7 @@ def exact_cost(x, center, squared):
     return total
 
 
-@njit()
+@njit(fastmath=False)
 def _costs_of_four(x, centers, j, squared):
     """`exact_cost` at the centres j to j + 3."""
     s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
@@ -47,7 +48,7 @@ def _costs_of_four(x, centers, j, squared):
     return s0, s1, s2, s3
 
 
-@njit()
+@njit(fastmath=False)
 def exact_costs(x, centers, squared, costs):
     """Write the costs of one row at all centres; see `exact_cost`.
 
@@ -67,7 +68,7 @@ def exact_costs(x, centers, squared, costs):
         costs[j] = exact_cost(x, centers[j], squared)
 
 
-@njit()
+@njit(fastmath=False)
 def exact_nearest(x, centers, squared, costs):
     """Nearest centre of one row (the lowest of equals), its cost and the second least cost.
 
@@ -84,12 +85,12 @@ def exact_nearest(x, centers, squared, costs):
     return np.int32(label), best, second
 
 
-@njit()
+@njit(fastmath=False)
 def exact_among(x, centers, squared, found, count):
-    """The nearest of the centres ``found[:count]``, which may stand in any order."""
+    """The nearest of the centres ``found[:count]``, in any order, and its cost."""
     label, best = np.int32(found[0]), exact_cost(x, centers[found[0]], squared)
     for e in range(1, count):
         j, cost = np.int32(found[e]), exact_cost(x, centers[found[e]], squared)
         if cost < best or (cost == best and j < label):
             label, best = j, cost
-    return label
+    return label, best

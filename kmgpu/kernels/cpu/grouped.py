@@ -6,16 +6,18 @@ row and group of centres. The triangle inequality is all they need, so they hold
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from kmgpu.kernels.cpu.grouped_kernels import prune_rows, search_rows
+from kmgpu.kernels.cpu.grouped_kernels import Centers, Rounding, prune_rows, search_rows
 from kmgpu.kernels.cpu.nearest import padded
 from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups, own_costs
 from kmgpu.threads import Workers
 
 DENSE_SHARE = 0.35
 PROBE = 512
+EPS = 2.0**-52
 
 
 class GroupBounds:
@@ -27,10 +29,14 @@ class GroupBounds:
     minus the movement of that centre so far, ``slack`` what ``bounds.RowBounds`` describes. Where a
     probe of some rows says that the bounds settle too few pairs, all are computed block by block.
 
-    Rounding. Both ways of summing add at most ``d / 32 + 72`` roundings to one term, so
-    ``gamma = (d / 32 + 72) eps``; ``1 ± 3 gamma`` on stored bounds then keeps every label
-    that a full search could choose (see ``bounds.RowBounds``). Stored float32 values take another
-    2^-21, four times what their own rounding and that of the later comparison can lose.
+    Rounding. Bounds are of the true distances, between rows and float64 centres. Distances are
+    computed from rows and centres that are rounded about the reference. Both ways of summing add at
+    most ``d / 32 + 72`` roundings to one term; the costs of ``exact``, by which labels are defined,
+    add at most ``d + 2`` of float64. ``gamma`` counts both, and ``1 ± 3 gamma`` in stored bounds
+    then keeps every label that those costs could choose (see ``bounds.RowBounds``). Rounding about
+    the reference changes a distance by at most half an eps of the lengths of row and centre;
+    `grouped_kernels` adds that. Where it leaves a row's nearest two open, ``exact`` ranks them.
+    Stored float32 values take another 2^-21, and 2^-126 where they underflow.
 
     Parameters
     ----------
@@ -38,7 +44,7 @@ class GroupBounds:
     n_clusters : int
     workers : Workers
     budget : int
-        Bytes for ``lower``, which has at least one column.
+        Bytes for labels and bounds; ``lower`` has at least one column.
     algorithm : {"auto", "dense", "elkan"}
         Choose between distances and bounds; or force one of them.
     """
@@ -54,8 +60,8 @@ class GroupBounds:
         self.data = data
         self.labels = np.full(data.n, -1, np.int32)
         self._workers, self._algorithm = workers, algorithm
-        self._gamma = (data.d / 32 + 72) * float(data.eps)
-        n_groups = max(1, min(n_clusters, budget // (4 * data.n)))
+        self._rounding = _rounding(data)
+        n_groups = max(1, min(n_clusters, budget // (4 * data.n) - 3))
         edges = np.arange(n_groups + 1, dtype=np.int64) * n_clusters // n_groups
         self._edges = frozen(edges)
         self._lower = np.empty((data.n, n_groups), np.float32)
@@ -69,60 +75,83 @@ class GroupBounds:
     def assign(self, centers: np.ndarray, visit: Callable) -> None:
         """Set ``labels`` to the nearest centres; parameters as in ``RowBounds.assign``."""
         first = self._centers is None
-        c = self._shifted(centers)
+        c = self._placed(centers)
         kernel = search_rows if first or self._searches(c) else prune_rows
-        drifts = [frozen(a) for a in (self._group_drift, self._own_drift, self._pair_drift)]
+        ranges = groups(self.data.n)
+        longest = min(STEP, max(end - begin for _, begin, end in ranges))
 
         def work(item: tuple[int, int, int]) -> None:
             group, begin, end = item
-            _, rows, old = self._workers.scratch("moved", (3, STEP), np.int32)
+            rows, old = self._workers.scratch("moved", (2, longest), np.int32)
             for lo, hi in self.data.steps(begin, end):
                 block = self.data.block(lo, hi)
                 changed = kernel(
-                    block, self.data.reference, c, True, self._edges, self._gamma, *drifts,
+                    block, self.data.reference, True, c, self._rounding, self._edges,
                     self.labels[lo:hi], self._lower[lo:hi], self._upper[lo:hi],
                     self._slack[lo:hi], rows, old,
                 )  # fmt: skip
                 if changed:
                     visit(group, lo, block, rows[:changed], old[:changed])
 
-        self._workers.map(work, groups(self.data.n))
+        self._workers.map(work, ranges)
 
     def forget(self, rows: np.ndarray) -> None:
         """Compute all distances of these rows at the next assignment."""
         self._slack[rows] = -np.inf
         self._lower[rows] = -np.inf
 
-    def _searches(self, c: np.ndarray) -> bool:
+    def _searches(self, c: Centers) -> bool:
         """Whether to compute every distance: as told, or where the bounds settle too few pairs."""
         if self._algorithm != "auto":
             return self._algorithm == "dense"
         return self._open_share(c) > DENSE_SHARE
 
-    def _open_share(self, c: np.ndarray) -> float:
+    def _open_share(self, c: Centers) -> float:
         """Share of (row, group) pairs that the bounds leave open, in some rows."""
         data = self.data
         rows = np.arange(0, data.n, max(1, data.n // PROBE))
-        x = frozen(data.take(rows) - data.reference)
         own = np.empty(len(rows))
-        centers = frozen(c.astype(np.float64))
-        own_costs(x, centers, self.labels[rows], False, own)
+        own_costs(data.take(rows), c.exact, self.labels[rows], False, own)
         open_ = self._lower[rows] - self._group_drift <= own[:, None]
         return float(open_.mean())
 
-    def _shifted(self, centers: np.ndarray) -> np.ndarray:
-        """Padded centres minus the reference; adds their movement to the drifts."""
+    def _placed(self, centers: np.ndarray) -> Centers:
+        """Centres as the kernels read them; adds their movement to the drifts."""
         data, (k, d) = self.data, centers.shape
-        c = np.full((padded(k), d), np.inf, data.dtype)
-        c[:k] = centers - data.reference
-        if self._centers is not None:
-            up = 1 + 2 * self._gamma
-            moved = np.abs(c[:k].astype(np.float64) - self._centers[:k]).sum(1) * up
-            order = np.argsort(moved)
-            others = np.full(k, moved[order[-1]])
-            others[order[-1]] = moved[order[-2]] if k > 1 else 0.0
-            self._own_drift += moved
-            self._pair_drift += (moved + others) * up
-            self._group_drift += np.maximum.reduceat(moved, self._edges[:-1])
-        self._centers = c
-        return frozen(c)
+        near = np.full((padded(k), d), np.inf, data.dtype)
+        up = 1 + (d + 4) * EPS
+        with np.errstate(over="ignore"):  # then rows are ranked by `exact`
+            near[:k] = centers - data.reference
+            lengths = np.abs(near[:k]).sum(1, dtype=np.float64) * up
+            if self._centers is not None:
+                self._drift(np.abs(centers - self._centers).sum(1) * up)
+        if data.dtype == np.float64 and not np.isfinite(lengths).all():
+            lengths[:] = np.inf  # an infinite difference may be less than another one
+        self._centers = centers
+        drifts = self._group_drift, self._own_drift, self._pair_drift
+        return Centers(*(frozen(a) for a in (centers, near, lengths, *drifts)))
+
+    def _drift(self, moved: np.ndarray) -> None:
+        """Add how far every centre has moved to the drifts."""
+        furthest = int(np.argmax(moved))
+        rest = np.delete(moved, furthest)
+        others = np.full(len(moved), moved[furthest])
+        others[furthest] = rest.max(initial=0.0)
+        self._own_drift += moved
+        self._pair_drift += (moved + others) * (1 + 4 * EPS)
+        self._group_drift += np.maximum.reduceat(moved, self._edges[:-1])
+
+
+def _rounding(data: Rows) -> Rounding:
+    """What roundings of distances of these rows add up to."""
+    info: Any = np.finfo(data.dtype)
+    eps, exact = float(info.eps), (data.d + 8) * EPS
+    gamma = (data.d / 32 + 72) * eps + exact
+    return Rounding(
+        up=1 + 3 * gamma,
+        down=1 - 3 * gamma,
+        origin=eps * (1 + 2.0**-20),
+        tiny=2 * data.d * float(info.smallest_subnormal),
+        most=float(info.max),
+        exact_up=1 + 3 * exact,
+    )

@@ -6,10 +6,10 @@ Each is a few LLVM instructions that the compiler fits to the processor it compi
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba import types
 from numba.extending import intrinsic
 
-from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.compiled import make_array, njit
 
 WORD = 64
 _FLAGS = ("nnan", "nsz")
@@ -37,9 +37,6 @@ def lesser(typing_context: Any, a: Any, b: Any) -> Any:
 
 def _starts(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> list[Any]:
     """Where the data of the arguments that are arrays begin."""
-    # loading it takes a while, and kernels out of the cache do without
-    from numba.np.arrayobj import make_array
-
     return [
         make_array(kind)(context, builder, value).data
         for kind, value in zip(signature.args, args, strict=True)

@@ -6,6 +6,7 @@ from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.rows import Rows, costs_at, weight_of
 from kmgpu.threads import Workers
+from kmgpu.weights import MOST_LEFT
 
 MOST_SUMS = 1 << 26  # bytes of the sums of all ranges of rows
 
@@ -93,7 +94,7 @@ def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, re
             mass[j, 0] = 0.0
             for q in range(reference.size):
                 sums[j, q] = 0.0
-        elif mass[j, 1] > 1e3 * mass[j, 0]:
+        elif mass[j, 1] > MOST_LEFT * mass[j, 0]:
             stale = True
         total += mass[j, 2]
         for q in range(reference.size):

@@ -1,9 +1,11 @@
 """k-medians engine: exact Manhattan assignment by bounds, exact medians by selection."""
 
 from itertools import pairwise
+from threading import Lock
 
 import numpy as np
 
+from kmgpu.blocks import kept_bytes
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.grouped import GroupBounds
@@ -15,6 +17,7 @@ LOW_DIM = 32
 UNITS = 32
 BLOCK = 1 << 18
 MOST_ROOM = 1 << 25
+CANCELLED = 1e-5  # a loss that has fallen below this share is summed anew
 
 
 @njit(nogil=True, cache=True)
@@ -103,7 +106,7 @@ class Medians:
         self._data = data = Rows(X)
         self._weight = weight_of(sample_weight)
         self._workers = Workers(n_threads)
-        budget = max(X.nbytes, 256 << 20) if memory_budget is None else memory_budget
+        budget = kept_bytes(X.nbytes, memory_budget)
         self._room = min(budget // 5, MOST_ROOM)
         self._buffer = np.empty(0, data.dtype)
         self._bounds: RowBounds | GroupBounds
@@ -134,34 +137,38 @@ class Medians:
         self._centers = np.array(centers, dtype=np.float64, order="C")
         known = self._known
         loss = known[1] if known and np.array_equal(known[0], self._centers) else None
-        n_groups, k = len(groups(self._data.n)), len(self._centers)
-        counts, touched = np.zeros((n_groups, k), np.int64), np.zeros((n_groups, k), bool)
-        changed, gains = np.zeros(n_groups, np.int64), np.zeros(n_groups)
+        gains, changed = np.zeros(len(groups(self._data.n))), 0
+        one_at_a_time = Lock()  # counts of clusters for every thread would take more memory
 
         def visit(
             group: int, lo: int, block: np.ndarray, rows: np.ndarray, old: np.ndarray
         ) -> None:
+            nonlocal changed
             labels, weight = self.labels[lo : lo + len(block)], self._weight[lo : lo + len(block)]
-            changed[group] += count_moves(weight, rows, old, labels, counts[group], touched[group])
+            with one_at_a_time:
+                changed += count_moves(weight, rows, old, labels, self.sizes, self._touched)
             if loss is not None:
                 gains[group] += gain(block, weight, self._centers, rows, old, labels)
 
         self._bounds.assign(self._centers, visit)
-        self.sizes = self.sizes + counts.sum(0)
-        self._touched |= touched.any(0)
-        loss = self._loss(self._centers) if loss is None else loss + float(gains.sum())
+        change = float(gains.sum())
+        if loss is None or not loss + change > CANCELLED * loss:
+            loss, change = self._loss(self._centers), 0.0
+        loss += change
         self._known = self._centers, loss
-        return loss, int(changed.sum()) + self._relocated()
+        return loss, changed + self._relocated()
 
     def refit(self) -> tuple[np.ndarray, float]:
         """Weighted coordinatewise medians of the clusters; returns (centers, loss)."""
         full = self.sizes > 0
         todo = np.flatnonzero(self._touched & full)
-        d, room = self._data.d, max(1, self._room // self._data.dtype.itemsize)
-        batch = np.cumsum(self.sizes[todo]) // max(1, room // d)
+        d, number = self._data.d, self._data.dtype.itemsize
+        own = self._weight.itemsize if self._weight.size else 0
+        batch = np.cumsum(self.sizes[todo]) // max(1, self._room // (d * number + own))
         for b in np.unique(batch):
             some = todo[batch == b]
-            width = max(1, min(d, room // int(self.sizes[some].sum())))
+            row_room = self._room // int(self.sizes[some].sum())
+            width = max(1, min(d, (row_room - own) // number))
             for q in range(0, d, width):
                 self._refit(some, q, min(d, q + width))
         self._losses[~full] = 0.0
@@ -199,48 +206,81 @@ class Medians:
 
     def _refit(self, clusters: np.ndarray, q0: int, q1: int) -> None:
         """Medians of some clusters and features: rows sorted out by both, then solved."""
-        data, k, weight, d = self._data, len(self.sizes), self._weight, q1 - q0
-        known: list[np.ndarray] = [self._medians, self._widths, self._losses]
-        state = known if d == data.d else [np.ascontiguousarray(a[:, q0:q1]) for a in known]
-        wanted = np.zeros(k, bool)
+        wanted = np.zeros(len(self.sizes), bool)
         wanted[clusters] = True
         starts = offsets(np.where(wanted, self.sizes, 0))
-        rowwise = d < data.d or d <= LOW_DIM or not data.in_place
-        part = max(1024, BLOCK // data.d) if data.in_place else max(256, CONVERTED // data.d)
-        size = part if rowwise else data.n
-        parts = [(a, min(a + size, data.n)) for a in range(0, data.n, size)]
-        counts = np.zeros((len(parts), k), np.int64)
-        buffer = self._values(starts[-1] * d)
-        masses = np.empty(starts[-1] if weight.size else 0)
-
-        def count(p: int) -> None:
-            at = slice(*parts[p])
-            count_rows(self.labels[at], weight[at], wanted, counts[p])
-
-        def fill(p: int) -> None:
-            lo, hi = parts[p]
-            ends = offsets(counts[p])
-            rows = np.empty(ends[-1], np.int32)
-            order_rows(self.labels[lo:hi], weight[lo:hi], wanted, ends, rows)
-            block = frozen(np.ascontiguousarray(data.block(lo, hi)[:, q0:q1]))
-            tasks = [clusters] if rowwise else np.array_split(clusters, UNITS)
-
-            def copy(some: np.ndarray) -> None:
-                sort_out(block, rows, ends, some, weight[lo:hi], starts, places[p], buffer, masses)
-
-            for _ in (map if rowwise else self._workers.map)(copy, tasks):
-                pass
+        known: list[np.ndarray] = [self._medians, self._widths, self._losses]
+        whole = q1 - q0 == self._data.d
+        state = known if whole else [np.ascontiguousarray(a[:, q0:q1]) for a in known]
+        buffer, masses = self._sorted_out(clusters, wanted, starts, q0, q1)
 
         def solve(unit: tuple[np.ndarray, int, int]) -> None:
             solve_medians(buffer, masses, starts, *unit, *state)
 
-        self._workers.map(count, range(len(parts)))
-        places = np.cumsum(counts, axis=0) - counts
-        self._workers.map(fill, range(len(parts)))
-        self._workers.map(solve, self._units(clusters, d))
-        if d < data.d:
-            for whole, part in zip(known, state, strict=True):
-                whole[:, q0:q1] = part
+        self._workers.map(solve, self._units(clusters, q1 - q0))
+        if not whole:
+            for all_features, some in zip(known, state, strict=True):
+                all_features[:, q0:q1] = some
+
+    def _sorted_out(
+        self, clusters: np.ndarray, wanted: np.ndarray, starts: np.ndarray, q0: int, q1: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values and weights of the rows of some clusters, as `solve_medians` reads them."""
+        data, weight, rowwise = self._data, self._weight, self._rowwise(q1 - q0)
+        step = max(1024, BLOCK // data.d) if data.in_place else max(256, CONVERTED // data.d)
+        step = step if rowwise else data.n
+        edges, places = self._places(wanted, step)
+        buffer = self._values(starts[-1] * (q1 - q0))
+        masses = np.empty(starts[-1] if weight.size else 0)
+
+        def fill(p: int) -> None:
+            for lo in range(edges[p], edges[p + 1], step):
+                copy_rows(places[p], lo, min(lo + step, edges[p + 1]))
+
+        def copy_rows(place: np.ndarray, lo: int, hi: int) -> None:
+            labels, some_weight = self.labels[lo:hi], weight[lo:hi]
+            counts = np.zeros(len(wanted), np.int64)
+            count_rows(labels, some_weight, wanted, counts)
+            ends = offsets(counts)
+            rows = np.empty(ends[-1], np.int32)
+            order_rows(labels, some_weight, wanted, ends, rows)
+            block = frozen(np.ascontiguousarray(data.block(lo, hi)[:, q0:q1]))
+            tasks = [clusters] if rowwise else np.array_split(clusters, UNITS)
+
+            def copy(some: np.ndarray) -> None:
+                sort_out(block, rows, ends, some, some_weight, starts, place, buffer, masses)
+
+            for _ in (map if rowwise else self._workers.map)(copy, tasks):
+                pass
+            place += counts
+
+        self._workers.map(fill, range(len(places)))
+        return buffer, masses
+
+    def _rowwise(self, width: int) -> bool:
+        """Whether threads share the rows, not the clusters, when they sort out some features."""
+        return width < self._data.d or width <= LOW_DIM or not self._data.in_place
+
+    def _places(self, wanted: np.ndarray, step: int) -> tuple[list[int], np.ndarray]:
+        """Parts of the rows, as edges, and how many rows of each cluster come before each part.
+
+        Parts of `step` rows, or of more where their counts would take more than the room.
+        """
+        n, k = self._data.n, len(wanted)
+        n_parts = min(-(-n // step), max(1, self._room // (8 * k)))
+        edges = [p * n // n_parts for p in range(n_parts + 1)]
+        places = np.zeros((n_parts, k), np.int64)
+
+        def count(p: int) -> None:
+            at = slice(edges[p], edges[p + 1])
+            count_rows(self.labels[at], self._weight[at], wanted, places[p])
+
+        self._workers.map(count, range(n_parts))
+        before = places.sum(axis=0)
+        for part in places[::-1]:
+            before -= part
+            part[:] = before
+        return edges, places
 
     def _values(self, size: int) -> np.ndarray:
         """Room for ``size`` values, kept: fresh pages cost as much as filling them."""
@@ -262,7 +302,9 @@ class Medians:
 
     def _loss(self, centers: np.ndarray) -> float:
         costs = self._costs(centers)
-        return float((costs * self._weight).sum() if self._weight.size else costs.sum())
+        if self._weight.size:
+            costs *= self._weight
+        return float(costs.sum())
 
     def _costs(self, centers: np.ndarray) -> np.ndarray:
         return costs_at(self._data, centers, self.labels, False, self._workers)

@@ -1,7 +1,8 @@
 """What the engines share: rows as floats, and fixed groups of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ GROUPS = 32
 STEP = 1 << 16
 CONVERTED = 1 << 16
 SAMPLE = 512
+SAMPLED = 1 << 22
 # between these lengths float32 holds the squares, and those of differences that it resolves
 SHORTEST = float(np.sqrt(np.finfo(np.float32).tiny) / np.finfo(np.float32).eps)
 LONGEST = float(np.sqrt(np.finfo(np.float32).max) / 8)
@@ -47,8 +49,10 @@ class Rows:
         self.in_place = bool(X.flags.c_contiguous) and X.dtype == self.dtype
         self.eps = float(np.finfo(self.dtype).eps)
         self.groups = groups(self.n, most_groups)
-        sample = np.sort(_sample(X).astype(self.dtype, copy=False), axis=0)
-        self.reference = frozen(np.ascontiguousarray(sample[len(sample) // 2]))
+        reference = np.empty(self.d, self.dtype)
+        for features, sample in sampled_features(X, SAMPLE, self.dtype):
+            reference[features] = np.sort(sample, axis=0)[len(sample) // 2]
+        self.reference = frozen(reference)
 
     def block(self, lo: int, hi: int) -> np.ndarray:
         """Rows ``lo`` to ``hi`` as a read-only C-contiguous float array; a view where possible."""
@@ -83,6 +87,20 @@ def working_dtype(X: np.ndarray) -> np.dtype:
     return np.dtype(np.float32 if narrow else np.float64)
 
 
+def sampled_features(
+    X: np.ndarray, n_rows: int, dtype: Any = np.float64
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Every k-th row, `n_rows` to twice as many: some features at a time, as copies of `dtype`.
+
+    A copy takes about `SAMPLED` bytes, however wide X is.
+    """
+    sample = X[:: max(1, len(X) // n_rows)]
+    some = max(1, SAMPLED // (len(sample) * np.dtype(dtype).itemsize))
+    for first in range(0, X.shape[1], some):
+        features = slice(first, first + some)
+        yield features, np.array(sample[:, features], dtype)
+
+
 def frozen(a: np.ndarray) -> np.ndarray:
     """A read-only view: compiled functions then see one type only, and compile once."""
     a = a.view()
@@ -90,7 +108,7 @@ def frozen(a: np.ndarray) -> np.ndarray:
     return a
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # a process may meet any number of row counts
 def groups(n: int, most: int = GROUPS) -> tuple[tuple[int, int, int], ...]:
     """(group, lo, hi): at most ``most`` ranges of rows that depend on the arguments alone."""
     count = max(1, min(most, n // 2048))

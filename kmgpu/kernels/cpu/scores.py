@@ -14,10 +14,9 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.compiled import cgutils, njit
 from kmgpu.kernels.cpu.intrinsics import fetch
 
 POINTS = 4

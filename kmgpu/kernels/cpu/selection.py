@@ -5,10 +5,14 @@ narrow bracket around the previous median (or around that of a sample, after Flo
 "Expected time bounds for selection", CACM 1975); the few kept go to a quickselect by weight.
 """
 
+import math
+
 import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.weights import UNIT_BITS, middle_ranks
 
+_middle_ranks = njit()(middle_ranks)
 SAMPLE = 64
 MARGIN = 12
 SHRINK = 0.3
@@ -40,13 +44,13 @@ def _keep(v, u, lo, hi, kept, mass):
     """
     c = 0
     if u.shape[0]:
-        below = inside = 0.0
+        below = inside = 0
         for i in range(v.shape[0]):
             x, w = v[i], u[i]
             kept[c] = x
             mass[c] = w
-            below += w if x < lo else 0.0
-            inside += w if (x >= lo) & (x <= hi) else 0.0
+            below += w if x < lo else 0
+            inside += w if (x >= lo) & (x <= hi) else 0
             c += (x >= lo) & (x <= hi)
         return c, inside, below
     under = 0
@@ -55,22 +59,22 @@ def _keep(v, u, lo, hi, kept, mass):
         kept[c] = x
         under += x < lo
         c += (x >= lo) & (x <= hi)
-    return c, float(c), float(under)
+    return c, c, under
 
 
 @njit()
-def _select(v, u, m, goal, tol):
-    """Weighted median of ``v[:m]``: where the weight up to a value reaches ``goal``.
+def _select(v, u, m, low, high):
+    """Weighted median of ``v[:m]``: the least value up to which the weight reaches ``low``.
 
-    Reorders v and u. Halfway to the next value where the weight reaches the goal exactly.
+    Halfway to the next value where the weight does not reach ``high`` there. Reorders v and u.
     """
-    a, b, below = 0, m, 0.0
+    a, b, below = 0, m, 0
     above = np.inf
     while True:
         x, y, z = v[a], v[(a + b) // 2], v[b - 1]
         pivot = max(min(x, y), min(max(x, y), z))
         lt, i, gt = a, a, b
-        less = equal = 0.0
+        less = equal = 0
         while i < gt:
             x, w = v[i], u[i]
             if x < pivot:
@@ -84,62 +88,58 @@ def _select(v, u, m, goal, tol):
             else:
                 equal += w
                 i += 1
-        if below + less >= goal - tol:
+        if below + less >= low:
             above = pivot
             b = lt
-        elif below + less + equal < goal - tol:
+        elif below + less + equal < low:
             below += less + equal
-            if gt == b:
-                return float(pivot)
             a = gt
         else:
-            if below + less + equal > goal + tol:
+            if below + less + equal >= high:
                 return float(pivot)
             for i in range(gt, b):
                 above = min(above, v[i])
-            return 0.5 * (float(pivot) + float(above))
+            return 0.5 * float(pivot) + 0.5 * float(above)
 
 
 @njit()
-def _narrow(v, u, lo, hi, goal, tol, kept, mass):
+def _narrow(v, u, lo, hi, low, high, kept, mass):
     """Few values among which the weighted median is, from those in [lo, hi].
 
     Returns their number, 0 where a bracket has missed the median, and the weight below them.
     """
-    below = 0.0
+    below = 0
     while True:
         before = v.shape[0]
         c, inside, less = _keep(v, u, lo, hi, kept, mass)
         below += less
-        if not (below < goal - tol and below + inside > goal + tol):
+        if not (below < low and below + inside >= high):
             return 0, below
         if c <= 4 * SAMPLE or c == before:
             return c, below
         v = kept[:c]
         u = mass[:c] if u.shape[0] else u
-        lo, hi = _sample_bracket(v, (goal - below) / inside)
+        lo, hi = _sample_bracket(v, (low - below) / inside)
 
 
 @njit()
-def _median(v, u, total, guess, width, kept, mass):
+def _median(v, u, low, high, guess, width, kept, mass):
     """Weighted median of v and the half-width of the bracket to try next time.
 
     ``width`` < 0 says that there is no guess yet.
     """
     m = v.shape[0]
-    goal = 0.5 * total
-    tol = m * 1.2e-16 * total if u.shape[0] else 0.0
-    c = 0
+    c = below = 0
     for attempt in range(0 if width >= 0 else 1, 2 if m > 4 * SAMPLE else 1):
         lo, hi = v.dtype.type(guess - width), v.dtype.type(guess + width)
         if attempt:
             lo, hi = _sample_bracket(v, 0.5)
             width = max(width, SHRINK * (float(hi) - float(lo)))
-        c, below = _narrow(v, u, lo, hi, goal, tol, kept, mass)
+        c, below = _narrow(v, u, lo, hi, low, high, kept, mass)
         if c:
             break
     if c == 0:
-        c, below = m, 0.0
+        c, below = m, 0
         for i in range(m):
             kept[i] = v[i]
             if u.shape[0]:
@@ -147,9 +147,36 @@ def _median(v, u, total, guess, width, kept, mass):
         width = max(width, 0.0)
     if not u.shape[0]:
         for i in range(c):
-            mass[i] = 1.0
-    found = _select(kept, mass, c, goal - below, tol)
+            mass[i] = 1
+    found = _select(kept, mass, c, low - below, high - below)
     return found, max(SHRINK * width, 2 * abs(found - guess))
+
+
+@njit()
+def _units(weight, units):
+    """Weights of a cluster as whole units; see `kmgpu.weights`.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (m,), float64
+        Positive.
+    units : ndarray of shape (at least m,), int64, written
+
+    Returns
+    -------
+    total : int
+    """
+    total = 0.0
+    for w in weight:
+        total += w
+    shift = UNIT_BITS - math.frexp(total)[1]
+    half = math.ldexp(1.0, shift // 2)
+    rest = math.ldexp(1.0, shift - shift // 2)
+    sum_of_units = 0
+    for i in range(weight.shape[0]):
+        units[i] = np.int64(np.rint(weight[i] * half * rest))
+        sum_of_units += units[i]
+    return sum_of_units
 
 
 @njit(fastmath={"contract", "reassoc"})
@@ -190,20 +217,22 @@ def solve_medians(buffer, weight, starts, clusters, q0, q1, centers, widths, los
     longest = 0
     for j in clusters:
         longest = max(longest, starts[j + 1] - starts[j])
-    kept, mass = np.empty(longest, buffer.dtype), np.empty(longest)
+    kept, mass = np.empty(longest, buffer.dtype), np.empty(longest, np.int64)
+    units = np.empty(longest if weight.shape[0] else 0, np.int64)
     d = centers.shape[1]
     for j in clusters:
         m = starts[j + 1] - starts[j]
-        u = weight[starts[j] : starts[j + 1]] if weight.shape[0] else weight
-        total = 0.0 if weight.shape[0] else float(m)
-        for w in u:
-            total += w
+        w, u = weight, units
+        low, high = _middle_ranks(m, 0)
+        if weight.shape[0]:
+            w, u = weight[starts[j] : starts[j + 1]], units[:m]
+            low, high = _middle_ranks(_units(w, u), m)
         for q in range(q0, q1):
             first = starts[j] * d + q * m
             v = buffer[first : first + m]
-            c, h = _median(v, u, total, centers[j, q], np.float64(widths[j, q]), kept, mass)
+            c, h = _median(v, u, low, high, centers[j, q], np.float64(widths[j, q]), kept, mass)
             centers[j, q], widths[j, q] = c, h
-            losses[j, q] = _spread(v, u, c)
+            losses[j, q] = _spread(v, w, c)
 
 
 @njit(nogil=True, cache=True)

@@ -34,6 +34,7 @@ import numpy as np
 
 from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.rows import sampled_features
 from kmgpu.kernels.cpu.scores import (
     FRACTION_BITS,
     MOST_CODE,
@@ -141,9 +142,15 @@ def _ranges(X: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
 
     A step balances the rounding of all values against the clipping of a few (mean squares).
     """
-    sample = X[:: max(1, len(X) // _SAMPLE)].astype(np.float64)
-    middle = sample.mean(axis=0)
-    spread = np.abs(sample - middle)
+    middle, best = np.empty((2, X.shape[1]))
+    for features, sample in sampled_features(X, _SAMPLE):
+        middle[features] = sample.mean(axis=0)
+        best[features] = _edge(np.abs(sample - middle[features]), most)
+    return middle, np.where(best > 0, best / most, best.max() / most**2 or 1.0)
+
+
+def _edge(spread: np.ndarray, most: int) -> np.ndarray:
+    """Where codes of up to `most` clip distances from the middle, (m, p): (p,)."""
     best = widest = spread.max(axis=0)
     best_loss = np.full(len(widest), np.inf)
     for share in (1.0, 0.7, 0.5, 0.35, 0.25):
@@ -152,7 +159,7 @@ def _ranges(X: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
         loss = edge**2 / (12 * most**2) + (clipped**2).mean(axis=0)
         best = np.where(loss < best_loss, edge, best)
         best_loss = np.minimum(loss, best_loss)
-    return middle, np.where(best > 0, best / most, best.max() / most**2 or 1.0)
+    return best
 
 
 class Factors(NamedTuple):

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba import types
 from numba.extending import intrinsic
 
+from kmgpu.kernels.cpu.compiled import cgutils
 from kmgpu.kernels.cpu.tiles import INT, WORD, Tile
 
 CENTERS = 4

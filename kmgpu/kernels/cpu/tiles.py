@@ -7,8 +7,10 @@ of every row and meets one coordinate of a centre.
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba import types
 from numba.extending import intrinsic
+
+from kmgpu.kernels.cpu.compiled import cgutils, make_array
 
 TILE_BYTES = 64
 INT = ir.IntType(32)
@@ -58,9 +60,6 @@ class Tile:
         args: Any,
         computing: Any = None,
     ) -> None:
-        # loading it takes a while, and kernels out of the cache do without
-        from numba.np.arrayobj import make_array
-
         self.builder = builder
         self._arrays = {
             name: make_array(kind)(context, builder, value)

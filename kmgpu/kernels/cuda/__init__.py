@@ -61,7 +61,9 @@ def _source(name: str, kernels: Iterable[tuple[str, int]]) -> Source:
 
 SOURCES = (
     _source("nearest", nearest.instantiations()),
+    _source("settle", nearest.settle_instantiations()),
     _source("means", refit.instantiations(refit.means_names)),
+    _source("weights", refit.weights_instantiations()),
     _source("medians", refit.instantiations(refit.medians_names)),
     _source("seeding", seeding.instantiations()),
 )

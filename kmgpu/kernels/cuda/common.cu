@@ -55,12 +55,16 @@ __device__ __forceinline__ double infinity<double>() {
   return __longlong_as_double(0x7ff0000000000000LL);
 }
 
-// What a coordinate adds to a cost.
+// What a coordinate adds to a cost. add() may be fused; add_in_order() rounds as NumPy does, to the
+// bits of the costs that decide labels on every backend.
 struct Manhattan {
   static constexpr bool squared = false;
   template <typename T>
   static __device__ __forceinline__ T add(T sum, T a, T b) {
     return sum + fabs(a - b);
+  }
+  static __device__ __forceinline__ double add_in_order(double sum, double a, double b) {
+    return __dadd_rn(sum, fabs(__dadd_rn(a, -b)));
   }
 };
 struct Squared {
@@ -69,6 +73,10 @@ struct Squared {
   static __device__ __forceinline__ T add(T sum, T a, T b) {
     const T gap = a - b;
     return sum + gap * gap;
+  }
+  static __device__ __forceinline__ double add_in_order(double sum, double a, double b) {
+    const double gap = __dadd_rn(a, -b);
+    return __dadd_rn(sum, __dmul_rn(gap, gap));
   }
 };
 
@@ -101,4 +109,19 @@ __device__ __forceinline__ int cluster_of(const long long* __restrict__ bounds, 
     }
   }
   return low;
+}
+
+// A cluster's sum in one column of what sum_chunks() leaves, added by the lanes of a warp.
+__device__ __forceinline__ double cluster_sum(const double* __restrict__ sums,
+                                              const double* __restrict__ carry,
+                                              const long long* __restrict__ bounds, long long j,
+                                              int columns, int column, int chunk_rows) {
+  const long long begin = bounds[j], end = bounds[j + 1];
+  if (begin == end) return 0;
+  const long long last = (end - 1) / chunk_rows;
+  double sum = 0;
+  for (long long c = begin / chunk_rows + 1 + threadIdx.x % 32; c <= last; c += 32) {
+    sum += carry[c * columns + column];
+  }
+  return warp_sum(sum) + sums[j * columns + column];
 }

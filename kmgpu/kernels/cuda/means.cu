@@ -1,7 +1,8 @@
 // Rows are grouped by label: order[bounds[j]:bounds[j + 1]] are cluster j's.
 
 // Sums of weight * (x - anchor) by cluster, the anchor being the cluster's first row. A thread
-// walks one chunk of the order down one column; weights, if any, are a further column. What it adds
+// walks one chunk of the order down one column; weights, if any, are a further column (with d = 0
+// the only one). What it adds
 // up for the cluster that began in an earlier chunk goes to `carry`, the rest to `sums`:
 // each number has one writer and one order of additions.
 template <typename T, bool WEIGHTED, int THREADS>
@@ -47,25 +48,16 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
                  const double* __restrict__ sums, const double* __restrict__ carry,
                  const double* __restrict__ previous, int chunk_rows, int k, int d,
                  double* __restrict__ centers) {
-  const int lane = threadIdx.x % 32, columns = d + WEIGHTED;
+  const int columns = d + WEIGHTED;
   const long long at = (long long)blockIdx.x * WARPS + threadIdx.x / 32;
   const bool inside = at < (long long)k * d;
   const int j = inside ? int(at / d) : 0, column = inside ? int(at % d) : 0;
   const long long begin = bounds[j], end = bounds[j + 1];
-  double sum = 0, mass = 0;
-  if (inside && begin < end) {
-    const long long last = (end - 1) / chunk_rows;
-    for (long long c = begin / chunk_rows + 1 + lane; c <= last; c += 32) {
-      sum += carry[c * columns + column];
-      if (WEIGHTED) mass += carry[c * columns + d];
-    }
-  }
-  sum = warp_sum(sum);
-  mass = warp_sum(mass);
-  if (inside && lane == 0) {
+  const double sum = cluster_sum(sums, carry, bounds, j, columns, column, chunk_rows);
+  const double mass = WEIGHTED ? cluster_sum(sums, carry, bounds, j, columns, d, chunk_rows)
+                               : double(end - begin);
+  if (inside && threadIdx.x % 32 == 0) {
     if (begin < end) {
-      sum += sums[(long long)j * columns + column];
-      mass = WEIGHTED ? mass + sums[(long long)j * columns + d] : double(end - begin);
       const Matrix<T> rows{x, row_stride, column_stride};
       centers[at] = rows.template at<double>(order[begin], column) + sum / mass;
     } else {

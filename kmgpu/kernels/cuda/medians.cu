@@ -4,8 +4,9 @@ template <typename T, bool WEIGHTED, int THREADS>
 __global__ void __launch_bounds__(THREADS, 4)
     select_medians(const T* __restrict__ x, long long row_stride, long long column_stride,
                    const long long* __restrict__ order, const long long* __restrict__ bounds,
-                   const double* __restrict__ weight, const double* __restrict__ previous,
-                   int segment, int features, int tiles, int d, double* __restrict__ centers) {
+                   const typename Tally<WEIGHTED>::Count* __restrict__ weight,
+                   const double* __restrict__ previous, int segment, int features, int tiles, int d,
+                   double* __restrict__ centers) {
   using Block = Selection<T, WEIGHTED, THREADS>;
   using Key = typename Block::Key;
   __shared__ typename Block::Shared shared;
@@ -31,19 +32,15 @@ __global__ void __launch_bounds__(THREADS, 4)
 // A large cluster, of more than `segment` rows, is cut where the order crosses multiples of
 // `segment`. So at most one begins in each chunk between those, whose number is the cluster's slot
 // in `searches`, and at most one goes on from the chunk before. Their counts lie in `totals` by
-// slot, value of the digit and feature; sums of weights, which need an order, by segment in the
-// slot's place: that of the chunk's cluster that goes on, then of the one that begins.
-__device__ __forceinline__ long long place_of(bool weighted, long long slot, long long chunk) {
-  return weighted ? 2 * chunk + (slot == chunk) : slot;
-}
+// slot, value of the digit and feature.
 
 // One digit of all large clusters: a block counts the rows of a chunk.
 template <typename T, bool WEIGHTED, int THREADS>
 __global__ void __launch_bounds__(THREADS, 1)
     count_digits(const T* __restrict__ x, long long row_stride, long long column_stride,
                  const long long* __restrict__ order, const long long* __restrict__ bounds,
-                 const double* __restrict__ weight, int segment, int features, int tiles, int k,
-                 int d, int shift, SearchOf<T, WEIGHTED>* searches,
+                 const typename Tally<WEIGHTED>::Count* __restrict__ weight, int segment,
+                 int features, int tiles, int k, int d, int shift, SearchOf<T>* searches,
                  typename Tally<WEIGHTED>::Count* totals) {
   using Block = Selection<T, WEIGHTED, THREADS>;
   using Key = typename Block::Key;
@@ -62,17 +59,10 @@ __global__ void __launch_bounds__(THREADS, 1)
         const Key prefix = block.first(shift) ? Key(0) : search.prefix;
         const Key above = block.count(rows, order + begin, weight, int(end - begin), prefix, shift);
         if (shift == 0) block.note(search.above, above);
-        const long long place = place_of(WEIGHTED, slot, chunk);
         for (int b = block.slot; b < Block::BINS; b += block.slots) {
           const auto sum = block.folded(b);
-          auto& total = totals[(place * Block::BINS + b) * d + block.read];
-          if (block.column < d) {
-            if constexpr (WEIGHTED) {
-              total = sum;
-            } else if (sum > 0) {
-              atomicAdd(&total, sum);
-            }
-          }
+          auto& total = totals[(slot * Block::BINS + b) * d + block.read];
+          if (block.column < d && sum > 0) atomicAdd(&total, sum);
         }
         __syncthreads();
       }
@@ -82,11 +72,11 @@ __global__ void __launch_bounds__(THREADS, 1)
 }
 
 // The digit's value for each large cluster that begins in the block's chunk; the median after the
-// last. Counts, but not weights, are left at 0.
+// last. The counts are left at 0.
 template <typename T, bool WEIGHTED, int THREADS>
 __global__ void __launch_bounds__(THREADS, 1)
     choose_digits(const long long* __restrict__ bounds, int segment, int features, int tiles, int k,
-                  int d, int shift, SearchOf<T, WEIGHTED>* searches,
+                  int d, int shift, SearchOf<T>* searches,
                   typename Tally<WEIGHTED>::Count* totals, double* __restrict__ centers) {
   using Block = Selection<T, WEIGHTED, THREADS>;
   __shared__ typename Block::Shared shared;
@@ -99,28 +89,13 @@ __global__ void __launch_bounds__(THREADS, 1)
     auto& search = searches[chunk * d + block.read];
     if (block.slot == 0 && !block.first(shift)) shared.search[block.own] = search;
     auto* total = totals + block.read;
-    if constexpr (WEIGHTED) {
-      const long long last = (begin + m - 1) / segment;
-      double sum[Block::BINS] = {};
-      for (long long c = chunk + block.slot; c <= last; c += block.slots) {
-        const long long place = place_of(true, chunk, c);
-#pragma unroll
-        for (int b = 0; b < Block::BINS; ++b) sum[b] += total[(place * Block::BINS + b) * d];
-      }
-      const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-#pragma unroll
-      for (int b = 0; b < Block::BINS; ++b) shared.count[warp][b][lane] = sum[b];
-      __syncthreads();
-      block.fold();
-    } else {
-      for (int b = block.slot; b < Block::BINS; b += block.slots) {
-        auto& one = total[(chunk * Block::BINS + b) * d];
-        const bool real = block.column < d;
-        shared.count[0][b][block.own] = real ? one : 0;
-        if (real) one = 0;
-      }
-      __syncthreads();
+    for (int b = block.slot; b < Block::BINS; b += block.slots) {
+      auto& one = total[(chunk * Block::BINS + b) * d];
+      const bool real = block.column < d;
+      shared.count[0][b][block.own] = real ? one : 0;
+      if (real) one = 0;
     }
+    __syncthreads();
     block.choose(shift, m);
     if (shift == 0) {
       block.finish(centers + (long long)j * d);

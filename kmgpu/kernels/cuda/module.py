@@ -17,8 +17,10 @@ TYPES = {"float16": "Half", "float32": "float", "float64": "double", "uint8": "u
 MOST_BLOCKS = 2**31 - 1
 # the files of a source, one after the other
 PARTS = {
-    "nearest": ("common", "nearest"),
+    "nearest": ("common", "ranked", "nearest"),
+    "settle": ("common", "ranked", "settle"),
     "means": ("common", "means"),
+    "weights": ("common", "weights"),
     "medians": ("common", "selection", "medians"),
     "seeding": ("common", "seeding"),
 }
@@ -41,7 +43,7 @@ def type_of(dtype: Any) -> str:
 
 def compute_type(dtype: Any) -> str:
     """CUDA's name of the type in which data of that dtype are ranked."""
-    return "float" if np.dtype(dtype) in (np.float16, np.float32) else "double"
+    return "double" if np.dtype(dtype) == np.float64 else "float"
 
 
 def raw_module(source: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Assignment on the GPU: nearest centres and costs, in float32 where it decides."""
+"""Assignment on the GPU: nearest centres and costs, by the fast way where it decides."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ NARROW_CLUSTERS = 32
 NARROW = {"float": (128, 32, 8, 8, 32), "double": (128, 32, 8, 8, 32)}
 WIDE = {"float": (128, 64, 16, 16, 16), "double": (64, 64, 16, 16, 16)}
 WARPS = 8
-UNIT = 2.0**-24  # float32 rounds to this much of a number
 TENSOR_UNIT = 2.0**-10  # TF32 takes this much of a factor
-SMALLEST = 2.0**-126  # a GPU may take smaller float32 numbers for 0
 
 
 @dataclass(frozen=True)
@@ -32,17 +30,19 @@ class _Centers:
 
     Attributes
     ----------
-    exact : array of shape (n_clusters, n_features), float64
+    turned : array of shape (n_features, n_clusters), float64
+        Themselves, feature after feature.
     origin : array of shape (n_features,), float32 or float64
-        A point among them, that float64 and `shifted` are relative to.
-    shifted : array of shape (n_clusters, n_features), of the type of `origin`
+        A point among them.
+    shifted : array of shape (n_features, n_clusters), of the type of `origin`
+        Relative to it.
     extents : array of shape (n_clusters,), float64
         Their lengths about the origin.
     norms : array of shape (n_clusters,), of the type of `origin`
         The squares of these, for L2.
     """
 
-    exact: Array
+    turned: Array
     origin: Array
     shifted: Array
     extents: Array
@@ -58,13 +58,17 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     differences up to 32 features, else a matrix product whose scores one kernel reads once, 4nk
     bytes, where plain calls read or write them four times.
 
-    Costs are ranked in float32 for data of at most 32 bits. Rows whose best two costs are closer
-    than the rounding of either are then ranked in float64 by `settle`, so the labels are those of
-    float64, ties to the lowest index, wherever the data lie; nothing is read by the host.
+    Costs are ranked in float32, for float64 data in float64. Rows whose best two costs are closer
+    than the rounding of either, or overflow, are then ranked by `settle`: in float64, by
+    differences added feature after feature as `Loss.pairwise` adds them, to the same bits. So the
+    labels are those of float64, ties to the lowest index, wherever the data lie; nothing is read
+    by the host. Where all rows are open (float64 in groups 1e8 times as far apart as they are wide,
+    above 32 features) that takes 3nkd float64 operations.
     """
     ready = _prepared(loss, x, centers)
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
-        return _settled(loss, x, ready, *_tiled(loss, x, ready), _direct_rounding(loss, x.shape[1]))
+        rounding = _direct_rounding(loss, x.shape[1], ready.shifted.dtype)
+        return _settled(loss, x, ready, *_tiled(loss, x, ready), rounding)
     rounding = _product_rounding(ready.shifted)
 
     def label(start: int, stop: int) -> Array:
@@ -85,13 +89,14 @@ def _prepared(loss: str, x: Array, centers: Array) -> _Centers:
     choosing, shifting = prepared_names(loss, x.dtype)
     dtype = xp.float32 if compute_type(x.dtype) == "float" else xp.float64
     origin, norms = (xp.empty(size, dtype=dtype, device=device) for size in (d, k))
-    shifted = xp.empty((k, d), dtype=dtype, device=device)
+    shifted = xp.empty((d, k), dtype=dtype, device=device)
+    turned = xp.empty((d, k), dtype=xp.float64, device=device)
     extents = xp.empty(k, dtype=xp.float64, device=device)
     numbers, block = (np.int32(k), np.int32(d)), (32 * WARPS,)
     launch("nearest", choosing, -(-d // WARPS), block, (centers, *numbers, origin))
-    arguments = (centers, origin, *numbers, shifted, extents, norms)
+    arguments = (centers, origin, *numbers, shifted, turned, extents, norms)
     launch("nearest", shifting, -(-k // WARPS), block, arguments)
-    return _Centers(centers, origin, shifted, extents, norms)
+    return _Centers(turned, origin, shifted, extents, norms)
 
 
 def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
@@ -103,7 +108,7 @@ def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
 def _tiled(loss: str, x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
     """Labels, and in the computing type the costs of the best centre and of the runner-up."""
     n, d = x.shape
-    k = ready.exact.shape[0]
+    k = ready.norms.shape[0]
     name, shape = tiled_name(loss, x.dtype, k)
     label, best, second = _outcome(x, ready, n)
     arguments = (*matrix(x), ready.origin, ready.shifted, np.int64(n), np.int32(k), np.int32(d))
@@ -124,9 +129,9 @@ def _scored(block: Array, ready: _Centers) -> tuple[Array, Array, Array]:
     xp = namespace(block)
     n, d = block.shape
     shifted = xp.astype(block, ready.origin.dtype, copy=False) - ready.origin
-    products = xp.matmul(shifted, ready.shifted.T)
+    products = xp.matmul(shifted, ready.shifted)
     label, best, second = _outcome(block, ready, n)
-    k = ready.exact.shape[0]
+    k = ready.norms.shape[0]
     checked("products", products, ready.origin.dtype, (n, k), block)
     arguments = (products, ready.norms, *matrix(shifted), np.int64(n), np.int32(k), np.int32(d))
     name = scored_name(block.dtype)
@@ -155,15 +160,14 @@ def _settled(
     second: Array,
     rounding: tuple[float, float, float],
 ) -> Array:
-    """The labels, those that float32 leaves open ranked in float64."""
-    if compute_type(x.dtype) == "double":
-        return label
+    """The labels, those that `rounding` leaves open ranked by the costs that decide."""
     n, d = x.shape
-    k = ready.exact.shape[0]
-    arguments = (*matrix(x), ready.origin, ready.shifted, ready.exact, ready.extents)
-    numbers = (*rounding, 16 * (d + 4) * SMALLEST)
+    k = ready.norms.shape[0]
+    arguments = (*matrix(x), ready.origin, ready.shifted, ready.turned, ready.extents)
+    least = 16 * (d + 4) * float(np.finfo(ready.origin.dtype).tiny)  # a GPU may take less for 0
+    numbers = (*rounding, least, _unit(ready.origin.dtype))
     launch(
-        "nearest",
+        "settle",
         settle_name(loss, x.dtype),
         -(-n // (32 * WARPS)),
         (32 * WARPS,),
@@ -178,28 +182,39 @@ def _settled(
 
 
 def settle_name(loss: str, dtype: Any) -> str:
-    """The kernel that ranks in float64 what float32 leaves open."""
-    return f"settle<{type_of(dtype)}, {COST[loss]}, {WARPS}>"
+    """The kernel that ranks what the first ranking leaves open."""
+    return f"settle<{type_of(dtype)}, {compute_type(dtype)}, {COST[loss]}, {WARPS}>"
 
 
-def _gamma(n: int, unit: float = UNIT) -> float:
+def _unit(dtype: Any) -> float:
+    """How much of a number that type rounds to."""
+    return float(np.finfo(dtype).eps) / 2
+
+
+def _gamma(n: int, unit: float) -> float:
     """Higham's bound on the relative error of n roundings in a row."""
     return n * unit / (1 - n * unit) if n * unit < 0.5 else 1.0
 
 
-def _direct_rounding(loss: str, d: int) -> tuple[float, float, float]:
-    """`near`, `mixed` and `far` of costs that are sums over differences; see nearest.cu."""
+def _direct_rounding(loss: str, d: int, dtype: Any) -> tuple[float, float, float]:
+    """`near`, `mixed` and `far` of costs that are sums over differences; see settle.cu.
+
+    Both x and µ are rounded once when the origin is subtracted. The costs that decide round too.
+    """
+    unit, deciding = _unit(dtype), _gamma(d + 2, _unit(np.float64))
     if loss == "l1":
-        return _gamma(3), 0.0, _gamma(d + 4)
-    return _gamma(8) ** 2, _gamma(6), _gamma(d + 8)
+        return _gamma(3, unit), 0.0, _gamma(d + 4, unit) + deciding
+    return _gamma(8, unit) ** 2, _gamma(6, unit), _gamma(d + 8, unit) + deciding
 
 
 def _product_rounding(shifted: Array) -> tuple[float, float, float]:
     """The same of costs that are |x|² - 2xµ + |µ|², by Cauchy-Schwarz and |µ| <= |x| + √t."""
-    share = _gamma(shifted.shape[1] + 8)
+    d, unit = shifted.shape[0], _unit(shifted.dtype)
+    share = _gamma(d + 8, unit)
     if _takes_tensor_cores(shifted):
         share += 2.25 * TENSOR_UNIT
-    return 4 * share, 4 * share, share + _gamma(4)
+    far = share + _gamma(4, unit) + _gamma(d + 2, _unit(np.float64))
+    return 4 * share, 4 * share, far
 
 
 def _takes_tensor_cores(x: Array) -> bool:
@@ -245,10 +260,14 @@ def instantiations() -> Iterator[tuple[str, int]]:
             yield name, shape[3] * shape[4]
         for d in (1, 32):
             yield costs_name(loss, dtype, d)[0], 32 * WARPS
-        if compute_type(dtype) == "float":
-            yield settle_name(loss, dtype), 32 * WARPS
     for dtype in ("float32", "float64"):
         yield scored_name(dtype), 32 * WARPS
         yield prepared_names("l1", dtype)[0], 32 * WARPS
         yield prepared_names("l1", dtype)[1], 32 * WARPS
         yield prepared_names("l2", dtype)[1], 32 * WARPS
+
+
+def settle_instantiations() -> Iterator[tuple[str, int]]:
+    """The kernels that rank open rows, and the threads of their blocks."""
+    for dtype, loss in product(TYPES, COST):
+        yield settle_name(loss, dtype), 32 * WARPS

@@ -23,6 +23,7 @@ FEWEST_SEGMENT_ROWS = 1 << 12
 MOST_SEGMENTS = 1 << 12
 MOST_COUNTED = (1 << 32) - 1
 SEARCH_WORDS = 6
+SCALING, COUNTING = f"choose_scales<{WARPS}>", f"count_weights<{THREADS}>"
 
 
 def means(
@@ -37,33 +38,45 @@ def means(
     """
     del budget
     xp, device = place_of(x)
-    n, (k, d) = x.shape[0], previous.shape
+    k, d = previous.shape
     _check(x, groups, sample_weight, previous)
-    weighted = sample_weight is not None
+    size, sums, carry = _sums(x, groups, sample_weight, (k, d))
+    centers = xp.empty((k, d), dtype=xp.float64, device=device)
+    numbers = np.int32(size), np.int32(k), np.int32(d)
+    rows = (*matrix(x), groups.order, groups.bounds)
+    arguments = (*rows, sums, carry, previous, *numbers, centers)
+    finishing = means_names(x.dtype, sample_weight is not None)[1]
+    launch("means", finishing, -(-k * d // WARPS), (THREADS,), arguments)
+    return centers
+
+
+def _sums(
+    x: Array, groups: Any, sample_weight: Array | None, shape: tuple[int, int]
+) -> tuple[int, Array, Array]:
+    """Rows of a chunk, and sums by cluster and by chunk; see means.cu.
+
+    `shape` is that of the centres; without features, the sums are those of the weights.
+    """
+    xp, device = place_of(x)
+    (k, d), n, weighted = shape, x.shape[0], sample_weight is not None
     columns = d + weighted
     size = chunk_rows(n, columns)
     chunks = -(-n // size)
     sums = xp.empty((k, columns), dtype=xp.float64, device=device)
     carry = xp.empty((chunks, columns), dtype=xp.float64, device=device)
-    centers = xp.empty((k, d), dtype=xp.float64, device=device)
-    rows = (*matrix(x), groups.order, groups.bounds)
-    adding, finishing = means_names(x.dtype, weighted)
     launch(
         "means",
-        adding,
+        means_names(x.dtype, weighted)[0],
         -(-chunks * columns // THREADS),
         (THREADS,),
         (
-            *rows,
-            sample_weight if weighted else previous,  # else not read
+            *(*matrix(x), groups.order, groups.bounds),
+            sample_weight if weighted else sums,  # else not read
             *(np.int64(chunks), np.int32(size), np.int32(k), np.int32(d)),
             *(sums, carry),
         ),
     )
-    numbers = np.int32(size), np.int32(k), np.int32(d)
-    arguments = (*rows, sums, carry, previous, *numbers, centers)
-    launch("means", finishing, -(-k * d // WARPS), (THREADS,), arguments)
-    return centers
+    return size, sums, carry
 
 
 def chunk_rows(n: int, columns: int) -> int:
@@ -90,7 +103,12 @@ def medians(
 
     A cluster of up to `segment_rows` rows is one block's for every 32 features, all passes in one
     launch. Larger ones are cut into segments, with two launches a digit; their counts take about
-    nd / 4 bytes, with weights nd / 16, and at most some 128 MiB.
+    nd / 4 bytes, with weights nd / 32, and at most some 128 MiB.
+
+    Weights are counted in units of a power of two, each cluster's its own, of which it has between
+    2^61 and 2^62: their sums are exact, and a weight loses what is under 2^-61 of its cluster's.
+    Halves that differ by no more than a unit for each row and 2^-52 of the whole are equal. These
+    numbers take 8n bytes.
     """
     del budget
     xp, device = place_of(x)
@@ -104,13 +122,28 @@ def medians(
     tiles = -(-d // features)
     cut = segment_rows(n, tiles), features, tiles
     centers = xp.empty((k, d), dtype=xp.float64, device=device)
-    rows = (*matrix(x), groups.order, groups.bounds, sample_weight if weighted else previous)
+    units = _units(x, groups, sample_weight, k) if weighted else previous  # else not read
+    rows = (*matrix(x), groups.order, groups.bounds, units)
     arguments = (*rows, previous, *map(np.int32, (*cut, d)), centers)
     name = medians_names(x.dtype, weighted)[0]
     launch("medians", name, k * tiles, (THREADS,), arguments)
     if n > cut[0]:  # else no cluster is large
         _medians_by_segments(x, rows, groups.bounds, cut, weighted, centers)
     return centers
+
+
+def _units(x: Array, groups: Any, sample_weight: Array, n_clusters: int) -> Array:
+    """Weights as whole numbers, (n_samples,) uint64; not set where they are 0."""
+    xp, device = place_of(x)
+    size, sums, carry = _sums(x, groups, sample_weight, (n_clusters, 0))
+    scales = xp.empty(n_clusters, dtype=xp.int32, device=device)
+    units = xp.empty(x.shape[0], dtype=xp.uint64, device=device)
+    k = np.int32(n_clusters)
+    arguments = (sums, carry, groups.bounds, np.int32(size), k, scales)
+    launch("weights", SCALING, -(-n_clusters // WARPS), (THREADS,), arguments)
+    seen = (sample_weight, groups.order, groups.bounds, scales, k, units)
+    launch("weights", COUNTING, -(-x.shape[0] // THREADS), (THREADS,), seen)
+    return units
 
 
 def _medians_by_segments(
@@ -123,21 +156,18 @@ def _medians_by_segments(
 ) -> None:
     """Write the medians of the clusters that `medians` left out; `rows` are its arguments."""
     xp, device = place_of(x)
-    (n, d), k, (segment, features, tiles) = x.shape, len(centers), cut
+    (n, d), k, (segment, _, tiles) = x.shape, len(centers), cut
     chunks, digit = -(-n // segment), 4 if weighted else 8
-    counts = (2 * chunks, 16, d) if weighted else (chunks, 256, d)
-    totals = xp.zeros(counts, dtype=xp.float64 if weighted else xp.uint32, device=device)
+    dtype = xp.uint64 if weighted else xp.uint32
+    totals = xp.zeros((chunks, 1 << digit, d), dtype=dtype, device=device)
     searches = xp.empty((chunks, d, SEARCH_WORDS), dtype=xp.int64, device=device)
-    # a sum of weights has a term for each segment: fewer features leave it more threads
-    fewer = min(features, 8) if weighted else features
-    narrow = segment, fewer, -(-d // fewer)
     _, counting, choosing = medians_names(x.dtype, weighted)
     for shift in range(8 * x.dtype.itemsize - digit, -1, -digit):
         state = *map(np.int32, (k, d, shift)), searches, totals
         seen = (*rows, *map(np.int32, cut), *state)
         launch("medians", counting, chunks * tiles, (THREADS,), seen)
-        found = (bounds, *map(np.int32, narrow), *state, centers)
-        launch("medians", choosing, chunks * narrow[2], (THREADS,), found)
+        found = (bounds, *map(np.int32, cut), *state, centers)
+        launch("medians", choosing, chunks * tiles, (THREADS,), found)
 
 
 def segment_rows(n: int, tiles: int) -> int:
@@ -156,6 +186,12 @@ def instantiations(names: Callable[[Any, bool], tuple[str, ...]]) -> Iterator[tu
     for dtype, weighted in product(TYPES, (False, True)):
         for name in names(dtype, weighted):
             yield name, THREADS
+
+
+def weights_instantiations() -> Iterator[tuple[str, int]]:
+    """The kernels that make whole numbers of weights, and their blocks' threads."""
+    for name in (SCALING, COUNTING):
+        yield name, THREADS
 
 
 def _check(x: Array, groups: Any, sample_weight: Array | None, previous: Array) -> None:

@@ -56,13 +56,11 @@ struct Tally;
 template <>
 struct Tally<false> {
   using Count = unsigned;  // of a digit
-  using All = long long;   // of a cluster
   static constexpr int DIGIT = 8, AHEAD = 8;
 };
 template <>
 struct Tally<true> {
-  using Count = double;
-  using All = double;
+  using Count = unsigned long long;
   static constexpr int DIGIT = 4, AHEAD = 4;
 };
 
@@ -70,39 +68,41 @@ constexpr unsigned long long NO_KEY = ~0ull;
 
 // Where the search for one feature's median stands: the key's leading digits, what lies below
 // them, what the lower and the upper median must reach, and the lowest key above them all.
-template <typename Key, typename All>
+template <typename Key>
 struct Search {
   Key prefix;
-  All below, low, high;
+  long long below, low, high;
   bool next;  // whether the upper median is the next higher value
   unsigned long long above;
 };
 
-template <typename T, bool WEIGHTED>
-using SearchOf = Search<typename Keys<T>::Key, typename Tally<WEIGHTED>::All>;
+template <typename T>
+using SearchOf = Search<typename Keys<T>::Key>;
 
-template <typename Search, typename All>
-__device__ __forceinline__ void set_targets(Search& s, All total, long long m, bool weighted) {
+// For m rows of that total weight.
+template <typename Search>
+__device__ __forceinline__ void set_targets(Search& s, long long total, long long m,
+                                            bool weighted) {
   if (weighted) {
-    // halves of the weight are equal up to the rounding of their sums
-    const double slack = 2.220446049250313e-16 * sqrt(double(m)) * double(total);
-    s.low = All(0.5 * double(total) - slack);
-    s.high = All(0.5 * double(total) + slack);
+    // halves are equal up to the rounding of each weight, to a unit and as it came
+    const long long slack = m + (total >> 52);
+    s.low = total / 2 - slack;
+    s.high = total / 2 + slack;
   } else {
-    s.low = All((m + 1) / 2);
-    s.high = All(m / 2);
+    s.low = (m + 1) / 2;
+    s.high = m / 2;
   }
 }
 
 // Four more bits of the key, from the counts of their 16 values; returns them.
-template <typename Key, typename All, typename Count>
-__device__ __forceinline__ int advance(Search<Key, All>& s, const Count* count, int shift) {
+template <typename Key, typename Count>
+__device__ __forceinline__ int advance(Search<Key>& s, const Count* count, int shift) {
   int found = 0;
   bool any = false;
-  All below = s.below, reached = s.below;
+  long long below = s.below, reached = s.below;
 #pragma unroll 4
   for (int b = 0; b < 16; ++b) {  // the last value that any row has, if none suffices
-    const All more = count[32 * b];
+    const long long more = count[32 * b];
     if (more > 0 && (!any || reached < s.low)) {
       any = true;
       found = b;
@@ -121,16 +121,15 @@ template <typename T, bool WEIGHTED, int THREADS>
 struct Selection {
   using Key = typename Keys<T>::Key;
   using Count = typename Tally<WEIGHTED>::Count;
-  using All = typename Tally<WEIGHTED>::All;
   static constexpr int DIGIT = Tally<WEIGHTED>::DIGIT, AHEAD = Tally<WEIGHTED>::AHEAD;
   static constexpr int BITS = 8 * sizeof(T), BINS = 1 << DIGIT;
-  // sums of weights need an order, so that each warp has its own
+  // a GPU's shared memory does not add 64 bits at once, so each warp has its own
   static constexpr int COPIES = WEIGHTED ? THREADS / 32 : 1;
-  static_assert(sizeof(SearchOf<T, WEIGHTED>) == 8 * 6, "medians() allocates them");
+  static_assert(sizeof(SearchOf<T>) == 8 * 6, "medians() allocates them");
   struct Shared {
     Count count[COPIES][BINS][32];  // a lane has its own column: no two of a warp meet
     Count group[DIGIT > 4 ? 16 : 1][32];
-    SearchOf<T, WEIGHTED> search[32];
+    SearchOf<T> search[32];
   };
   Shared& shared;
   const int features, d, tile;
@@ -146,7 +145,7 @@ struct Selection {
   // Counts the rows whose keys begin with the prefix by their next digit, into the columns;
   // returns the lowest key above those.
   __device__ __forceinline__ Key count(const Matrix<T>& rows, const long long* __restrict__ order,
-                                       const double* __restrict__ weight, int n, Key prefix,
+                                       const Count* __restrict__ weight, int n, Key prefix,
                                        int shift) const {
     Count* const mine = &shared.count[WEIGHTED ? threadIdx.x / 32 : 0][0][threadIdx.x % 32];
     const Key span = Key((Key(1) << (shift + DIGIT - 1)) * 2 - 1), last = prefix | span;
@@ -158,7 +157,7 @@ struct Selection {
     for (int i = slot; i < n; i += AHEAD * slots) {
       long long row[AHEAD];
       Key key[AHEAD];
-      double share[AHEAD];
+      Count share[AHEAD];
 #pragma unroll
       for (int u = 0; u < AHEAD; ++u) row[u] = order[min(i + u * slots, n - 1)];
 #pragma unroll
@@ -229,7 +228,7 @@ struct Selection {
     if (tid < features) {
       auto& s = shared.search[tid];
       if (first(shift)) {
-        All total = 0;
+        long long total = 0;
         for (int b = 0; b < 16; ++b) total += high[32 * b];
         s = {0, 0, 0, 0, false, NO_KEY};
         set_targets(s, total, m, WEIGHTED);

@@ -127,7 +127,7 @@ def _nearest(x, scores, targets, norm, found):
     if not norm < targets.longest:
         for j in range(scores.shape[0]):
             found[j] = j
-        return exact_among(x, targets.exact, True, found, scores.shape[0]), scores.shape[0]
+        return exact_among(x, targets.exact, True, found, scores.shape[0])[0], scores.shape[0]
     low = _lowest(scores, targets.squares)
     length = kind(norm)
     square = length * length
@@ -139,7 +139,7 @@ def _nearest(x, scores, targets, norm, found):
     if count == 1:
         return label, 0
     count = _open(scores, targets.low_squares, limit, found)
-    return exact_among(x, targets.exact, True, found, count), count
+    return exact_among(x, targets.exact, True, found, count)[0], count
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)

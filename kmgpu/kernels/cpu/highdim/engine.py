@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kmgpu.blocks import kept_bytes
 from kmgpu.kernels.cpu.highdim import dense, pruning, stored
 from kmgpu.kernels.cpu.highdim.dense import origin_of
 from kmgpu.kernels.cpu.highdim.policy import Policy
@@ -11,7 +12,6 @@ from kmgpu.kernels.cpu.rows import LONGEST, SHORTEST
 from kmgpu.kernels.cpu.sketch import MOST_FEATURES, bytes_of
 from kmgpu.threads import Workers, single_threaded_blas
 
-_LEAST_BUDGET = 256 << 20
 _SCORES = 1 << 18  # elements of a block of scores
 _PRUNED = 2048  # rows that one call prunes
 _SAMPLE = 256
@@ -85,10 +85,9 @@ class HighDimensionalL2:
         self._reserve_bounds()
 
     def _reserve_bounds(self):
-        n, k, budget = len(self.X), self.n_clusters, self._memory_budget
+        n, k = len(self.X), self.n_clusters
         kind = self._ref.dtype
-        if budget is None:
-            budget = max(self.X.nbytes, _LEAST_BUDGET)
+        budget = kept_bytes(self.X.nbytes, self._memory_budget)
         budget -= 40 * n  # labels twice, norms, row numbers, changes
         sketch = bytes_of(n, self.X.shape[1])
         narrow = k > 1 and self.X.shape[1] <= MOST_FEATURES

@@ -164,7 +164,7 @@ def _rank_again(x, targets, found, count, far, label, own, reach, rest, some):
     for e in range(count):
         some[kept] = found[e]
         kept += np.uint64(not (np.sqrt(far[e]) * less - rest > reach))
-    return exact_among(x, targets.exact, True, some, kept)
+    return exact_among(x, targets.exact, True, some, kept)[0]
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)

@@ -81,7 +81,7 @@ def _rank_again(x, e, own, limit, targets, factors, scores, found):
         score = np.float32(scores[j, e]) * factors.units[j] - factors.offsets[j]
         found[count] = j
         count += not (score > wide) and j != own
-    return exact_among(x, targets.exact, True, found, count)
+    return exact_among(x, targets.exact, True, found, count)[0]
 
 
 @njit(fastmath=FAST)

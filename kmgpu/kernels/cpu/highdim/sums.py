@@ -4,6 +4,7 @@ import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.highdim.dense import FAST, row_norms
+from kmgpu.weights import MOST_LEFT
 
 _RECOUNT_EVERY = 64  # updates by difference, so that nothing drifts
 _CANCELLED = 1e-5  # a loss below this share of the total is summed directly
@@ -50,6 +51,7 @@ class ClusterSums:
         self.sizes = np.zeros(n_clusters, np.int64)
         self._sums = np.zeros((n_clusters, X.shape[1]))
         self._masses = np.zeros(n_clusters)
+        self._left = np.zeros(n_clusters)  # weight that went since sums were last counted anew
         self._updates = 0
         self.norms = np.empty(len(X))
         shifted = bool(ref.any())
@@ -89,19 +91,25 @@ class ClusterSums:
         return rows.size if self._positive is None else int(self._positive[rows].sum())
 
     def update(self, changed, before, labels):
-        """Follow the rows `changed` from labels `before`: by difference, or anew if no dearer."""
+        """Follow the rows `changed` from labels `before`: by difference, or anew if no dearer.
+
+        Anew also where a cluster has lost nearly all its weight: what is left of its sums is then
+        rounding of what has gone.
+        """
         if not changed.size and self._updates:
             return
         self._updates += 1
         many = 2 * changed.size >= len(self._X)
-        if many or self._updates % _RECOUNT_EVERY == 1:
-            self._sums[:] = 0
-            self._masses[:] = 0
-            self.sizes[:] = 0
-            changed = np.arange(len(self._X))
-        else:
+        anew = many or self._updates % _RECOUNT_EVERY == 1
+        if not anew:
             self._add(changed, before[changed], -1.0)
-        self._add(changed, labels[changed], 1.0)
+            self._add(changed, labels[changed], 1.0)
+            held = self.sizes > 0
+            anew = bool((self._left[held] > MOST_LEFT * self._masses[held]).any())
+        if anew:
+            for total in (self._sums, self._masses, self.sizes, self._left):
+                total[:] = 0
+            self._add(np.arange(len(self._X)), labels, 1.0)
         self._sums[self.sizes == 0] = 0.0  # what rounding left of a cluster that is gone
         self._masses[self.sizes == 0] = 0.0
 
@@ -120,9 +128,11 @@ class ClusterSums:
         for sums in self._workers.map(add, range(parts))[1:]:
             self._sums += sums
         if self._positive is None:
-            counts = np.bincount(labels, minlength=k)
-            self._masses += sign * counts
+            masses = counts = np.bincount(labels, minlength=k)
         else:
-            self._masses += sign * np.bincount(labels, self._weight[rows], minlength=k)
+            masses = np.bincount(labels, self._weight[rows], minlength=k)
             counts = np.bincount(labels[self._positive[rows]], minlength=k)
+        self._masses += sign * masses
+        if sign < 0:
+            self._left += masses
         self.sizes += int(sign) * counts

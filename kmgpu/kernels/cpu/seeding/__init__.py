@@ -6,6 +6,7 @@ from math import log
 
 import numpy as np
 
+from kmgpu.blocks import kept_bytes
 from kmgpu.kernels import TIE
 from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.seeding.draws import draw_rows
@@ -229,7 +230,9 @@ def greedy_seed(
     X = _frozen(X)
     n = len(X)
     weight = _frozen(np.ones(1) if sample_weight is None else np.asarray(sample_weight, float))
-    budget = max(X.nbytes // 4, _LEAST_BUDGET) if memory_budget is None else memory_budget
+    budget = kept_bytes(X.nbytes, memory_budget)
+    if memory_budget is None:
+        budget = min(budget, max(X.nbytes // 4, _LEAST_BUDGET))
     n_trials = 2 + int(log(n_clusters))
     rows = np.empty(n_clusters, np.int64)
     rows[0] = _draw_by_weight(n, sample_weight, rng.random())

@@ -6,9 +6,10 @@ Rows of float32 are read as they are and computed with in the precision of the p
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba import types
 from numba.extending import intrinsic
 
+from kmgpu.kernels.cpu.compiled import cgutils
 from kmgpu.kernels.cpu.tile_costs import CENTERS, costs_to, lesser
 from kmgpu.kernels.cpu.tiles import INT, WORD, Tile
 

@@ -1,0 +1,113 @@
+// Ranks again the rows that a first ranking leaves open, by the costs that decide labels.
+
+// Bounds on the rounding of costs in Acc, in float64. A computed cost differs from the one that
+// decides, t, by at most g(t) = near * X^2 + mixed * X * sqrt(t) + far * t (squared) or
+// near * X + far * t (Manhattan), X being the row's length about the origin, and by `least` where
+// numbers underflow. g grows with t, so a centre j as near as the best one has a computed cost of
+// at most t + g(t): if the runner-up's is higher than best + 2 g(t), there is none. X is at most
+// the row's distance to its centre + `extent`, that centre's own length; t is bounded by solving
+// t <= best + g(t). `unit` is what Acc rounds to.
+struct Rounding {
+  double near, mixed, far, least, unit;
+};
+
+template <typename Cost, typename Acc>
+__device__ __forceinline__ bool decided(Acc best, Acc second, double extent, Rounding r) {
+  if (!(fabs(best) < infinity<Acc>())) return false;
+  const double computed = best > 0 ? best : 0;
+  double share, most, margin;
+  if (Cost::squared) {
+    share = 2 * r.near + 1.5 * r.mixed + r.far;
+    most = (computed + (2 * r.near + 0.5 * r.mixed) * extent * extent) * (1 + 2 * share);
+    const double root = sqrt(most), length = root + extent;
+    margin = 2 * (r.near * length * length + r.mixed * length * root + r.far * most);
+  } else {
+    share = r.near + r.far;
+    most = (computed + r.near * extent) * (1 + 2 * share);
+    margin = 2 * (r.near * (most + extent) + r.far * most);
+  }
+  return share < 0.25 && double(second) - double(best) > margin * (1 + 1e-9) + r.least;
+}
+
+// A cost computed by differences in Acc, above this, belongs to a centre farther than one of cost
+// t, whatever made the first ranking. Twice d, as t is a sum in another order.
+template <typename Cost>
+__device__ __forceinline__ double highest(double t, double length, int d, Rounding r) {
+  const double share = (2.0 * d + 8) * r.unit;
+  if (!Cost::squared) return t * (1 + share) + 4 * r.unit * length + r.least;
+  const double root = sqrt(t), raised = root + 3 * r.unit * (length + root);
+  return raised * raised * (1 + share) + r.least;
+}
+
+// highest() for a row's present centre, whose numbers lie k apart; all lanes of a warp get it.
+template <typename T, typename Cost, typename Acc>
+__device__ __forceinline__ double limit_of(const Matrix<T>& rows, long long row,
+                                           const Acc* __restrict__ origin,
+                                           const double* __restrict__ center, int k, int d,
+                                           Rounding rounding) {
+  double cost = 0, length = 0;
+  for (int t = threadIdx.x % 32; t < d; t += 32) {
+    const double value = rows.template at<double>(row, t);
+    cost = Cost::add(cost, value, center[(long long)t * k]);
+    length = Cost::add(length, value, double(origin[t]));
+  }
+  cost = warp_sum(cost);
+  length = warp_sum(length);
+  return highest<Cost>(cost, Cost::squared ? sqrt(length) : length, d, rounding);
+}
+
+// Ranks undecided rows by the costs that decide labels, a row a warp; a lane takes a centre. Where
+// Acc is float it tells first which centres can be the nearest. Ties go to the lowest index, and so
+// do costs that float64 cannot hold. Warps look at 32 rows each.
+template <typename T, typename Acc, typename Cost, int WARPS>
+__global__ void __launch_bounds__(32 * WARPS, 1)
+    settle(const T* __restrict__ x, long long row_stride, long long column_stride,
+           const Acc* __restrict__ origin, const Acc* __restrict__ shifted,
+           const double* __restrict__ turned, const double* __restrict__ extents, long long n,
+           int k, int d, double near, double mixed, double far, double least, double unit,
+           const Acc* __restrict__ best, const Acc* __restrict__ second,
+           int* __restrict__ label) {
+  const int lane = threadIdx.x % 32;
+  const long long row0 = ((long long)blockIdx.x * WARPS + threadIdx.x / 32) * 32;
+  const Matrix<T> rows{x, row_stride, column_stride};
+  const Rounding rounding{near, mixed, far, least, unit};
+  const long long own = row0 + lane;
+  bool open = false;
+  if (own < n && k > 1) {
+    open = !decided<Cost>(best[own], second[own], extents[label[own]], rounding);
+  }
+  unsigned waiting = __ballot_sync(EVERY_LANE, open);
+  while (waiting) {
+    const long long row = row0 + __ffs(waiting) - 1;
+    waiting &= waiting - 1;
+    double limit = 0;
+    if constexpr (sizeof(Acc) < sizeof(double)) {
+      limit = limit_of<T, Cost>(rows, row, origin, turned + label[row], k, d, rounding);
+    }
+    Ranked<double> ranked;
+    ranked.clear();
+    for (int j = lane; j < k; j += 32) {
+      if constexpr (sizeof(Acc) < sizeof(double)) {
+        Acc rough = 0;
+#pragma unroll 4
+        for (int t = 0; t < d; ++t) {
+          const Acc value = rows.template at<Acc>(row, t) - origin[t];
+          rough = Cost::add(rough, value, shifted[(long long)t * k + j]);
+        }
+        if (rough > limit && rough < infinity<Acc>()) continue;
+      }
+      double exact = 0;
+#pragma unroll 4
+      for (int t = 0; t < d; ++t) {
+        const double value = rows.template at<double>(row, t);
+        exact = Cost::add_in_order(exact, value, turned[(long long)t * k + j]);
+      }
+      if (exact < ranked.best) {
+        ranked.best = exact;
+        ranked.label = j;
+      }
+    }
+    ranked.merge_lanes(32);
+    if (lane == 0) label[row] = ranked.label;
+  }
+}

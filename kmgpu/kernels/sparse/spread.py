@@ -1,0 +1,45 @@
+"""The spread of sparse rows: from sums over their nonzeros, and the weight of what is zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from kmgpu.arrays import HOST
+from kmgpu.blocks import block_bytes
+from kmgpu.sparse import canonical
+
+
+def spread(
+    x: Any, sample_weight: np.ndarray | None, memory_budget: int | None, *, squared: bool
+) -> float:
+    """`kmgpu.spread.spread` of sparse rows."""
+    rows = canonical(x)
+    n, d = rows.shape
+    # in the order in which `held` is added: its difference is 0 where no row is left out
+    total = float(n if sample_weight is None else np.cumsum(sample_weight)[-1])
+
+    def stored() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | float]]:
+        """Feature, value and weight of the nonzeros, block by block."""
+        for start, stop in rows.ranges(0, 64, block_bytes(HOST, memory_budget)):
+            block = rows.block(start, stop)
+            each: np.ndarray | float = 1.0
+            if sample_weight is not None:
+                each = np.repeat(sample_weight[start:stop], np.diff(block.indptr))
+            yield block.indices, block.data.astype(np.float64, copy=False), each
+
+    def cost(apart: np.ndarray) -> np.ndarray:
+        return np.square(apart) if squared else np.abs(apart)
+
+    sums, held = np.zeros(d), np.zeros(d)
+    for feature, values, each in stored():
+        np.add.at(sums, feature, each * values)
+        np.add.at(held, feature, each)
+    center = sums / total
+    deviation = sum(
+        float((each * cost(values - center[feature])).sum()) for feature, values, each in stored()
+    )
+    deviation += float(((total - held) * cost(center)).sum())
+    return deviation / (total * d)

@@ -1,0 +1,159 @@
+"""Tables of numbers in text: a layout by `kmgpu.text_layout`, the numbers by a well-kept reader.
+
+PyArrow or pandas reads them where one is installed. Each is told to be strict, and what it refuses
+NumPy reads again, slower, so the same files are taken whoever reads them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections.abc import Callable
+from typing import BinaryIO
+
+import numpy as np
+
+from kmgpu.text_layout import BLANKS, Layout, Text, is_missing, is_number, layout_of, records
+
+Reader = Callable[[BinaryIO, Layout], "np.ndarray | None"]
+# in bytes: a row must fit into it
+ARROW_BLOCK = 1 << 24
+# pandas rounds numbers correctly by itself from this version on
+EXACT_PANDAS = (3, 1)
+
+
+def read_text(text: Text, header: bool | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """The numbers, (n_samples, n_features) float64, and the names of the columns or None.
+
+    Raises
+    ------
+    ValueError
+        In one line: the file, the line and column, what was found there, and the remedy.
+    """
+    try:
+        layout = layout_of(text, header)
+        return _numbers(text, layout), layout.names
+    except UnicodeDecodeError as error:
+        msg = f"{text.name} is not UTF-8 text ({error.reason}); convert it."
+        raise ValueError(msg) from error
+    except csv.Error as error:
+        msg = f"{text.name} cannot be read: {error}; is a quotation mark left open?"
+        raise ValueError(msg) from error
+
+
+def _numbers(text: Text, layout: Layout) -> np.ndarray:
+    for reader in READERS:
+        with text.opened() as raw:
+            raw.seek(layout.start)
+            try:
+                found = reader(raw, layout)
+            except (ValueError, NotImplementedError):
+                continue
+        if found is not None and found.shape[1] == layout.width and not _holds_nan(found):
+            return found
+    return _plainly(text, layout)
+
+
+def _holds_nan(data: np.ndarray) -> bool:
+    return bool(data.size and np.isnan(data.min()))
+
+
+def _by_arrow(raw: BinaryIO, layout: Layout) -> np.ndarray | None:
+    if layout.delimiter == BLANKS:
+        return None
+    try:
+        import pyarrow as pa
+        from pyarrow import csv as arrow
+    except ImportError:
+        return None
+    names = [str(at) for at in range(layout.width)]
+    table = arrow.read_csv(
+        raw,
+        arrow.ReadOptions(column_names=names, use_threads=False, block_size=ARROW_BLOCK),
+        arrow.ParseOptions(delimiter=layout.delimiter),
+        arrow.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.float64()),
+            null_values=[],
+            decimal_point=layout.decimal,
+        ),
+    )
+    data = np.empty((table.num_rows, layout.width))
+    for at, column in enumerate(table.columns):
+        data[:, at] = column.to_numpy()
+    return data
+
+
+def _by_pandas(raw: BinaryIO, layout: Layout) -> np.ndarray | None:
+    try:
+        import pandas as pd
+    except ImportError:
+        return None
+    version = tuple(map(int, pd.__version__.split(".")[:2]))
+    exact = {} if version >= EXACT_PANDAS else {"float_precision": "round_trip"}
+    frame = pd.read_csv(
+        raw,
+        sep=r"\s+" if layout.delimiter == BLANKS else layout.delimiter,
+        decimal=layout.decimal,
+        header=None,
+        dtype=np.float64,
+        keep_default_na=False,
+        **exact,
+    )
+    return frame.to_numpy()
+
+
+READERS: tuple[Reader, ...] = (_by_arrow, _by_pandas)
+
+
+def _plainly(text: Text, layout: Layout) -> np.ndarray:
+    # with decimal commas a point is no part of a number
+    marks = str.maketrans({",": ".", ".": "\0"} if layout.decimal == "," else {})
+    with text.opened() as raw, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input contained no data")
+        raw.seek(layout.start)
+        lines = io.TextIOWrapper(raw, encoding="utf-8")
+        try:
+            data = np.loadtxt(
+                (line.translate(marks) for line in lines if line.strip()),
+                delimiter=None if layout.delimiter == BLANKS else layout.delimiter,
+                comments=None,
+                quotechar='"',
+                ndmin=2,
+            )
+        except UnicodeDecodeError:
+            raise
+        except ValueError as error:
+            fault = _first_fault(text, layout) or f"{text.name} cannot be read: {error}"
+            raise ValueError(fault) from error
+    if data.size and (data.shape[1] != layout.width or _holds_nan(data)):
+        raise ValueError(_first_fault(text, layout))
+    return data if data.size else np.empty((0, layout.width))
+
+
+def _first_fault(text: Text, layout: Layout) -> str | None:
+    """Where a file stops being a table of numbers: the message, or None if nothing is seen."""
+    with text.opened() as raw:
+        raw.seek(layout.start)
+        lines = io.TextIOWrapper(raw, encoding="utf-8", newline="")
+        for line, cells in records(lines, layout.delimiter):
+            where = f"{text.name}, line {layout.lines + line}"
+            if not any(cells):
+                return f"{where} holds nothing but delimiters and is empty; drop it."
+            if len(cells) != layout.width:
+                return f"{where} has {len(cells)} values where the first line has {layout.width}."
+            for at, cell in enumerate(cells, start=1):
+                if not cell:
+                    return f"{where}, column {at} is empty; fill it in or drop the line."
+                if is_missing(cell):
+                    return (
+                        f"{where}, column {at} holds {cell!r}, which marks a missing value; fill "
+                        f"it in or drop the line."
+                    )
+                if not is_number(cell, layout.decimal):
+                    return (
+                        f"{where}, column {at} holds the text {cell!r}; every column must be "
+                        f"numbers (the first line may be names, with no number among them or "
+                        f"with --header, header=True)."
+                    )
+    return None

@@ -1,0 +1,318 @@
+"""Kernels on disk, damaged, half-written, by many at once or nowhere; what is private of Numba."""
+
+import ast
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+import tomllib
+import warnings
+from pathlib import Path
+
+import numba
+import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+import kmgpu
+from kmgpu import kernels
+from kmgpu.kernels.cpu import compiled
+
+PACKAGE = Path(kmgpu.__file__).parent
+CACHED = """
+import numpy as np
+from kmgpu.kernels.cpu.compiled import njit
+
+@njit(cache=True)
+def total(x):
+    s = x[0] - x[0]
+    for v in x:
+        s += v
+    return s
+"""
+CALLS = """
+import sys
+import numpy as np
+from cached import total
+for dtype in sys.argv[1:]:
+    found = total(np.arange(5, dtype=dtype))
+    assert found == 10 and np.dtype(type(found)) == dtype, (dtype, found)
+print(sum(total.stats.cache_hits.values()), sum(total.stats.cache_misses.values()))
+"""
+
+
+@pytest.fixture
+def calls(tmp_path, request):
+    """``calls(*dtypes)``: hits and misses of the cache in a new process that sums such arrays."""
+    (tmp_path / "cached.py").write_text(CACHED)
+
+    def start(*dtypes, before="", **variables):
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), **variables}
+        env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(request.config.rootpath)])
+        return subprocess.Popen(
+            [sys.executable, "-c", before + CALLS, *dtypes],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def call(*dtypes, **options):
+        process = start(*dtypes, **options)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        call.told = err
+        return tuple(map(int, out.split()))
+
+    call.start, call.folder = start, tmp_path / "cache"
+    return call
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def garble(content):
+    """Content that a fault may leave."""
+    yield b""
+    yield content[:7]
+    yield content[: len(content) // 2]
+    yield content[:-1]
+    yield content + b"x"
+    yield b"\0" * len(content)
+    yield b"nonsense"
+    for at in (0, 31, 32, 40, len(content) // 2, len(content) - 1):
+        yield content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+
+
+def test_a_damaged_file_is_compiled_anew_and_written_anew(tmp_path):
+    """In this process: a cache file that was damaged is as good as none, then whole again."""
+    file = compiled._CacheFile(tmp_path, "kernel", "stamp")
+    key = ("signature", ("processor",), ("code",))
+    file.save(key, {"a": 1})
+    (path,) = files(tmp_path)
+    whole = path.read_bytes()
+    assert file.load(key) == {"a": 1}
+    for content in garble(whole):
+        path.write_bytes(content)
+        assert file.load(key) is None, content[:50]
+    file.save(key, {"a": 1})
+    assert path.read_bytes() == whole
+    path.unlink()
+    path.mkdir()
+    assert file.load(key) is None
+
+
+def test_a_file_holds_for_its_signature_processor_code_and_sources_alone(tmp_path):
+    file = compiled._CacheFile(tmp_path, "kernel", "stamp")
+    key = ("signature", ("processor",), ("code",))
+    file.save(key, 1)
+    (path,) = files(tmp_path)
+    others = ("other", *key[1:]), (key[0], ("other",), key[2]), (*key[:2], ("other",))
+    for other in others:
+        assert file.load(other) is None
+        file._path(other).write_bytes(path.read_bytes())  # as a mistaken copy would
+        assert file.load(other) is None
+    assert compiled._CacheFile(tmp_path, "kernel", "other").load(key) is None
+    file.save(key, 1)
+    assert file.load(key) == 1
+    file.flush()
+    assert files(tmp_path) == []
+
+
+def test_a_fit_survives_a_damaged_cache(calls):
+    assert calls("float32") == (0, 1)
+    assert calls("float32") == (1, 0)
+    (path,) = files(calls.folder)
+    whole = path.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], whole[:-9] + b"\1" + whole[-8:]):
+        path.write_bytes(content)
+        assert calls("float32") == (0, 1)
+        assert calls("float32", "float64")[0] >= 1
+        assert calls.told == ""
+    assert len(files(calls.folder)) == 2  # and nothing half-written is left
+
+
+def test_several_processes_fill_it_at_once(calls):
+    """Each with signatures of its own, in another order."""
+    dtypes = ["float32", "float64", "int64", "complex128", "uint64", "complex64"]
+    orders = [dtypes, dtypes[::-1], dtypes[3:] + dtypes[:3], dtypes[1::2] + dtypes[::2]]
+    processes = [calls.start(*order) for order in orders]
+    for process in processes:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        assert err == ""
+    assert calls(*dtypes) == (6, 0)
+    assert len(files(calls.folder)) == 6
+
+
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs ulimit")
+def test_a_full_disk_is_said_once(calls):
+    assert calls("float32", "float64", before=FULL) == (0, 2)
+    assert calls.told.count("RuntimeWarning: Compiled kernels cannot be cached") == 1
+    assert str(calls.folder) in calls.told
+    assert "NUMBA_CACHE_DIR" in calls.told
+    assert files(calls.folder) == []
+    assert calls("float32", before=FULL, PYTHONWARNINGS="error") == (0, 1)
+    assert calls.told == ""
+
+
+GONE = """
+import pathlib, shutil, sys
+import cached
+shutil.rmtree(sys.argv.pop(1))
+pathlib.Path({folder!r}).write_text("a file where the folder was")
+"""
+
+
+def test_a_folder_that_becomes_a_file(calls):
+    calls("float32")
+    before = GONE.format(folder=str(calls.folder))
+    assert calls(str(calls.folder), "float32", "float64", before=before) == (0, 2)
+    assert calls.told.count("cannot be cached") == 1
+
+
+def test_without_any_folder_it_is_said_once(monkeypatch):
+    from numba.core.caching import CacheImpl
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    compiled._warned.cache_clear()
+    with pytest.warns(RuntimeWarning, match="in any folder that can be written.*NUMBA_CACHE_DIR"):
+        assert compiled.njit(cache=True)(lambda x: 2 * x)(21) == 42
+    assert compiled.njit(cache=True)(lambda x: 3 * x)(21) == 63
+    compiled._warned.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compiled.njit(cache=True)(lambda x: 4 * x)(21) == 84
+
+
+BROKEN = {
+    "OSError": ("llvmlite", "raise OSError('no libllvmlite.so')", "no libllvmlite.so", 1),
+    "RuntimeError": ("numba", "raise RuntimeError('bad day')", "bad day", 1),
+    "too new": ("numba/core/caching", "FunctionCashe = None", "FunctionCache", 1),
+    "not there": ("numba", "raise ModuleNotFoundError('No module named numba')", "No module", 0),
+}
+FIT = """
+import numpy as np
+from kmgpu import KMeans, KMedians, kernels
+x = np.random.default_rng(0).standard_normal((500, 40))
+for estimator in KMeans, KMedians:
+    estimator(3, random_state=0).fit(x).predict(x)
+print(kernels.describe())
+"""
+
+
+@pytest.mark.parametrize("warnings_are", ["default", "error"])
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_numba_is_said_once_and_the_reference_serves(
+    tmp_path, request, case, warnings_are
+):
+    module, text, told, times = BROKEN[case]
+    if "/" in module:  # Numba itself, one file of it replaced
+        (tmp_path / "sitecustomize.py").write_text(
+            f"import sys, types\nmodule = types.ModuleType({module.replace('/', '.')!r})\n"
+            f"exec({text!r}, vars(module))\nsys.modules[module.__name__] = module\n"
+        )
+    else:
+        (tmp_path / module).mkdir()
+        (tmp_path / module / "__init__.py").write_text(text)
+    path = os.pathsep.join([str(tmp_path), str(request.config.rootpath)])
+    done = subprocess.run(
+        [sys.executable, "-W", f"{warnings_are}::RuntimeWarning", "-c", FIT],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("off for NumPy arrays: Numba cannot be imported")
+    assert told in done.stdout
+    expected = times if warnings_are == "default" else 0
+    assert done.stderr.count("RuntimeWarning: kmgpu is slower now") == expected, done.stderr
+
+
+def test_a_numba_that_compiles_nothing_is_not_used(monkeypatch):
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
+    assert not kernels.numba_usable.__wrapped__().yes
+    assert "NUMBA_DISABLE_JIT" in kernels.numba_usable.__wrapped__().why
+
+
+def test_running_out_of_memory_while_numba_is_imported_says_nothing_of_numba(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+
+    def no_memory(name, *_, **__):
+        raise MemoryError(name)
+
+    monkeypatch.setattr("builtins.__import__", no_memory)
+    with pytest.raises(MemoryError):
+        kernels.numba_usable.__wrapped__()
+
+
+MOVED = (
+    f"Numba {numba.__version__} has moved {{}}: mend kmgpu/kernels/cpu/compiled.py, the one file "
+    f"that uses what is private of Numba; only then raise the cap in pyproject.toml."
+)
+# beside what it imports: attributes that it sets, calls or relies on
+ATTRIBUTES = {
+    "numba.core.caching": {
+        "FunctionCache": ["_load_overload", "_save_overload", "_index_key", "_impl_class"],
+        "CompileResultCacheImpl": ["filename_base", "locator", "reduce", "rebuild"],
+    },
+    "numba.core.environment": {"Environment": ["_memo"]},
+    "numba.core.event": {"Listener": ["on_start", "on_end"]},
+    "numba.core.cgutils": {},
+}
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def test_what_is_private_of_numba_is_where_it_was():
+    found = [
+        (module, name)
+        for module, name in imports_of(Path(compiled.__file__))
+        if module.startswith("numba.")
+    ]
+    assert len(found) > 5
+    for module, name in found:
+        assert hasattr(importlib.import_module(module), name), MOVED.format(f"{module}.{name}")
+    for module, things in ATTRIBUTES.items():
+        for thing, names in things.items():
+            kind = getattr(importlib.import_module(module), thing)
+            for name in names:
+                assert hasattr(kind, name), MOVED.format(f"{module}.{thing}.{name}")
+    cache = inspect.getsource(importlib.import_module("numba.core.caching").Cache)
+    for used in ("self._cache_file.load(key)", "self._cache_file.save(key, data)"):
+        assert used in cache, MOVED.format(f"what a cache file is asked for ({used})")
+    kernel = compiled.njit(cache=True)(lambda x: x + 1)
+    assert kernel(1) == 2
+    assert isinstance(kernel._cache, compiled._Cache), MOVED.format("Dispatcher._cache")
+
+
+def test_no_other_file_uses_what_is_private_of_numba():
+    public = {"numba", "numba.extending", "numba.types"}
+    for path in PACKAGE.rglob("*.py"):
+        used = {module for module, _ in imports_of(path) if module and module.startswith("numba")}
+        assert path == Path(compiled.__file__) or used <= public, (path.name, used - public)
+
+
+def test_numba_is_capped_at_what_is_tested():
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    (asked,) = [line for line in project["project"]["dependencies"] if line.startswith("numba")]
+    allowed = SpecifierSet(asked.removeprefix("numba"))
+    assert Version(numba.__version__) in allowed, "tested with a Numba that users do not get"
+    major, minor = Version(numba.__version__).release[:2]
+    assert f"{major}.{minor + 1}" not in allowed, "the next Numba has not been tested"
+    assert asked in kernels.INSTALL_NUMBA
