@@ -14,7 +14,8 @@ import pytest
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_info
 
-from kmgpu import KMeans, KMedians, kernels, lloyd, threads
+from kmgpu import KMeans, KMedians, kernels, lloyd, set_num_threads
+from kmgpu.threads import Workers
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
@@ -232,14 +233,17 @@ def test_contract_06_the_same_bits_every_time(backend, estimator, d):
 @BOTH
 @pytest.mark.parametrize("d", WIDTHS)
 @pytest.mark.parametrize("mode", ["fused", "reference"])
-def test_contract_06_the_number_of_threads_changes_no_bit(monkeypatch, estimator, d, mode):
+def test_contract_06_the_number_of_threads_changes_no_bit(estimator, d, mode):
     x = oracles.blobs(4000 if d < 200 else 800, d, 30, seed=1).astype(np.float32)
     bits = []
-    for n_threads in (1, 2, 3):
-        monkeypatch.setattr(threads, "usable_cpus", lambda n=n_threads: n)
-        assert threads.Workers().n_threads == n_threads, "the limit reaches our threads"
-        with kernels.use(mode):
-            bits.append(result(estimator(30, random_state=0, max_iter=3).fit(x)))
+    try:
+        for n_threads in (1, 2, 3):
+            set_num_threads(n_threads)
+            assert Workers().n_threads == n_threads, "the number reaches the kernels' threads"
+            with kernels.use(mode):
+                bits.append(result(estimator(30, random_state=0, max_iter=3).fit(x)))
+    finally:
+        set_num_threads(None)
     assert bits[0] == bits[1] == bits[2]
 
 
