@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
-from benchmarks import machine, picture, report
+from benchmarks import calls, machine, picture, report
 from benchmarks.peers import Engine, engines
 from benchmarks.report import Result
 from benchmarks.rounds import Limits, Measurement, Task
 from benchmarks.rows import BASE, FIT, ROWS, SCALING, SMALL, SPARSE, Row, from_file, sized
 
-SECTIONS = ("fit", "default", "small", "scaling", "sparse")
+SECTIONS = ("fit", "default", "small", "scaling", "sparse", "layouts", "predict")
 TO_CONVERGENCE = 300
 BUSY = 0.25
 SMALL_FITS, SMALL_PREDICTS = 50, 500
@@ -116,6 +117,12 @@ def main(arguments: list[str] | None = None) -> int:
     print(", ".join(f"{key} {value}" for key, value in found.items()))
     if machine.load() > BUSY:
         print("the machine is busy: ratios will be off, most for engines whose threads spin")
+    if options.section in ("layouts", "predict"):
+        predicts = options.section == "predict"
+        lines = calls.predictions if predicts else partial(calls.layouts, options.loss)
+        for line in lines(options.rounds):
+            print(line, flush=True)
+        return 0
     n_iter = TO_CONVERGENCE if options.to_convergence else options.iterations
     limits = Limits(options.rounds, options.limit, memory=not options.no_memory)
     results: list[Result] = []
