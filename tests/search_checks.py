@@ -257,13 +257,14 @@ def _not_the_median(
 ) -> str | None:
     weights = whole(mass) if (mass != mass[0]).any() else np.ones(len(mass), dtype=np.int64)
     # halves of weights such as 0.1 differ by their rounding
-    slacks = (0, sum(weights.tolist()) * (4 * len(weights) + 1024) >> 60)
+    rounding = sum(weights.tolist()) * (4 * len(weights) + 1024) >> 60
     d = rows.shape[1]
     for q in np.unique(np.linspace(0, d - 1, FEATURES).astype(int)):
-        found = [middle(rows[:, q], weights, slack) for slack in slacks]
-        right = np.array([0.5 * low + 0.5 * high for low, high in found])
-        if not (np.abs(center[q] - right) <= eps * np.abs(right) + least_step(eps)).any():
-            return f"feature {q}: {center[q]!r}, median of {found[0]}"
+        low, high = middle(rows[:, q], weights, 0)
+        right, wide = 0.5 * low + 0.5 * high, middle(rows[:, q], weights, rounding)
+        doubtful = wide != (low, high) and wide[0] <= center[q] <= wide[1]
+        if not (doubtful or abs(center[q] - right) <= eps * abs(right) + least_step(eps)):
+            return f"feature {q}: {center[q]!r}, median {right!r} of [{low!r}, {high!r}]"
     return None
 
 
