@@ -77,6 +77,12 @@ class Fitted:
             fine[doubtful] |= same
         return fine.all(axis=1)
 
+    @cached_property
+    def least(self) -> np.longdouble:
+        """What underflow takes of a cost; nothing is forgiven where it takes all of all costs."""
+        seen = self.wide.max(initial=0) > 1e-300  # of normal numbers
+        return np.longdouble(2.0**-1074 * self.case.d if seen else 0.0)
+
 
 def out_of_range(x: np.ndarray, init: Any, weight: np.ndarray | None, loss: str) -> bool:
     """Whether costs, their sums or those of weights may really leave the range of float64."""
@@ -109,7 +115,8 @@ def check_labels(fit: Fitted) -> str | None:
     if doubtful.size:
         wide = fit.wide[doubtful]
         attained = wide[np.arange(len(wide)), fit.labels[doubtful]]
-        wrong[doubtful] = attained > wide.min(axis=1) * (1 + (fit.case.d + 8) * EPS)
+        rounding = (fit.case.d + 8) * EPS * wide.min(axis=1) + fit.least
+        wrong[doubtful] = attained > wide.min(axis=1) + rounding
     if not wrong.any():
         return None
     attained = fit.wide[wrong, fit.labels[wrong]]
@@ -140,10 +147,11 @@ def check_transform(fit: Fitted) -> str | None:
     found = np.asarray(fit.model.transform(fit.given))
     right = fit.costs if fit.in_range.all() else fit.wide
     right = np.sqrt(right) if fit.case.loss == "l2" else right
+    least = np.sqrt(fit.least) if fit.case.loss == "l2" else fit.least
     limits = np.finfo(found.dtype)
     rtol = 1e-6 if limits.bits == 32 else 1e-12
     with np.errstate(over="ignore", invalid="ignore"):
-        off = np.abs(found - right) > rtol * right + 4 * limits.smallest_subnormal
+        off = np.abs(found - right) > rtol * right + 4 * limits.smallest_subnormal + least
         off &= ~((right > limits.max * (1 - 1e-6)) & np.isinf(found))
         off |= np.isnan(found)
     if off.any():
@@ -216,7 +224,7 @@ def _not_the_mean(
     right = rows[0] + ((rows.astype(np.longdouble) - rows[0]) * share[:, None]).sum(axis=0)
     spread = np.ptp(rows.astype(np.longdouble), axis=0)
     digits = max(2 * eps, 1e-13)  # a float64 sum of many rows
-    slack = 1e-9 * spread + digits * np.abs(right) + 16 * EPS * usual + least_step(eps)
+    slack = 1e-9 * spread + digits * np.abs(right) + 1e-13 * usual + least_step(eps)
     off = np.abs(center - right) > slack
     if not off.any():
         return None
