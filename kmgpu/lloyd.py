@@ -205,23 +205,24 @@ def _assign(
 ) -> tuple[float, int]:
     value, changed = steps.assign(centers, refit_follows, labels)
     if not isfinite(value):
-        xp = namespace(centers)
-        rows_suffice = bool(xp.all(xp.isfinite(steps.costs()))) or not bool(
-            xp.all(xp.isfinite(centers))  # they are weighted sums
-        )
-        if sample_weight is not None and rows_suffice:
-            msg = (
-                f"the loss is {value}: sample_weight has values (up to "
-                f"{float(xp.max(sample_weight)):g}) too large for weighted costs to be "
-                f"represented; scale the weights down, a common factor changes no centre."
-            )
-            raise ValueError(msg)
-        msg = (
-            f"the loss is {value}: X has values too large for their costs to be represented; "
-            f"scale X down, or pass it as float64."
-        )
-        raise ValueError(msg)
+        raise ValueError(_too_large(steps, sample_weight, centers, value))
     return value, changed
+
+
+def _too_large(steps: Steps, sample_weight: Array | None, centers: Array, value: float) -> str:
+    """Why the loss is not finite: the weights, where costs are finite without them, or X."""
+    xp = namespace(centers)
+    finite = [bool(xp.all(xp.isfinite(numbers))) for numbers in (centers, steps.costs())]
+    if sample_weight is not None and finite != [True, False]:  # means are weighted sums too
+        return (
+            f"the loss is {value}: sample_weight (up to {float(xp.max(sample_weight)):g}) times "
+            f"costs is too large to be represented; scale the weights down: a common factor "
+            f"changes no centre."
+        )
+    return (
+        f"the loss is {value}: X has values too large for their costs to be represented; "
+        f"scale X down, or pass it as float64."
+    )
 
 
 def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -> int:
