@@ -42,7 +42,8 @@ class KMeans(AlternatingMinimizer):
     memory_budget : int, optional
         Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
         or a share of a GPU's free memory, halved where that is still too much. Also bytes for what
-        kernels on a CPU keep of rows: by default the size of `X` or 256 MB, whichever is larger.
+        kernels on a CPU keep of rows: by default twice the size of `X` or 256 MB, whichever is
+        larger, but no more than half of the memory that is free (limits of cgroups counted).
     progress : bool, default=False
         Show a progress bar.
 
@@ -131,7 +132,8 @@ class KMedians(AlternatingMinimizer):
     memory_budget : int, optional
         Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
         or a share of a GPU's free memory, halved where that is still too much. Also bytes for what
-        kernels on a CPU keep of rows: by default the size of `X` or 256 MB, whichever is larger.
+        kernels on a CPU keep of rows: by default twice the size of `X` or 256 MB, whichever is
+        larger, but no more than half of the memory that is free (limits of cgroups counted).
     progress : bool, default=False
         Show a progress bar.
 

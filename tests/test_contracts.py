@@ -10,8 +10,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_info
 
+import kmgpu
 from kmgpu import KMeans, KMedians, lloyd
 from tests import oracles
 
@@ -176,8 +177,11 @@ def test_contract_06_the_number_of_threads_changes_no_bit(estimator):
     x = oracles.blobs(4000, 40, 30, seed=1).astype(np.float32)
     bits = []
     for n_threads in (1, 2, 3):
-        with threadpool_limits(n_threads):
+        kmgpu.set_num_threads(n_threads)
+        try:
             bits.append(result(estimator(30, random_state=0, max_iter=5).fit(x)))
+        finally:
+            kmgpu.set_num_threads(None)
     assert bits[0] == bits[1] == bits[2]
 
 
