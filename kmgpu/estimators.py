@@ -42,15 +42,10 @@ class KMeans(AlternatingMinimizer):
     memory_budget : int, optional
         Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
         or a share of a GPU's free memory, halved where that is still too much. Also bytes for what
-    <<<<<<< HEAD
         kernels on a CPU keep of rows: by default the size of `X` or 256 MB, whichever is larger,
         but at most half of the memory that is free. On a CPU, rows that are neither float32 nor
         float64 in C order are copied once where that takes at most half of the budget (by default
         half of the memory that is free), else converted block by block.
-    =======
-        kernels on a CPU keep of rows: by default twice the size of `X` or 256 MB, whichever is
-        larger, but no more than half of the memory that is free (limits of cgroups counted).
-    >>>>>>> threads
     progress : bool, default=False
         Show a progress bar.
 
@@ -139,15 +134,10 @@ class KMedians(AlternatingMinimizer):
     memory_budget : int, optional
         Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
         or a share of a GPU's free memory, halved where that is still too much. Also bytes for what
-    <<<<<<< HEAD
         kernels on a CPU keep of rows: by default the size of `X` or 256 MB, whichever is larger,
         but at most half of the memory that is free. On a CPU, rows that are neither float32 nor
         float64 in C order are copied once where that takes at most half of the budget (by default
         half of the memory that is free), else converted block by block.
-    =======
-        kernels on a CPU keep of rows: by default twice the size of `X` or 256 MB, whichever is
-        larger, but no more than half of the memory that is free (limits of cgroups counted).
-    >>>>>>> threads
     progress : bool, default=False
         Show a progress bar.
 

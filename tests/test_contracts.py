@@ -14,13 +14,8 @@ import pytest
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_info
 
-<<<<<<< HEAD
 from kmgpu import KMeans, KMedians, kernels, lloyd, set_num_threads
 from kmgpu.threads import Workers
-=======
-import kmgpu
-from kmgpu import KMeans, KMedians, lloyd
->>>>>>> threads
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
@@ -241,7 +236,6 @@ def test_contract_06_the_same_bits_every_time(backend, estimator, d):
 def test_contract_06_the_number_of_threads_changes_no_bit(estimator, d, mode):
     x = oracles.blobs(4000 if d < 200 else 800, d, 30, seed=1).astype(np.float32)
     bits = []
-<<<<<<< HEAD
     try:
         for n_threads in (1, 2, 3):
             set_num_threads(n_threads)
@@ -250,14 +244,6 @@ def test_contract_06_the_number_of_threads_changes_no_bit(estimator, d, mode):
                 bits.append(result(estimator(30, random_state=0, max_iter=3).fit(x)))
     finally:
         set_num_threads(None)
-=======
-    for n_threads in (1, 2, 3):
-        kmgpu.set_num_threads(n_threads)
-        try:
-            bits.append(result(estimator(30, random_state=0, max_iter=5).fit(x)))
-        finally:
-            kmgpu.set_num_threads(None)
->>>>>>> threads
     assert bits[0] == bits[1] == bits[2]
 
 
