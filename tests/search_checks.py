@@ -223,7 +223,7 @@ def _not_the_mean(
     share = mass.astype(np.longdouble) / mass.astype(np.longdouble).sum()
     right = rows[0] + ((rows.astype(np.longdouble) - rows[0]) * share[:, None]).sum(axis=0)
     spread = np.ptp(rows.astype(np.longdouble), axis=0)
-    digits = max(2 * eps, 1e-13)  # a float64 sum of many rows
+    digits = max(2 * eps, 1e-12)  # float64 sums, also by difference
     slack = 1e-9 * spread + digits * np.abs(right) + 1e-13 * usual + least_step(eps)
     off = np.abs(center - right) > slack
     if not off.any():
@@ -239,25 +239,31 @@ def whole(mass: np.ndarray) -> np.ndarray:
     return np.array([int(ratio * common) for ratio in ratios], dtype=object)
 
 
-def middle(values: np.ndarray, mass: np.ndarray) -> tuple[float, float]:
-    """The ends of the interval of weighted medians; `mass` are integers."""
+def middle(values: np.ndarray, mass: np.ndarray, slack: int) -> tuple[float, float]:
+    """The ends of the interval of weighted medians; `mass` are integers.
+
+    Halves of the weight that differ by at most `slack` are equal.
+    """
     order = np.argsort(values, kind="stable")
     reached = 2 * np.cumsum(mass[order])
     total = reached[-1] // 2
-    low, high = int(np.argmax(reached >= total)), int(np.argmax(reached > total))
-    return float(values[order[low]]), float(values[order[high]])
+    low = int(np.argmax(reached >= total - slack))
+    high = np.flatnonzero(reached > total + slack)
+    return float(values[order[low]]), float(values[order[high[0] if high.size else -1]])
 
 
 def _not_the_median(
     rows: np.ndarray, mass: np.ndarray, center: np.ndarray, eps: float, usual: np.ndarray
 ) -> str | None:
     weights = whole(mass) if (mass != mass[0]).any() else np.ones(len(mass), dtype=np.int64)
+    # halves of weights such as 0.1 differ by their rounding
+    slacks = (0, sum(weights.tolist()) * (4 * len(weights) + 1024) >> 60)
     d = rows.shape[1]
     for q in np.unique(np.linspace(0, d - 1, FEATURES).astype(int)):
-        low, high = middle(rows[:, q], weights)
-        right = 0.5 * low + 0.5 * high
-        if not abs(center[q] - right) <= eps * abs(right) + least_step(eps):
-            return f"feature {q}: {center[q]!r}, median {right!r} of [{low!r}, {high!r}]"
+        found = [middle(rows[:, q], weights, slack) for slack in slacks]
+        right = np.array([0.5 * low + 0.5 * high for low, high in found])
+        if not (np.abs(center[q] - right) <= eps * np.abs(right) + least_step(eps)).any():
+            return f"feature {q}: {center[q]!r}, median of {found[0]}"
     return None
 
 
