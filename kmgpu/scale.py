@@ -18,6 +18,7 @@ from kmgpu.arrays import (
     to_host,
 )
 from kmgpu.blocks import block_bytes, row_blocks
+from kmgpu.kernels import kernel
 from kmgpu.losses import Loss
 
 # rows that are looked at first, and the numbers in them
@@ -43,11 +44,13 @@ def check_scale(
     step = -(-n // max(2, min(SAMPLED_ROWS, SAMPLED_NUMBERS // d)))
     xp, _ = place = place_of(x)
     few = asarray(np.arange(0, n, step), place)
-    sampled = take_rows(x, few, xp.float64)
+    fused = kernel("widths", loss.kernel_name, x, 1)
+    measure = _widths if fused is None else fused
+    sampled = take_rows(x, few, xp.float64) if fused is None else x[few]
     weight = None if sample_weight is None else xp.take(sample_weight, few)
-    if LEAST < _widths(sampled, weight, memory_budget).max() < MOST:
+    if LEAST < measure(sampled, weight, memory_budget).max() < MOST:
         return
-    widths = _widths(x, sample_weight, memory_budget)
+    widths = measure(x, sample_weight, memory_budget)
     widest = np.where(np.arange(d) == widths.argmax(), widths, 0.0)
     with np.errstate(over="ignore", under="ignore"):
         at_most, at_least = float(loss.cost(widths[None])[0]), float(loss.cost(widest[None])[0])

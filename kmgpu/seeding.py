@@ -213,7 +213,7 @@ class _Potential:
         self, centers: Array, function: Callable[[int, int, Array], Array]
     ) -> list[Array]:
         """``function(start, stop, costs)`` of every block of rows; costs are (rows, n_centers)."""
-        fused = kernel("pairwise", self._loss.name, self._x, centers.shape[0])
+        fused = kernel("pairwise", self._loss.kernel_name, self._x, centers.shape[0])
         if fused is not None:
             return fused(self._x, centers, self._budget, function)
         xp, _ = place = place_of(self._x)

@@ -17,6 +17,7 @@ from kmgpu.blocks import block_bytes
 from kmgpu.kernels import kernel
 from kmgpu.losses import Loss
 from kmgpu.refit import Groups, group_rows
+from kmgpu.threads import single_threaded_blas
 
 # below this share of the loss before it, the loss after a refit is summed anew
 CANCELLED = 1e-3
@@ -111,7 +112,13 @@ class KernelSteps:
 
     def refit(self) -> tuple[Array, float, float]:
         centers, value = self._engine.refit()
-        return centers, value, float(self._loss.cost(centers - self._centers).sum())
+        return centers, value, float(_moved(self._loss, centers - self._centers).sum())
+
+
+def _moved(loss: Loss, apart: Array) -> Array:
+    """Cost between every centre and where it was, (n_clusters,)."""
+    with single_threaded_blas():  # products this short cost less than to wake BLAS's threads
+        return loss.cost(apart)
 
 
 class _Refit(NamedTuple):
@@ -229,7 +236,7 @@ class ReferenceSteps:
         groups = self._grouped()
         centers = self._loss.refit(self._x, groups, self._weight, self._centers, budget)
         xp = namespace(centers)
-        gains = self._loss.cost(centers - self._centers)
+        gains = _moved(self._loss, centers - self._centers)
         by_difference = self._loss.squared and self._weight is None and self._value is not None
         value = (
             self._value - weighted_sum(gains, xp.astype(groups.sizes, xp.float64))

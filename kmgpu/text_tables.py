@@ -1,6 +1,6 @@
 """Tables of numbers in text: a layout by `kmgpu.text_layout`, the numbers by a well-kept reader.
 
-PyArrow or pandas reads them where one is installed. Each is told to be strict, and what it refuses
+pandas or PyArrow reads them where one is installed. Each is told to be strict, and what it refuses
 NumPy reads again, slower, so the same files are taken whoever reads them.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 from kmgpu.text_layout import BLANKS, Layout, Text, is_missing, is_number, layout_of, records
 
 Reader = Callable[[BinaryIO, Layout], "np.ndarray | None"]
-# in bytes: a row must fit into it
-ARROW_BLOCK = 1 << 24
+# in bytes; a row must fit into a block, and a number takes no more than this
+ARROW_BLOCK, NUMBER = 1 << 20, 64
 # pandas rounds numbers correctly by itself from this version on
 EXACT_PANDAS = (3, 1)
 
@@ -68,9 +68,10 @@ def _by_arrow(raw: BinaryIO, layout: Layout) -> np.ndarray | None:
     except ImportError:
         return None
     names = [str(at) for at in range(layout.width)]
+    block = max(ARROW_BLOCK, NUMBER * layout.width)
     table = arrow.read_csv(
         raw,
-        arrow.ReadOptions(column_names=names, use_threads=False, block_size=ARROW_BLOCK),
+        arrow.ReadOptions(column_names=names, use_threads=False, block_size=block),
         arrow.ParseOptions(delimiter=layout.delimiter),
         arrow.ConvertOptions(
             column_types=dict.fromkeys(names, pa.float64()),
@@ -91,19 +92,21 @@ def _by_pandas(raw: BinaryIO, layout: Layout) -> np.ndarray | None:
         return None
     version = tuple(map(int, pd.__version__.split(".")[:2]))
     exact = {} if version >= EXACT_PANDAS else {"float_precision": "round_trip"}
-    frame = pd.read_csv(
-        raw,
-        sep=r"\s+" if layout.delimiter == BLANKS else layout.delimiter,
-        decimal=layout.decimal,
-        header=None,
-        dtype=np.float64,
-        keep_default_na=False,
-        **exact,
-    )
-    return frame.to_numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+        # asked for float64 it would take twice the time
+        frame = pd.read_csv(
+            raw,
+            sep=r"\s+" if layout.delimiter == BLANKS else layout.delimiter,
+            decimal=layout.decimal,
+            header=None,
+            na_filter=False,
+            **exact,
+        )
+    return frame.to_numpy(np.float64) if all(kind.kind in "iuf" for kind in frame.dtypes) else None
 
 
-READERS: tuple[Reader, ...] = (_by_arrow, _by_pandas)
+READERS: tuple[Reader, ...] = (_by_pandas, _by_arrow)
 
 
 def _plainly(text: Text, layout: Layout) -> np.ndarray:

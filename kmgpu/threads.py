@@ -170,7 +170,6 @@ class _Task:
         except BaseException as error:
             self._error = error
         finally:
-            self._work = None
             self._ended.release()
 
     def finish(self) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from benchmarks import compare, imports, machine, memory, peers, rows
+from benchmarks import compare, imports, machine, memory, peers, rows, sparse
 from benchmarks.client import Client, EngineError
 from benchmarks.embeddings import CUMULATIVE, sentence_like
 from benchmarks.losses import loss
@@ -22,7 +22,10 @@ def toy_file(tmp_path: Path) -> list[str]:
     return ["--data", str(tmp_path / "toy.npy"), "--k", "5"]
 
 
-@pytest.mark.parametrize("name", rows.ROWS)
+DENSE = [name for name, row in rows.ROWS.items() if row not in rows.SPARSE]
+
+
+@pytest.mark.parametrize("name", DENSE)
 def test_rows_are_float32_and_the_same_every_time(name: str) -> None:
     shapes = {
         "plane": (2_000_000, 2),
@@ -46,6 +49,37 @@ def test_rows_are_float32_and_the_same_every_time(name: str) -> None:
     assert len(np.unique(start, axis=0)) == row.n_clusters
     if x.nbytes < 2**24:
         np.testing.assert_array_equal(x, row.make())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "dtype"),
+    [
+        ("scattered", (20_000, 5_000), np.float64),
+        ("words20", (50_000, 20_000), np.float64),
+        ("words100-float32", (50_000, 20_000), np.float32),
+    ],
+)
+def test_sparse_rows_travel_as_files(
+    name: str, shape: tuple[int, int], dtype: type, tmp_path: Path
+) -> None:
+    row = rows.ROWS[name]
+    x = row.make()
+    assert (x.shape, x.dtype) == (shape, dtype)
+    assert x.has_canonical_format
+    assert x.nnz < 0.011 * shape[0] * shape[1]
+    back = sparse.load(sparse.save(tmp_path, x))
+    assert (back != x).nnz == 0
+    start = rows.initial_centers(x, row.n_clusters)
+    assert len(np.unique(start @ np.arange(1.0, shape[1] + 1))) == row.n_clusters
+    if name == "scattered":
+        assert (x != row.make()).nnz == 0
+
+
+def test_the_loss_of_sparse_rows_is_that_of_the_dense_ones() -> None:
+    x = rows.SPARSE[0].make()[:200]
+    for name in ("l1", "l2"):
+        at = x[:3].toarray()
+        assert loss(x, at, name) == pytest.approx(loss(x.toarray(), at, name))
 
 
 def test_embeddings_have_the_norm_and_the_spectrum_of_the_fit() -> None:

@@ -85,7 +85,7 @@ def test_a_light_cluster_beside_a_heavy_one(gpu, ratio, d):
     np.testing.assert_array_equal(found, alone)
 
 
-@pytest.mark.parametrize("n", [1, 31, 33, 3000])
+@pytest.mark.parametrize("n", [1, 31, 33, 200, 3000])
 def test_units(gpu, n):
     """Each cluster's weights, times its own power of two, to the nearest unit."""
     rng = np.random.default_rng(n)

@@ -11,6 +11,7 @@ import kmgpu
 from kmgpu import estimators
 
 NAMES = ["L1", "L2", "HalfStep", "KMeans", "KMedians", "Loss", "Sweep", "lloyd", "sweep"]
+NAMES += ["get_num_threads", "set_num_threads"]
 PARAMETERS = ["n_clusters", "init", "n_init", "max_iter", "tol", "verbose", "random_state"]
 PARAMETERS += ["copy_x", "algorithm", "empty_cluster", "device", "memory_budget", "progress"]
 METHODS = ["fit", "predict", "fit_predict", "transform", "fit_transform", "score"]
@@ -44,7 +45,7 @@ def test_estimators_document_parameters_attributes_and_methods(estimator):
         assert inspect.getdoc(getattr(estimator, name))
 
 
-@pytest.mark.parametrize("function", [kmgpu.lloyd, kmgpu.sweep])
+@pytest.mark.parametrize("function", [kmgpu.lloyd, kmgpu.sweep, kmgpu.set_num_threads])
 def test_functions_document_their_parameters(function):
     doc = inspect.getdoc(function)
     for name in inspect.signature(function).parameters:
@@ -58,7 +59,7 @@ def test_half_steps_and_losses_document_their_fields():
 
 
 def test_the_examples_of_the_docstrings_run():
-    for module, least in ((estimators, 8), (sys.modules["kmgpu.sweep"], 5)):
+    for module, least in ((estimators, 8), (sys.modules["kmgpu.sweep"], 5), (kmgpu.threads, 3)):
         ran = doctest.testmod(module)
         assert ran.attempted >= least
         assert ran.failed == 0

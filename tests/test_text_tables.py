@@ -19,6 +19,9 @@ TABLE = np.array([[1.5, -2.0], [3.25, 4e6], [0.0, 7.0]])
 @pytest.fixture(params=["pyarrow", "pandas", "neither"])
 def reader(request, monkeypatch):
     """Which library is installed to read numbers."""
+    if request.param == "pandas":  # which itself uses PyArrow where it has found it
+        monkeypatch.setattr(text_tables, "READERS", (text_tables._by_pandas,))
+        return request.param
     for name in ("pyarrow", "pandas"):
         if name != request.param:
             monkeypatch.setitem(sys.modules, name, None)

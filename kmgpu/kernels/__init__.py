@@ -176,7 +176,7 @@ COMPILATION = Compilation()
 
 @cache
 def numba_usable() -> Usable:
-    """Whether Numba and the kernels it compiles import; if not, why and what to install.
+    """Whether Numba imports, what is private of it too; if not, why and what to install.
 
     Numba that is there and broken is said once, as a warning: all is slower without it.
     """
@@ -186,7 +186,7 @@ def numba_usable() -> Usable:
 
             if numba.config.DISABLE_JIT:
                 return Usable(False, "Numba compiles nothing: NUMBA_DISABLE_JIT is set")
-            from kmgpu.kernels import cpu as cpu
+            from kmgpu.kernels.cpu import compiled as compiled
     except MemoryError:
         raise  # which says nothing of the next time
     except Exception as error:  # llvmlite and Numba raise whatever they like, OSError for one

@@ -5,21 +5,22 @@ a block that a core's cache holds.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.exact import exact_among, exact_cost, exact_costs
+from kmgpu.kernels.cpu.exact import exact_among, exact_cost, exact_costs, exact_nearest
 from kmgpu.kernels.cpu.highdim import dense
 from kmgpu.kernels.cpu.highdim.records import Targets
-from kmgpu.kernels.cpu.rows import LONGEST, Rows, frozen, working_dtype
-from kmgpu.kernels.cpu.rows import costs_at as own_costs_of
+from kmgpu.kernels.cpu.rows import LONGEST, Rows, frozen, own_costs, working_dtype
 from kmgpu.threads import Workers, single_threaded_blas
 
 FUSED_FEATURES = 32  # above them a matrix product beats the fused pass
 _SCORES = 1 << 18  # numbers of a block
 _LEAST_ROWS = 16
+FEW_NUMBERS = 1 << 18  # products that take less than to prepare a matrix product
 # relative error of a squared distance, above which it is computed from differences
 _FINE = 1e-11
 
@@ -28,18 +29,21 @@ def nearest(
     x: np.ndarray, centers: np.ndarray, memory_budget: int | None, *, squared: bool
 ) -> np.ndarray:
     """See `kmgpu.assignment.nearest`."""
+    labels = np.empty(len(x), np.int32)
+    if x.size * len(centers) <= FEW_NUMBERS:
+        _exact_labels(rows_of(x), frozen(np.ascontiguousarray(centers)), squared, labels)
+        return labels
     if not squared or x.shape[1] <= FUSED_FEATURES:
         bounds = RowBounds(Rows(x), len(centers), squared, Workers())
         bounds.assign(np.ascontiguousarray(centers), lambda *_: None)
         return bounds.labels
-    labels = np.empty(len(x), np.int32)
     passes = _Products(x, centers, working_dtype(x))
 
     def label(lo: int, hi: int) -> None:
         block, scores, norms = passes.scores(lo, hi)
         dense.nearest_rows(block, scores, passes.targets, norms, labels[lo:hi])
 
-    passes.run(label, memory_budget)
+    _over_rows(label, x, len(centers), memory_budget)
     return labels
 
 
@@ -52,58 +56,73 @@ def costs_at(
     squared: bool,
 ) -> np.ndarray:
     """See `kmgpu.assignment.costs_at`."""
-    del memory_budget  # a block of converted rows is small
-    return own_costs_of(Rows(x), centers, labels, squared, Workers())
+    costs, centers = np.empty(len(x)), frozen(np.ascontiguousarray(centers))
+
+    def cost(lo: int, hi: int) -> None:
+        own_costs(rows_of(x[lo:hi]), centers, labels[lo:hi], squared, costs[lo:hi])
+
+    _over_rows(cost, x, 1, memory_budget)
+    return costs
+
+
+def rows_of(x: np.ndarray, dtype: type = np.float64) -> np.ndarray:
+    """Some rows as read-only C-contiguous floats, those of other dtypes as `dtype`."""
+    if x.dtype in (np.float32, np.float64):
+        return frozen(np.ascontiguousarray(x))
+    return frozen(np.ascontiguousarray(x, dtype))
+
+
+def _over_rows(
+    function: Callable[[int, int], None], x: np.ndarray, k: int, memory_budget: int | None
+) -> None:
+    """Call ``function(lo, hi)`` on blocks of all rows, by several threads where that pays."""
+    (n, d), workers = x.shape, Workers()
+    size = max(_LEAST_ROWS, _SCORES // max(k, d))
+    if memory_budget is not None:
+        size = max(1, min(size, memory_budget // workers.n_threads // (16 * (d + k))))
+    # one block leaves the threads to BLAS
+    with single_threaded_blas() if n > size else nullcontext():
+        workers.map_rows(function, n, size)
 
 
 class _Products:
     """Scores of blocks of rows by matrix products, about an origin amid the centres."""
 
     def __init__(self, x: np.ndarray, centers: np.ndarray, dtype: np.dtype) -> None:
-        self._x, self._workers = x, Workers()
-        self._stored = x.view()
-        self._stored.flags.writeable = False
-        origin = dense.origin_of(centers[:: max(1, len(centers) // 32)])
-        self._place(centers, origin.astype(dtype))
+        self._x = x
+        middle = centers.mean(axis=0)
+        square = middle @ middle
+        if not square > np.einsum("jp,jp->", centers, centers) / len(centers) - square:
+            middle[:] = 0.0  # near the origin already: rows are multiplied where they lie
+        self._place(centers, middle.astype(dtype))
         if dtype == np.float32 and self.targets.top > LONGEST:
-            self._place(centers, origin)
+            self._place(centers, middle)
 
     def _place(self, centers: np.ndarray, ref: np.ndarray) -> None:
         self._ref, self._shifted = ref, bool(ref.any())
-        self.about = np.empty_like(centers, order="C")
-        before = np.zeros_like(self.about)
         centers = np.ascontiguousarray(centers)
-        self.targets: Targets = dense.targets_of(centers, ref, before, self.about)
+        about = np.empty_like(centers)
+        self.targets: Targets = dense.targets_of(centers, ref, about, about)
         self._factor = dense.product_of(self.targets)
 
-    def rows(self, lo: int, hi: int) -> np.ndarray:
-        """Rows lo to hi as C-contiguous floats; a view where they are."""
-        block = self._stored[lo:hi]
-        if block.flags.c_contiguous and block.dtype in (np.float32, np.float64):
-            return block
-        return frozen(np.ascontiguousarray(block, self._ref.dtype))
-
     def scores(self, lo: int, hi: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The same rows, ``-2 x·c`` of them about the origin, and their lengths."""
-        block, kind = self.rows(lo, hi), self._ref.dtype
-        about = block
+        """Rows lo to hi, ``-2 x·c`` of them about the origin, and their lengths."""
+        kind = self._ref.dtype
+        block = about = rows_of(self._x[lo:hi], kind.type)
         if self._shifted or block.dtype != kind:
             about = np.empty(block.shape, kind)
             dense.center_rows(block, self._ref, 0, len(block), about)
         norms = np.empty(len(block))
         dense.row_norms(block, self._ref, False, np.empty(0), 0, len(block), norms)
-        with np.errstate(over="ignore", invalid="ignore"):  # rows too long for products
-            return block, np.matmul(about, self._factor), norms
+        return block, np.matmul(about, self._factor), norms
 
-    def run(self, function: Callable[[int, int], None], memory_budget: int | None) -> None:
-        """Call ``function(lo, hi)`` on blocks of all rows, by several threads where that pays."""
-        (n, d), k = self._x.shape, self.targets.centers.shape[0]
-        row_bytes = 8 * (2 * d + 2 * k)
-        size = max(_LEAST_ROWS, _SCORES // max(k, d))
-        if memory_budget is not None:
-            size = max(1, min(size, memory_budget // self._workers.n_threads // row_bytes))
-        with single_threaded_blas():
-            self._workers.map_rows(function, n, size)
+
+@njit(nogil=True, cache=True)
+def _exact_labels(x, centers, squared, labels):
+    """Write the labels (m,) int32 of rows (m, d) at centres (k, d) float64."""
+    costs = np.empty(centers.shape[0])
+    for i in range(x.shape[0]):
+        labels[i] = exact_nearest(x[i], centers, squared, costs)[0]
 
 
 @njit(nogil=True, cache=True)
@@ -182,9 +201,17 @@ def distances(
     x: np.ndarray, centers: np.ndarray, memory_budget: int | None, *, squared: bool
 ) -> np.ndarray:
     """See `kmgpu.assignment.distances`; float32 for dtypes that it holds, else float64."""
-    centers = np.ascontiguousarray(centers)
+    k = len(centers)
     kept = np.float32 if x.dtype in (np.float16, np.float32) else np.float64
-    out = np.empty((len(x), len(centers)), kept)
+    out = np.empty((len(x), k), kept)
+    if not squared or x.shape[1] <= FUSED_FEATURES or x.size * k <= FEW_NUMBERS:
+        exact = frozen(np.ascontiguousarray(centers))
+
+        def from_differences(lo: int, hi: int) -> None:
+            _exact_distances(rows_of(x[lo:hi]), exact, squared, out[lo:hi])
+
+        _over_rows(from_differences, x, k, memory_budget)
+        return out
     passes = _Products(x, centers, np.dtype(np.float64))
     lengths = np.sqrt(passes.targets.squares)
 
@@ -192,9 +219,5 @@ def distances(
         block, scores, norms = passes.scores(lo, hi)
         _product_distances(block, scores, passes.targets, lengths, norms, out[lo:hi])
 
-    def from_differences(lo: int, hi: int) -> None:
-        _exact_distances(passes.rows(lo, hi), passes.targets.exact, squared, out[lo:hi])
-
-    multiplies = squared and x.shape[1] > FUSED_FEATURES
-    passes.run(from_products if multiplies else from_differences, memory_budget)
+    _over_rows(from_products, x, k, memory_budget)
     return out

@@ -124,7 +124,8 @@ class GroupBounds:
             near[:k] = centers - data.reference
             lengths = np.abs(near[:k]).sum(1, dtype=np.float64) * up
             if self._centers is not None:
-                self._drift(np.abs(centers - self._centers).sum(1) * up)
+                moved = centers - self._centers
+                self._drift(np.abs(moved, out=moved).sum(1) * up)
         if data.dtype == np.float64 and not np.isfinite(lengths).all():
             lengths[:] = np.inf  # an infinite difference may be less than another one
         self._centers = centers

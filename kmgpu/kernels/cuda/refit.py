@@ -105,10 +105,7 @@ def medians(
     launch. Larger ones are cut into segments, with two launches a digit; their counts take about
     nd / 4 bytes, with weights nd / 32, and at most some 128 MiB.
 
-    Weights are counted in units of a power of two, each cluster's its own, of which it has between
-    2^61 and 2^62: their sums are exact, and a weight loses what is under 2^-61 of its cluster's.
-    Halves that differ by no more than a unit for each row and 2^-52 of the whole are equal. These
-    numbers take 8n bytes.
+    Weights are counted in whole numbers, as `kmgpu.weights` defines them; these take 8n bytes.
     """
     del budget
     xp, device = place_of(x)

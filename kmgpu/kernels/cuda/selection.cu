@@ -79,19 +79,13 @@ struct Search {
 template <typename T>
 using SearchOf = Search<typename Keys<T>::Key>;
 
-// For m rows of that total weight.
+// What the weight up to the lower median reaches, and that below the upper one does not pass;
+// kmgpu.weights.middle_ranks() says why. `rounded` is the number of weights, 0 if there are none.
 template <typename Search>
-__device__ __forceinline__ void set_targets(Search& s, long long total, long long m,
-                                            bool weighted) {
-  if (weighted) {
-    // halves are equal up to the rounding of each weight, to a unit and as it came
-    const long long slack = m + (total >> 52);
-    s.low = total / 2 - slack;
-    s.high = total / 2 + slack;
-  } else {
-    s.low = (m + 1) / 2;
-    s.high = m / 2;
-  }
+__device__ __forceinline__ void set_targets(Search& s, long long total, long long rounded) {
+  const long long tolerance = rounded + (total >> 52);
+  s.low = (total + 1) / 2 - tolerance;
+  s.high = total / 2 + tolerance;
 }
 
 // Four more bits of the key, from the counts of their 16 values; returns them.
@@ -231,7 +225,7 @@ struct Selection {
         long long total = 0;
         for (int b = 0; b < 16; ++b) total += high[32 * b];
         s = {0, 0, 0, 0, false, NO_KEY};
-        set_targets(s, total, m, WEIGHTED);
+        set_targets(s, total, WEIGHTED ? m : 0);
       }
       const int found = advance(s, high, shift + DIGIT - 4);
       if (DIGIT > 4) advance(s, &shared.count[0][16 * found][tid], shift);

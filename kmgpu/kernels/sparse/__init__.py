@@ -12,7 +12,7 @@ from typing import Any
 
 from kmgpu.kernels.sparse.refit import means, medians
 from kmgpu.kernels.sparse.rows import costs_at, distances, nearest, pairwise
-from kmgpu.kernels.sparse.spread import spread
+from kmgpu.kernels.sparse.spread import spread, widths
 
 
 @cache
@@ -23,6 +23,7 @@ def table(terms: Any) -> dict[tuple[str, str], Callable[..., Any]]:
         for function in (nearest, costs_at, distances, pairwise):
             found[function.__name__, name] = partial(function, squared=squared, terms=terms)
         found["spread", name] = partial(spread, squared=squared)
+        found["widths", name] = widths
     found["refit", "l2"] = partial(means, terms=terms)
     found["refit", "l1"] = medians
     return found

@@ -1,4 +1,4 @@
-"""The spread of sparse rows: from sums over their nonzeros, and the weight of what is zero."""
+"""How far sparse rows spread: from sums over their nonzeros, and the weight of what is zero."""
 
 from __future__ import annotations
 
@@ -43,3 +43,26 @@ def spread(
     )
     deviation += float(((total - held) * cost(center)).sum())
     return deviation / (total * d)
+
+
+def widths(x: Any, sample_weight: np.ndarray | None, memory_budget: int | None) -> np.ndarray:
+    """Largest less smallest value of every feature, zeros counted, (n_features,), float64.
+
+    Rows of zero weight are left out; without others, all widths are 0.
+    """
+    rows = canonical(x)
+    n, d = rows.shape
+    met = np.ones(n, dtype=bool) if sample_weight is None else sample_weight > 0
+    low, high = np.full(d, np.inf), np.full(d, -np.inf)
+    held = np.zeros(d, dtype=np.int64)
+    for start, stop in rows.ranges(0, 64, block_bytes(HOST, memory_budget)):
+        block = rows.block(start, stop)
+        kept = np.repeat(met[start:stop], np.diff(block.indptr))
+        feature, values = block.indices[kept], block.data[kept].astype(np.float64, copy=False)
+        np.minimum.at(low, feature, values)
+        np.maximum.at(high, feature, values)
+        np.add.at(held, feature, 1)
+    some = held < np.count_nonzero(met)  # in these a row has a zero that is not stored
+    low[some], high[some] = np.minimum(low[some], 0.0), np.maximum(high[some], 0.0)
+    with np.errstate(over="ignore"):
+        return np.maximum(high - low, 0.0)

@@ -217,8 +217,8 @@ def greedy_seed(
     n_threads : int or None
         None: the usable CPUs. The result does not depend on it.
     memory_budget : int or None
-        Bytes to use beyond X; None: a quarter of X or 64 MB, whichever is larger. Twelve bytes a
-        row are used whatever it says.
+        Bytes to use beyond X; None: a quarter of X or 64 MB, whichever is larger, but no more than
+        half of the memory that is free. Twelve bytes a row are used whatever it says.
 
     Returns
     -------

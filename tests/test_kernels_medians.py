@@ -1,0 +1,160 @@
+"""k-medians of many features: labels are those of float64 costs, whatever bounds say."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from kmgpu import KMedians
+from kmgpu.kernels.cpu.medians import Medians
+
+ALGORITHMS = pytest.mark.parametrize("algorithm", ["auto", "dense", "elkan"])
+
+
+def costs(X, C):
+    """Float64 costs added feature after feature: by them labels are defined."""
+    X, found = X.astype(np.float64), np.zeros((len(X), len(C)))
+    for q in range(X.shape[1]):
+        found += np.abs(X[:, q : q + 1] - C[:, q])
+    return found
+
+
+def follow(X, C, leaps=(), **options):
+    """Half-steps of which every label and loss is checked; `leaps` are centres put in between."""
+    X.setflags(write=False)
+    engine = Medians(X, None, len(C), **options)
+    for centers in (None, None, None, *leaps, None, None):
+        C = C if centers is None else centers
+        loss, _ = engine.assign(C)
+        found = costs(X, C)
+        np.testing.assert_array_equal(engine.labels, found.argmin(axis=1))
+        np.testing.assert_allclose(loss, found.min(axis=1).sum(), rtol=1e-9, atol=0)
+        assert np.isfinite(engine._bounds._lower).all()
+        C = engine.refit()[0]
+
+
+def data(kind, d, n=400):
+    rng = np.random.default_rng(d)
+    X = rng.normal(size=(n, d))
+    rows = rng.choice([1, 30], (n, 1))
+    return {
+        "plain": X,
+        "grid": np.round(X, 1),
+        "tight beside wide": np.where(np.arange(n)[:, None] % 4, 8 * X, 4 + 1e-3 * X),
+        "far from the reference": X + np.where(np.arange(n)[:, None] % 2, 1e7, 0),
+        "1e44": 10 ** (44 + X / 2) * rows,
+        "1e-45": 10 ** (-45 + X / 2) * rows,
+        "1e-310": 10 ** (-310 + X / 2),
+        "1e300": 10 ** (300 + X / 2),
+        "outliers": np.where(np.arange(n)[:, None] < 2, 1e100, 1) * X,
+        "every magnitude": X * 10 ** rng.uniform(-60, 60, (n, 1)),
+        "opposite ends": np.c_[1.2e308 * (rng.integers(0, 2, n) * 2 - 1), X[:, 1:]],
+    }[kind]
+
+
+@ALGORITHMS
+@pytest.mark.parametrize("d", [40, 200])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("plain", "grid", "tight beside wide", "far from the reference", "outliers"),
+        *("1e44", "1e-45", "1e-310", "1e300", "every magnitude"),
+    ],
+)
+def test_labels_are_those_of_float64_costs(kind, d, algorithm):
+    X = data(kind, d)
+    k = 13
+    budgets = {40: (0, 1 << 24), 200: (44 * len(X),)}[d]  # one group of centres, one each; some
+    for dtype in ("float64", "float32"):
+        with np.errstate(over="ignore"):
+            converted = X.astype(dtype)
+        if np.isfinite(converted).all() and converted.any():
+            start = converted[:k].astype(np.float64)
+            for budget in budgets:
+                follow(converted, start, algorithm=algorithm, memory_budget=budget)
+
+
+@ALGORITHMS
+def test_differences_that_overflow(algorithm):
+    """Two groups of rows whose distance is no float64: labels are right while costs are finite."""
+    X = data("opposite ends", 40)
+    start = X[[int(np.argmax(X[:, 0])), int(np.argmin(X[:, 0]))]]
+    engine = Medians(X, None, 2, algorithm=algorithm)
+    for _ in range(3):
+        engine.assign(start)
+        np.testing.assert_array_equal(engine.labels, X[:, 0] < 0)
+        start = engine.refit()[0]
+
+
+@ALGORITHMS
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint8"])
+def test_equal_centres_and_equal_costs_give_the_lowest(algorithm, dtype):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 3, size=(700, 40)).astype(dtype)
+    C = X[:12].astype(np.float64)
+    C = np.concatenate([C, C, C[:3]])
+    follow(X, C, algorithm=algorithm)
+
+
+@ALGORITHMS
+def test_a_centre_that_float32_cannot_hold_comes_back(algorithm):
+    X = data("plain", 40).astype(np.float32)
+    C = X[:9].astype(np.float64)
+    away, other = C.copy(), C.copy()
+    away[3:] = 1e40
+    other[:8] = -1e300
+    follow(X, C, (away, C, other, C, away, C), algorithm=algorithm)
+
+
+@ALGORITHMS
+@pytest.mark.parametrize("step", [1e-9, 1e-6, 1e-3])
+def test_centres_that_creep(algorithm, step):
+    """Movements below float32's resolution add up."""
+    rng = np.random.default_rng(0)
+    X = np.round(rng.normal(size=(600, 40)), 1).astype(np.float32)
+    C = X[:7].astype(np.float64)
+    engine = Medians(X, None, 7, algorithm=algorithm)
+    for t in range(30):
+        centers = C + step * t * rng.normal(size=C.shape)
+        engine.assign(centers)
+        np.testing.assert_array_equal(engine.labels, costs(X, centers).argmin(axis=1))
+
+
+@pytest.mark.parametrize("d", [40, 200])
+def test_labels_are_what_predict_says_on_a_grid(d):
+    X = np.round(np.random.default_rng(0).normal(size=(2000, d)), 1).astype(np.float32)
+    model = KMedians(20, random_state=0).fit(X)
+    found = costs(X, model.cluster_centers_.astype(np.float64)).argmin(axis=1)
+    np.testing.assert_array_equal(model.labels_, found)
+
+
+def test_a_loss_that_nearly_vanishes_is_summed_anew():
+    X = np.random.default_rng(0).normal(size=(40, 40))
+    weight = np.where(np.arange(40) == 39, 1e15, 1)
+    engine = Medians(X, weight, 3)
+    C = X[:3].copy()
+    engine.assign(C)
+    C[2] = X[39] + 1e-12
+    engine._known = C.copy(), float(weight @ np.abs(X - C[engine.labels]).sum(axis=1))
+    loss, _ = engine.assign(C)
+    np.testing.assert_allclose(loss, weight @ costs(X, C).min(axis=1), rtol=1e-10)
+
+
+def test_many_clusters_within_a_small_budget():
+    """Counts of clusters for every range of rows (20,000 x 8 bytes each) would take the most."""
+    X = np.random.default_rng(0).normal(size=(60_000, 2)).astype(np.float32)
+    X.setflags(write=False)
+
+    def fit(k):
+        engine, C = Medians(X, None, k, memory_budget=1 << 20), X[:k].astype(np.float64)
+        for _ in range(2):
+            engine.assign(C)
+            C = engine.refit()[0]
+
+    fit(20)  # compiles
+    tracemalloc.start()
+    try:
+        fit(20_000)
+        assert tracemalloc.get_traced_memory()[1] < 6 << 20
+    finally:
+        tracemalloc.stop()
