@@ -37,7 +37,7 @@ class SparseRows(csr_array):
     def block(self, start: int, stop: int) -> csr_array:
         """Rows start:stop on the same memory."""
         first, last = self.indptr[start], self.indptr[stop]
-        return _csr(
+        return compressed(
             self.data[first:last],
             self.indices[first:last],
             self.indptr[start : stop + 1] - first,
@@ -85,7 +85,7 @@ def row_sums(values: np.ndarray, rows: csr_array) -> np.ndarray:
     """Sums of `values`, one for each nonzero of `rows`, over every row; added in their order."""
     n, d = rows.shape
     ones = np.ones(d)
-    return _csr(values, rows.indices, rows.indptr, d) @ ones if n else np.empty(0)
+    return compressed(values, rows.indices, rows.indptr, d) @ ones if n else np.empty(0)
 
 
 def canonical(x: Any) -> SparseRows:
@@ -123,7 +123,7 @@ def _added_up(rows: csr_array) -> csr_array:
     return made
 
 
-def _csr(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, d: int) -> csr_array:
+def compressed(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, d: int) -> csr_array:
     """Canonical CSR on these arrays. SciPy's constructor would copy a part of a larger array."""
     made = csr_array((len(indptr) - 1, d), dtype=data.dtype)
     made.data, made.indices, made.indptr = data, indices, indptr

@@ -19,10 +19,12 @@ from scipy.sparse import csr_array
 
 from kmgpu.arrays import HOST
 from kmgpu.blocks import block_bytes, over_blocks
-from kmgpu.sparse import Block, SparseRows, canonical
+from kmgpu.sparse import Block, SparseRows, canonical, compressed
 
 # a cost is kept where the bound on its rounding is this much smaller
 RESOLVED = 2.0**24
+# to transpose the centres costs more than a block that has so many times fewer nonzeros
+FEW = 4
 # products of smaller sizes do not overflow
 FAR = 1 / 8
 
@@ -41,16 +43,26 @@ class Centers:
         self.dense = np.ascontiguousarray(centers, dtype=np.float64)
         self.squared = squared
         with np.errstate(over="ignore"):
-            terms = np.square(self.dense) if squared else np.abs(self.dense)
-            self.sizes = terms.sum(axis=1)
+            self.sizes = (
+                np.einsum("jq,jq->j", self.dense, self.dense)
+                if squared
+                else np.abs(self.dense).sum(axis=1)
+            )
         self._tables: dict[Any, np.ndarray] = {}
 
     def table(self, dtype: Any) -> np.ndarray:
         """What the nonzeros of a row are met with, (d, k): -2 µ for L2, µ for L1."""
         if dtype not in self._tables:
-            made = self.dense.T.astype(dtype, order="C")
-            self._tables[dtype] = np.multiply(made, -2, out=made) if self.squared else made
+            self._tables[dtype] = self._across(self.dense, dtype)
         return self._tables[dtype]
+
+    def table_of(self, features: np.ndarray, dtype: Any) -> np.ndarray:
+        """`table` of a few features, (len(features), k)."""
+        return self._across(self.dense[:, features], dtype)
+
+    def _across(self, centers: np.ndarray, dtype: Any) -> np.ndarray:
+        made = centers.T.astype(dtype, order="C")
+        return np.multiply(made, -2, out=made) if self.squared else made
 
     @cached_property
     def nonzeros(self) -> csr_array:
@@ -169,10 +181,17 @@ def _over_rows(
 
 def _scores(block: Block, at: Centers, dtype: Any, terms: Any) -> np.ndarray:
     """Costs up to the sizes: -2 x·µ, or Σ (|x_q - µ_q| - |µ_q|); (rows, k) of `dtype`."""
+    rows = block.rows
     with np.errstate(over="ignore", invalid="ignore"):
+        if FEW * rows.nnz < rows.shape[1]:
+            features, indices = np.unique(rows.indices, return_inverse=True)
+            rows = compressed(rows.data, indices, rows.indptr, len(features))
+            table = at.table_of(features, dtype)
+        else:
+            table = at.table(dtype)
         if at.squared:
-            return block.rows.astype(dtype, copy=False) @ at.table(dtype)
-        return terms.absolute_scores(block.rows, at.table(dtype))
+            return rows.astype(dtype, copy=False) @ table
+        return terms.absolute_scores(rows, table)
 
 
 def _rounding(rows: csr_array, dtype: Any) -> tuple[float, float]:
