@@ -146,5 +146,19 @@ def test_weighted_costs_that_overflow_name_the_weights(backend, estimator, d):
     model = estimator(3, init=x[:3])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        with pytest.raises(ValueError, match=r"sample_weight \(up to 1e\+300\) times costs"):
+        with pytest.raises(ValueError, match=r"sample_weight has values too large, up to 1e\+300"):
             model.fit(backend.asarray(x), sample_weight=np.full(40, 1e300))
+
+
+@pytest.mark.parametrize("d", [3, 40, 200])
+@pytest.mark.parametrize("far", [1e8, 1e12])
+def test_a_row_that_left_for_far_away_leaves_no_rounding_behind(d, far):
+    """The outlier is the costliest row, which fills the empty cluster."""
+    x = np.random.default_rng(d).normal(size=(400, d))
+    x[0] += far
+    init = np.concatenate([x[60:63], np.full((1, d), -100 * far)])
+    model = KMeans(4, init=init, tol=0).fit(x)
+    assert model.n_relocated_ == 1
+    for j in range(4):
+        mean = x[model.labels_ == j].mean(axis=0)
+        np.testing.assert_allclose(model.cluster_centers_[j], mean, rtol=1e-14, atol=1e-11)

@@ -6,7 +6,7 @@ from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.rows import Rows, costs_at, weight_of
 from kmgpu.threads import Workers
-from kmgpu.weights import MOST_LEFT
+from kmgpu.weights import lost_too_much
 
 MOST_SUMS = 1 << 26  # bytes of the sums of all ranges of rows
 
@@ -25,8 +25,9 @@ def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
         Rows of x, and the cluster each leaves, -1 for none.
     labels : ndarray of shape (m,), int32
     sums : ndarray of shape (k, n_features), float64, updated
-    mass : ndarray of shape (k, 3), float64, updated
-        Weight of each cluster; weight that left it; squares of what entered from nowhere.
+    mass : ndarray of shape (k, 4), float64, updated
+        Weight of each cluster; weight that left it; squares of what entered from nowhere; weight
+        times length of what left.
     counts : ndarray of shape (k,), int64, updated
 
     Returns
@@ -47,10 +48,13 @@ def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
                 counts[o] -= 1
                 mass[o, 0] -= u
                 mass[o, 1] += u
+                squares = 0.0
                 for q in range(x.shape[1]):
-                    v = u * (np.float64(x[i, q]) - np.float64(reference[q]))
-                    sums[j, q] += v
-                    sums[o, q] -= v
+                    v = np.float64(x[i, q]) - np.float64(reference[q])
+                    sums[j, q] += u * v
+                    sums[o, q] -= u * v
+                    squares += v * v
+                mass[o, 3] += u * np.sqrt(squares)
             else:
                 squares = 0.0
                 for q in range(x.shape[1]):
@@ -67,9 +71,9 @@ def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, re
 
     Parameters
     ----------
-    gained, gained_mass, gained_counts : ndarrays of shape (g, k, d), (g, k, 3) and (g, k)
+    gained, gained_mass, gained_counts : ndarrays of shape (g, k, d), (g, k, 4) and (g, k)
         Differences of the next three, as `transfer` leaves them; g may be 0.
-    sums, mass, counts : ndarrays of shape (k, d), (k, 3) and (k,), updated
+    sums, mass, counts : ndarrays of shape (k, d), (k, 4) and (k,), updated
     reference : ndarray of shape (d,), float64
     refit : bool
         Whether centres of clusters that hold rows become their means.
@@ -79,14 +83,12 @@ def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, re
     -------
     total, loss : float
         Squares of the rows less the reference, and less the centres.
-    stale : bool
-        Whether nearly all of some cluster has left it.
     """
-    total, less, stale = 0.0, 0.0, False
+    total, less = 0.0, 0.0
     for j in range(counts.size):
         for g in range(gained.shape[0]):
             counts[j] += gained_counts[g, j]
-            for q in range(3):
+            for q in range(4):
                 mass[j, q] += gained_mass[g, j, q]
             for q in range(reference.size):
                 sums[j, q] += gained[g, j, q]
@@ -94,15 +96,13 @@ def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, re
             mass[j, 0] = 0.0
             for q in range(reference.size):
                 sums[j, q] = 0.0
-        elif mass[j, 1] > MOST_LEFT * mass[j, 0]:
-            stale = True
         total += mass[j, 2]
         for q in range(reference.size):
             if refit and counts[j] > 0:
                 centers[j, q] = reference[q] + sums[j, q] / mass[j, 0]
             at = centers[j, q] - reference[q]
             less += at * (mass[j, 0] * at - 2 * sums[j, q])
-    return total, total + less, stale
+    return total, total + less
 
 
 class LowDimMeans:
@@ -186,6 +186,13 @@ class LowDimMeans:
         """Weighted means of the clusters; returns (centers, loss)."""
         if self._stale or self._moves > 3 * self._data.n:
             self._recount()
+        centers, loss = self._means()
+        if self._stale:  # as the loss at the means says, which may be far less than before
+            self._recount()
+            centers, loss = self._means()
+        return centers, loss
+
+    def _means(self) -> tuple[np.ndarray, float]:
         centers = self._centers.copy()
         return centers, self._settled(self._nothing, centers, refit=True)[0]
 
@@ -209,7 +216,7 @@ class LowDimMeans:
 
     def _clear(self) -> None:
         self._sums = np.zeros((self._k, self._data.d))
-        self._mass = np.zeros((self._k, 3))
+        self._mass = np.zeros((self._k, 4))
         self.sizes = np.zeros(self._k, np.int64)
         self._moves, self._stale = 0, False
 
@@ -217,7 +224,7 @@ class LowDimMeans:
         g, k, d = len(self._data.groups), self._k, self._data.d
         return (
             np.zeros((g, k, d)),
-            np.zeros((g, k, 3)),
+            np.zeros((g, k, 4)),
             np.zeros((g, k), np.int64),
             np.zeros(g, int),
         )
@@ -235,7 +242,7 @@ class LowDimMeans:
     ) -> tuple[float, int]:
         """Take in what has changed; the loss at the centres, and the rows that changed cluster."""
         *gained, changes = delta
-        total, loss, self._stale = settle(
+        total, loss = settle(
             *gained, self._sums, self._mass, self.sizes, self._origin, refit, centers
         )
         changed = int(changes.sum())
@@ -244,6 +251,10 @@ class LowDimMeans:
         if not loss > 1e-5 * total:
             costs = self._costs(centers)
             loss = float((costs * self._weight).sum() if self._weight.size else costs.sum())
+        weight, left, _, lengths_left = self._mass.T
+        self._stale = lost_too_much(
+            self.sizes, weight, left, lengths_left, centers - self._origin, loss
+        )
         return loss, changed
 
     def _recount(self) -> None:

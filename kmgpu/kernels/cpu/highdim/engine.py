@@ -239,8 +239,8 @@ class HighDimensionalL2:
 
     def refit(self):
         """Return the means of the labelled rows (float64) and the loss there."""
-        centers = self._sums.means(self._centers)
-        return centers + self._ref.astype(np.float64), self._sums.loss(centers, self.labels)
+        centers, loss = self._sums.refit(self._centers, self.labels)
+        return centers + self._ref.astype(np.float64), loss
 
     def move(self, rows, clusters):
         """Relabel a few rows, as the relocation of empty clusters does."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.highdim.dense import FAST, row_norms
-from kmgpu.weights import MOST_LEFT
+from kmgpu.weights import lost_too_much
 
 _RECOUNT_EVERY = 64  # updates by difference, so that nothing drifts
 _CANCELLED = 1e-5  # a loss below this share of the total is summed directly
@@ -51,7 +51,9 @@ class ClusterSums:
         self.sizes = np.zeros(n_clusters, np.int64)
         self._sums = np.zeros((n_clusters, X.shape[1]))
         self._masses = np.zeros(n_clusters)
-        self._left = np.zeros(n_clusters)  # weight that went since sums were last counted anew
+        # what went since sums were last counted anew: weight, and weight times length
+        self._left, self._lengths_left = np.zeros((2, n_clusters))
+        self._at: tuple[np.ndarray, float] = self._sums, np.inf  # centres, and the loss there
         self._updates = 0
         self.norms = np.empty(len(X))
         shifted = bool(ref.any())
@@ -64,7 +66,7 @@ class ClusterSums:
     def _map_rows(self, function):
         return self._workers.map_rows(function, len(self._X), self._block)
 
-    def means(self, centers):
+    def _means(self, centers):
         """Return the means; a cluster without weight keeps its row of `centers`."""
         held = self.sizes > 0
         masses = np.where(held, self._masses, 1.0)
@@ -81,10 +83,11 @@ class ClusterSums:
         products = np.einsum("jp,jp->j", centers, self._sums)
         squares = np.einsum("jp,jp->j", centers, centers)
         loss = self._total - 2 * products.sum() + (self._masses * squares).sum()
-        if loss > _CANCELLED * self._total:
-            return float(loss)
-        costs = self.costs(centers, labels)
-        return float((costs * self._weight).sum() if self._weight.size else costs.sum())
+        if not loss > _CANCELLED * self._total:
+            costs = self.costs(centers, labels)
+            loss = (costs * self._weight).sum() if self._weight.size else costs.sum()
+        self._at = centers, float(loss)
+        return self._at[1]
 
     def count_positive(self, rows):
         """Return how many of `rows` have positive weight."""
@@ -93,8 +96,8 @@ class ClusterSums:
     def update(self, changed, before, labels):
         """Follow the rows `changed` from labels `before`: by difference, or anew if no dearer.
 
-        Anew also where a cluster has lost nearly all its weight: what is left of its sums is then
-        rounding of what has gone.
+        Anew also where a cluster has lost nearly all its weight, or rows from far away: what is
+        left of its sums may then be rounding of what has gone.
         """
         if not changed.size and self._updates:
             return
@@ -104,14 +107,31 @@ class ClusterSums:
         if not anew:
             self._add(changed, before[changed], -1.0)
             self._add(changed, labels[changed], 1.0)
-            held = self.sizes > 0
-            anew = bool((self._left[held] > MOST_LEFT * self._masses[held]).any())
+            anew = self._stale()
         if anew:
-            for total in (self._sums, self._masses, self.sizes, self._left):
-                total[:] = 0
-            self._add(np.arange(len(self._X)), labels, 1.0)
+            self._recount(labels)
         self._sums[self.sizes == 0] = 0.0  # what rounding left of a cluster that is gone
         self._masses[self.sizes == 0] = 0.0
+
+    def _stale(self):
+        lost = self._left, self._lengths_left
+        return lost_too_much(self.sizes, self._masses, *lost, *self._at)
+
+    def _recount(self, labels):
+        lost = self._left, self._lengths_left
+        for total in (self._sums, self._masses, self.sizes, *lost):
+            total[:] = 0
+        self._add(np.arange(len(self._X)), labels, 1.0)
+
+    def refit(self, centers, labels):
+        """Return the means, see `_means`, and the loss there."""
+        found = self._means(centers)
+        loss = self.loss(found, labels)
+        if self._stale():  # as the loss at the means says, which may be far less than before
+            self._recount(labels)
+            found = self._means(centers)
+            loss = self.loss(found, labels)
+        return found, loss
 
     def _add(self, rows, labels, sign):
         k, d = self._sums.shape
@@ -134,5 +154,7 @@ class ClusterSums:
             counts = np.bincount(labels[self._positive[rows]], minlength=k)
         self._masses += sign * masses
         if sign < 0:
+            lengths = self.norms[rows] * (self._weight[rows] if self._weight.size else 1.0)
             self._left += masses
+            self._lengths_left += np.bincount(labels, lengths, minlength=k)
         self.sizes += int(sign) * counts
