@@ -149,7 +149,7 @@ def check_transform(fit: Fitted) -> str | None:
     right = np.sqrt(right) if fit.case.loss == "l2" else right
     least = np.sqrt(fit.least) if fit.case.loss == "l2" else fit.least
     limits = np.finfo(found.dtype)
-    rtol = 1e-6 if limits.bits == 32 else 1e-12
+    rtol = 1e-6 if limits.bits == 32 else 1e-10
     with np.errstate(over="ignore", invalid="ignore"):
         off = np.abs(found - right) > rtol * right + 4 * limits.smallest_subnormal + least
         off &= ~((right > limits.max * (1 - 1e-6)) & np.isinf(found))
