@@ -189,7 +189,7 @@ def check_history(fit: Fitted) -> str | None:
     history = [entry for entry in fit.model.history_ if entry.loss is not None]
     for e, (before, after) in enumerate(pairwise(history)):
         last = e == len(history) - 2
-        slack = rounding(16 * (fit.eps if last else EPS)) + 1e-305
+        slack = rounding(64 * (fit.eps if last else EPS)) + 1e-305
         if not after.loss <= before.loss * (1 + 1e-8) + slack:
             return f"{before.kind} {before.loss!r} to {after.kind} {after.loss!r}"
     return None
