@@ -130,7 +130,7 @@ def lloyd(
     x = check_data(borrowed(x))
     place, dtype = place_of(x), compute_dtype(x)
     x, memory_budget = arranged(x, memory_budget)
-    with place.current():
+    with working_at(place, x, (np.shape(init) or (1,))[0]):
         weight = check_sample_weight(sample_weight, x.shape[0], place)
         centers = check_init_centers(init, None, x, place)
         check_scale(x, weight, loss, memory_budget)

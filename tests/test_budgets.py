@@ -43,7 +43,7 @@ def test_an_iteration(backend, counted, loss, d, weighted):
         both = [vars(cost) for _, cost in (assign, refit)]
         assert sum(cost["device_to_host_copies"] for cost in both) == 1, both
         assert sum(cost["host_to_device_copies"] for cost in both) == 0, both
-        most = LAUNCHES[loss.name, d > 32] + 7 * weighted
+        most = LAUNCHES[loss.name, d > 32] + 10 * weighted
         assert sum(cost["launches"] for cost in both) <= most, both
     kind, last = steps[-1]
     assert kind == "assign"
@@ -53,7 +53,10 @@ def test_an_iteration(backend, counted, loss, d, weighted):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("n", "digits"), [(4000, 0), (4100, 4)])
 def test_medians(backend, counted, n, digits, weighted):
-    """Two launches for each digit, where there are enough rows for a cluster to be cut."""
+    """Two launches for each digit, where there are enough rows for a cluster to be cut.
+
+    With weights three more, which turn them into whole units of each cluster's weight.
+    """
     x = oracles.blobs(n, 3, seed=4).astype(np.float32)
     weight = backend.asarray(np.ones(n)) if weighted else None
     there, centers = backend.asarray(x), backend.asarray(x[:2].astype(np.float64))
@@ -62,7 +65,7 @@ def test_medians(backend, counted, n, digits, weighted):
     with counted() as cost:
         L1.refit(there, groups, weight, centers, MIB)
     assert cost.device_to_host_copies == cost.host_to_device_copies == 0
-    assert cost.launches <= 1 + 2 * digits * (1 + weighted)
+    assert cost.launches <= 1 + 2 * digits * (1 + weighted) + 3 * weighted
 
 
 @BOTH
