@@ -111,7 +111,7 @@ def frozen(a: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=64)  # a process may meet any number of row counts
 def groups(n: int, most: int = GROUPS) -> tuple[tuple[int, int, int], ...]:
     """(group, lo, hi): at most ``most`` ranges of rows that depend on the arguments alone."""
-    count = max(1, min(most, n // 2048))
+    count = max(1, min(most, GROUPS, n // 2048))
     edges = [g * n // count for g in range(count + 1)]
     return tuple((g, edges[g], edges[g + 1]) for g in range(count))
 
