@@ -54,6 +54,7 @@ def test_contract_07_the_input_is_not_copied(estimator, layout, dtype):
 def test_contract_07_seeding_keeps_within_its_blocks(estimator):
     x = np.random.default_rng(0).standard_normal((40_000, 16)).astype(np.float32)
     model = estimator(64, random_state=0, max_iter=1, memory_budget=MIB)
+    model.fit(x)  # what loading and compiling kernels takes is no array of the fit
     assert peak_of(lambda: model.fit(x)) < 8 * MIB
 
 
