@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.nearest import nearest_rows, padded
+from kmgpu.kernels.cpu.nearest import FARTHEST, nearest_rows, padded
 from kmgpu.kernels.cpu.rows import STEP, Rows, frozen
 from kmgpu.threads import Workers
 
@@ -122,12 +122,15 @@ class RowBounds:
             group in its own order: ``lo + rows`` changed label, from ``old`` (-1: none yet).
         """
         c, loose = self._shifted(centers)
-        data, centers = self.data, frozen(centers)
+        data, exact = self.data, np.full(c.shape, np.inf)
+        exact[: len(centers)] = centers
+        exact = frozen(exact)
         if self._dense:
             self._slack[:] = -np.inf
         drift = frozen(self._drift)
         limit = drift.astype(np.float32)
         limit = frozen(np.where(limit < drift, np.nextafter(limit, np.float32(np.inf)), limit))
+        drift = frozen(np.minimum(drift, FARTHEST))
 
         def work(item: tuple[int, int, int]) -> None:
             group, begin, end = item
@@ -136,7 +139,7 @@ class RowBounds:
                 block = data.block(lo, hi)
                 changed = nearest_rows(
                     block, data.reference, c, self._l1, self._pieces, self._gamma, self._tiny,
-                    loose, centers, drift, limit, self.labels[lo:hi], self._slack[lo:hi], rows, old,
+                    loose, exact, drift, limit, self.labels[lo:hi], self._slack[lo:hi], rows, old,
                 )  # fmt: skip
                 if changed:
                     visit(group, lo, block, rows[:changed], old[:changed])
@@ -151,7 +154,8 @@ class RowBounds:
         """Padded centres minus the reference, and their `loose`; adds movement to the drifts."""
         k, d = centers.shape
         dtype = self.data.dtype
-        c, loose = np.full((padded(k), d), np.finfo(dtype).max / 4, dtype), np.zeros(padded(k))
+        c = np.full((padded(k), d), np.finfo(dtype).max / 4, dtype)
+        loose = np.full(padded(k), np.inf)
         follow(
             centers, self._centers, self.data.reference, self._squared, float(self._tiny),
             c, loose, self._drift,

@@ -3,14 +3,13 @@
 import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.exact import exact_nearest
 from kmgpu.kernels.cpu.intrinsics import WORD, lowest_bit, word_above
 from kmgpu.kernels.cpu.tile_costs import CENTERS, nearest_tile
 from kmgpu.kernels.cpu.tiles import gather_tile, lanes
 
 CHUNK = 4096
 EPS = 2.0**-52
-FARTHEST = float(np.finfo(np.float32).max)
+FARTHEST = float(np.finfo(np.float32).max) / 4
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
@@ -21,9 +20,8 @@ def padded(k: int) -> int:
 
 @njit(inline="always")
 def rounded_down(value):
-    """A float32 that is no greater than a float64, and finite."""
-    value = value * (1 - 2.0**-22) if value > 0 else value * (1 + 2.0**-22)
-    return np.float32(max(min(value - SMALLEST, FARTHEST), -FARTHEST))
+    """A float32 that is no greater than a float64 from 0 to what a float32 holds."""
+    return np.float32(value * (1 - 2.0**-22) - SMALLEST)
 
 
 @njit(inline="always")
@@ -43,16 +41,15 @@ def _unsettled(slack, labels, limit, lo, hi, rows, count):
     return count
 
 
-@njit()
-def _exact_gap(x, centers, l1, tiny, costs):
-    """Nearest centre of one row, and how much farther the second nearest is for certain."""
-    label, best, second = exact_nearest(x, centers, l1 is None, costs)
-    if l1 is None:
-        best, second = np.sqrt(best), np.sqrt(second)
-    error = (x.shape[0] + 8) * EPS
-    gap = second * (1 - error) - best * (1 + error) - tiny
-    # a cost that overflows is no distance that centres could be followed by
-    return label, gap if second < np.inf or centers.shape[0] == 1 else 0.0
+@njit(inline="always")
+def _label(r, j, gap, drift, labels, slack, rows, old, changed):
+    """Give a row its label and its slack; the number of rows that changed label."""
+    slack[r] = rounded_down(gap + drift[np.uint64(j + 1)])
+    rows[np.uint64(changed)] = r
+    old[np.uint64(changed)] = labels[r]
+    changed += j != labels[r]
+    labels[r] = j
+    return changed
 
 
 @njit(nogil=True, cache=True)
@@ -61,7 +58,7 @@ def nearest_rows(
 ):
     """Label the rows that their slack does not settle, and renew their slack.
 
-    A row whose two best costs are closer than they round is ranked again by `exact`.
+    A row whose two best costs are closer than they round is ranked again by the costs of `exact`.
 
     Parameters
     ----------
@@ -76,12 +73,14 @@ def nearest_rows(
     gamma, tiny : floats of the dtype of x
         Relative and absolute error of a computed distance.
     loose : ndarray of shape (padded(k),), float64, read-only
-        What rounding the row and the centres takes off the gap of a row of that label.
-    centers : ndarray of shape (k, n_features), float64, read-only
+        What rounding the row and the centres takes off the gap of a row of that label; infinite
+        for the far ones.
+    centers : ndarray of shape (padded(k), n_features), float64, read-only
+        The centres, followed by infinite ones.
     drift : ndarray of shape (k + 1,), float64, read-only
-        Drift of every cluster, after an infinity for rows that have no label yet.
+        Drift of every cluster, at most ``FARTHEST``, from its second entry on.
     limit : ndarray of shape (k + 1,), float32, read-only
-        The same, rounded up.
+        The same without a limit, rounded up, after an infinity for rows that have no label yet.
     labels, slack : ndarrays of shape (m,), int32 and float32, updated
     rows, old : ndarrays of shape (m,), int32, written
         The rows whose label changed, and the label they had.
@@ -91,34 +90,45 @@ def nearest_rows(
     changed : int
         How many of ``rows`` and ``old`` are set.
     """
-    size, k = lanes(x), centers.shape[0]
-    w = np.empty(x.shape[1] * size, x.dtype)
+    size, d, k = lanes(x), x.shape[1], drift.shape[0] - 1
+    w, origin = np.empty(d * size, x.dtype), np.zeros(d, x.dtype)
     gaps, arg = np.empty(size, x.dtype), np.empty(size, np.int32)
-    costs = np.empty(k)
     waiting = np.empty(CHUNK + 2 * size, np.int32)
+    unsure, exact_gaps = np.empty_like(waiting), np.empty(size)
     up, down = 1 + gamma, 1 - gamma
+    error, least = (d + 8) * EPS, np.float64(tiny)
     changed = count = 0
     for lo in range(0, x.shape[0], CHUNK):
         hi = min(lo + CHUNK, x.shape[0])
         count = _unsettled(slack, labels, limit, lo, hi, waiting, count)
-        first = 0
+        first = n_unsure = 0
         while count - first >= (size if hi < x.shape[0] else 1):
             m = min(size, count - first)
             for i in range(m, size):
                 waiting[first + i] = waiting[first]
             gather_tile(x, waiting, first, reference, w)
-            nearest_tile(w, c, l1, pieces, up, down, tiny, gaps, arg)
+            nearest_tile(w, c, l1, pieces, None, up, down, tiny, gaps, arg)
             for i in range(m):
                 r, j = np.uint64(waiting[first + i]), arg[i]
                 gap = np.float64(gaps[i]) - loose[np.uint64(j)]
-                if not (gap > 0 and gap < FARTHEST) or j >= k:
-                    j, gap = _exact_gap(x[r], centers, l1, tiny, costs)
-                slack[r] = rounded_down(gap + drift[np.uint64(j + 1)])
-                rows[np.uint64(changed)] = r
-                old[np.uint64(changed)] = labels[r]
-                changed += j != labels[r]
-                labels[r] = j
+                if gap > 0 and gap < FARTHEST:
+                    changed = _label(r, j, gap, drift, labels, slack, rows, old, changed)
+                else:
+                    unsure[n_unsure] = r
+                    n_unsure += 1
             first += m
+        for begin in range(0, n_unsure, size):
+            m = min(size, n_unsure - begin)
+            for i in range(m, size):
+                unsure[begin + i] = unsure[begin]
+            gather_tile(x, unsure, begin, origin, w)
+            nearest_tile(w, centers, l1, None, True, 1 + error, 1 - error, least, exact_gaps, arg)
+            for i in range(m):
+                # a cost that overflows is no distance that centres could be followed by
+                known = exact_gaps[i] < np.inf or k == 1
+                gap = min(max(exact_gaps[i], 0.0), FARTHEST) if known else 0.0
+                r = np.uint64(unsure[begin + i])
+                changed = _label(r, arg[i], gap, drift, labels, slack, rows, old, changed)
         count -= first
         for i in range(count):
             waiting[i] = waiting[first + i]

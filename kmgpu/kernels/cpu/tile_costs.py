@@ -22,12 +22,19 @@ _FUSED = ("contract",)
 
 
 def costs_to(
-    tile: Tile, j: Any, l1: bool, *, count: int = CENTERS, pieces: bool = False, start: Any = None
+    tile: Tile,
+    j: Any,
+    l1: bool,
+    *,
+    count: int = CENTERS,
+    pieces: bool = False,
+    fused: tuple[str, ...] = _FUSED,
+    start: Any = None,
 ) -> list[Any]:
     """Costs of "rows" to `count` of the "centers", from j on.
 
-    A sum over the features, or a sum of such sums (`pieces`). `start`: where in "rows" the tile
-    begins, if it is not at 0.
+    A sum over the features, or a sum of such sums (`pieces`), of products that are not rounded
+    before they are added (`fused`). `start`: where in "rows" the tile begins, if it is not at 0.
     """
     builder, d = tile.builder, tile.shape("centers", 1)
     zero = ir.Constant(tile.floats, None)
@@ -46,9 +53,9 @@ def costs_to(
                 at = tile.everywhere(builder.load(builder.gep(center, [q])))
                 apart = builder.fsub(x, at)
                 term = (
-                    tile.function("fabs", apart) if l1 else builder.fmul(apart, apart, flags=_FUSED)
+                    tile.function("fabs", apart) if l1 else builder.fmul(apart, apart, flags=fused)
                 )
-                builder.store(builder.fadd(term, builder.load(total), flags=_FUSED), total)
+                builder.store(builder.fadd(term, builder.load(total), flags=fused), total)
         return [builder.load(total) for total in sums]
 
     if not pieces:
@@ -92,13 +99,13 @@ def lesser(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
 
 
 def _nearest(
-    tile: Tile, l1: bool, *, pieces: bool, keep: Callable[[Any, Any], None] | None = None
+    tile: Tile, l1: bool, *, keep: Callable[[Any, Any], None] | None = None, **how: Any
 ) -> tuple[Any, Any, Any]:
     """What `_Nearest` finds among "centers"; ``keep(cost, j)`` hears of every one."""
     nearest, builder = _Nearest(tile), tile.builder
     groups = cgutils.for_range_slice(builder, WORD(0), tile.shape("centers", 0), WORD(CENTERS))
     with groups as (j, _):
-        for t, cost in enumerate(costs_to(tile, j, l1, pieces=pieces)):
+        for t, cost in enumerate(costs_to(tile, j, l1, **how)):
             center = builder.add(j, WORD(t))
             nearest.meet(cost, center)
             if keep:
@@ -113,6 +120,7 @@ def nearest_tile(
     centers: Any,
     l1: Any,
     pieces: Any,
+    exact: Any,
     up: Any,
     down: Any,
     tiny: Any,
@@ -124,29 +132,32 @@ def nearest_tile(
     Parameters
     ----------
     rows : ndarray of shape (n_features * lanes,), float
-    centers : ndarray of shape (k, n_features), dtype of rows, C-contiguous
-        k a multiple of four.
+    centers : ndarray of shape (k, n_features), float, C-contiguous
+        k a multiple of four. Computed in their dtype, which is no narrower than that of rows.
     l1 : None or True
         L2 or L1, by its type.
     pieces : None or True
         By its type: whether a cost is a sum of sums.
-    up, down, tiny : float
-    gap : ndarray of shape (lanes,), dtype of rows, written
+    exact : None or True
+        By its type: whether costs are those of `exact`, bit for bit (of float64 centres).
+    up, down, tiny : float, dtype of centers
+    gap : ndarray of shape (lanes,), dtype of centers, written
         ``second * down - nearest * up - tiny``, in distances.
     arg : ndarray of shape (lanes,), int32, written
         The nearest; the lowest of equal ones.
     """
     del typing_context, up, down, tiny
-    signature = types.void(rows, centers, l1, pieces, *[rows.dtype] * 3, gap, arg)
+    signature = types.void(rows, centers, l1, pieces, exact, *[centers.dtype] * 3, gap, arg)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        names = "rows centers l1 pieces up down tiny gap arg"
-        tile = Tile(names, context, builder, signature, args)
-        is_l1, in_pieces = (kind != types.none for kind in signature.args[2:4])
-        near, far, least = _nearest(tile, is_l1, pieces=in_pieces)
+        names = "rows centers l1 pieces exact up down tiny gap arg"
+        tile = Tile(names, context, builder, signature, args, centers.dtype)
+        is_l1, in_pieces, is_exact = (kind != types.none for kind in signature.args[2:5])
+        fused = () if is_exact else _FUSED
+        near, far, least = _nearest(tile, is_l1, pieces=in_pieces, fused=fused)
         if not is_l1:
             near, far = (tile.function("sqrt", v) for v in (near, far))
-        up, down, tiny = (tile.everywhere(v) for v in args[4:7])
+        up, down, tiny = (tile.everywhere(v) for v in args[5:8])
         certain = builder.fsub(builder.fmul(far, down), builder.fmul(near, up))
         tile.store(builder.fsub(certain, tiny), "gap", WORD(0))
         tile.store(least, "arg", WORD(0))
