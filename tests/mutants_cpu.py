@@ -107,6 +107,13 @@ CPU_MUTANTS = {
     "fewer fractions of a step": CpuMutant(
         "scores.py", "FRACTION_BITS = 7", "FRACTION_BITS = 6", f"{SKETCH}[25-l1]"
     ),
+    "exact costs of a tile rounded once less": CpuMutant(
+        "tile_costs.py",
+        "fused = () if is_exact else _FUSED",
+        "fused = _FUSED",
+        "test_kernels_nearest.py::test_open_rows_are_ranked_by_the_costs_that_decide"
+        "[200-7-float64-l2]",
+    ),
     "the last of equal costs in a tile": CpuMutant(
         "tile_costs.py",
         'less = builder.fcmp_ordered("<", cost, best, flags=_FAST)',
