@@ -39,10 +39,10 @@ from kmgpu.validation import (
     check_integer,
     check_memory_budget,
     check_n_clusters,
-    check_sample_weight,
     check_tol,
     is_host_data,
     is_plain,
+    relative_weights,
 )
 
 ALGORITHMS = {"lloyd": "auto", "auto": "auto", "dense": "dense", "elkan": "elkan"}
@@ -121,8 +121,8 @@ class AlternatingMinimizer(
                 dtype = compute_dtype(x)
                 x, budget = arranged(x, self.memory_budget)
                 check_finite(x, "X")
-                weight = check_sample_weight(sample_weight, X.shape[0], place)
-                best = best_run(x, weight, self._plan(x, place, dtype, budget))
+                weight, factor = relative_weights(sample_weight, X.shape[0], place)
+                best = best_run(x, weight, self._plan(x, place, dtype, budget, factor))
                 centers, labels = (
                     asarray(array, home) for array in (best.last.centers, best.last.labels)
                 )
@@ -166,10 +166,10 @@ class AlternatingMinimizer(
         """Minus the loss of `X` at the fitted centres (greater is better)."""
         del y
         with self._at_work(X) as (x, centers, _):
-            weight = check_sample_weight(sample_weight, x.shape[0], place_of(x))
+            weight, factor = relative_weights(sample_weight, x.shape[0], place_of(x))
             labels = nearest(x, centers, self._loss, self.memory_budget)
             costs = costs_at(x, centers, labels, self._loss, self.memory_budget)
-            return -float(weighted_sum(costs, weight))
+            return -factor * float(weighted_sum(costs, weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -234,7 +234,9 @@ class AlternatingMinimizer(
                 home,
             )
 
-    def _plan(self, x: Array, place: Place, dtype: Any, memory_budget: int | None) -> Plan:
+    def _plan(
+        self, x: Array, place: Place, dtype: Any, memory_budget: int | None, weight_factor: float
+    ) -> Plan:
         init = self.init
         if not isinstance(init, str) and not callable(init):
             init = check_init_centers(init, self.n_clusters, x, place)
@@ -250,6 +252,7 @@ class AlternatingMinimizer(
             empty_cluster=self.empty_cluster,
             memory_budget=memory_budget,
             algorithm=ALGORITHMS[self.algorithm],
+            weight_factor=weight_factor,
             rng=_generator(self.random_state),
             watch=self._watched,
             say=self._say,

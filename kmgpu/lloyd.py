@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -30,7 +31,7 @@ from kmgpu.layout import arranged
 from kmgpu.losses import Loss, get_loss
 from kmgpu.scale import check_scale
 from kmgpu.steps import Steps, engine
-from kmgpu.validation import check_choice, check_data, check_init_centers, check_sample_weight
+from kmgpu.validation import check_choice, check_data, check_init_centers, relative_weights
 
 EMPTY_CLUSTER = ("farthest", "keep", "error")
 
@@ -131,12 +132,19 @@ def lloyd(
     place, dtype = place_of(x), compute_dtype(x)
     x, memory_budget = arranged(x, memory_budget)
     with working_at(place, x, (np.shape(init) or (1,))[0]):
-        weight = check_sample_weight(sample_weight, x.shape[0], place)
+        weight, factor = relative_weights(sample_weight, x.shape[0], place)
         centers = check_init_centers(init, None, x, place)
         check_scale(x, weight, loss, memory_budget)
         steps = engine(x, weight, centers.shape[0], loss, memory_budget)
     loop = half_steps(
-        steps, weight, centers, dtype, max_iter=max_iter, tol=tol, empty_cluster=empty_cluster
+        steps,
+        weight,
+        centers,
+        dtype,
+        weight_factor=factor,
+        max_iter=max_iter,
+        tol=tol,
+        empty_cluster=empty_cluster,
     )
     return _given_back(loop, home, x, centers.shape[0])
 
@@ -147,8 +155,7 @@ def _given_back(
     """The half-steps, each made on the device of `x`, with arrays of `home` and labels to keep."""
     place = place_of(x)
     while True:
-        # what overflows is reported by the loop itself
-        with working_at(place, x, n_clusters), np.errstate(over="ignore", invalid="ignore"):
+        with working_at(place, x, n_clusters):  # what overflows is reported by the loop itself
             step = next(loop, None)
             if step is None:
                 return
@@ -166,6 +173,7 @@ def half_steps(
     dtype: Any,
     labels: Array | None = None,
     *,
+    weight_factor: float = 1.0,
     max_iter: int,
     tol: float,
     empty_cluster: str,
@@ -174,13 +182,15 @@ def half_steps(
 
     The last record's centres are of `dtype`. `labels` are those of the first assignment, where
     seeding knows them. Those of a record are the engine's own: they hold until the next half-step.
+    Losses are those of `weight_factor` times the weights.
     """
+    assign = partial(_assign, steps, sample_weight, weight_factor)
     yield HalfStep("init", 0, centers)
     iteration, stop = 0, None
     while stop is None:
         iteration += 1
         known = labels if iteration == 1 else None
-        value, changed = _assign(steps, sample_weight, centers, True, known)
+        value, changed = assign(centers, True, known)
         if iteration == 1:
             changed = int(steps.sizes.sum())  # whatever the engine did in an earlier run
         elif changed == 0:
@@ -189,6 +199,7 @@ def half_steps(
         yield HalfStep("assign", iteration, centers, steps.labels, value, n_changed=changed)
         relocated = _fill_empty(steps, sample_weight, empty_cluster)
         centers, value, shift = steps.refit()
+        value *= weight_factor
         stop = "shift" if shift <= tol else "max_iter" if iteration >= max_iter else None
         yield HalfStep(
             "refit", iteration, centers, steps.labels, value, shift=shift, n_relocated=relocated
@@ -198,32 +209,37 @@ def half_steps(
     rounded = xp.astype(centers, dtype)
     exact = xp.astype(rounded, xp.float64)
     if stop != "labels" or not bool(xp.all(exact == centers)):
-        value, changed = _assign(steps, sample_weight, exact)
+        value, changed = assign(exact)
     yield HalfStep("assign", iteration, rounded, steps.labels, value, n_changed=changed, stop=stop)
 
 
 def _assign(
     steps: Steps,
     sample_weight: Array | None,
+    weight_factor: float,
     centers: Array,
     refit_follows: bool = False,
     labels: Array | None = None,
 ) -> tuple[float, int]:
     value, changed = steps.assign(centers, refit_follows, labels)
+    value *= weight_factor
     if not isfinite(value):
-        raise ValueError(_overflow(value, steps.costs(), centers, sample_weight))
+        most = weight_factor
+        if sample_weight is not None:
+            most *= float(namespace(sample_weight).max(sample_weight))
+        raise ValueError(_overflow(value, steps.costs(), centers, most))
     return value, changed
 
 
-def _overflow(value: float, costs: Array, centers: Array, sample_weight: Array | None) -> str:
+def _overflow(value: float, costs: Array, centers: Array, most_weight: float) -> str:
     """Why the loss is not finite, and what to do."""
     xp = namespace(costs)
     # centres are weighted sums
     finite = bool(xp.all(xp.isfinite(costs))) or not bool(xp.all(xp.isfinite(centers)))
-    if sample_weight is not None and finite:
+    if most_weight > 1 and finite:
         return (
             f"the loss is {value}: sample_weight has values too large, up to "
-            f"{float(xp.max(sample_weight)):.3g}, for weighted costs to be summed in float64. "
+            f"{most_weight:.3g}, for weighted costs to be summed in float64. "
             f"Divide sample_weight by a constant: centres and labels stay the same."
         )
     return (

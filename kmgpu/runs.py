@@ -55,8 +55,9 @@ class Run(NamedTuple):
 class Plan:
     """What to run: the parameters of an estimator, checked and resolved.
 
-    `dtype` is that of the resulting centres. `watch` passes the half-steps through (a progress
-    bar), `say` takes messages on the way.
+    `dtype` is that of the resulting centres. Losses are those of `weight_factor` times the
+    weights. `watch` passes the half-steps through (a progress bar), `say` takes messages on the
+    way.
     """
 
     loss: Loss
@@ -69,13 +70,12 @@ class Plan:
     empty_cluster: str
     memory_budget: int | None
     algorithm: str
+    weight_factor: float
     rng: np.random.Generator
     watch: Callable[[Iterator[HalfStep]], Iterator[HalfStep]]
     say: Callable[[str], None]
 
 
-# what overflows is reported by the loop itself
-@np.errstate(over="ignore", invalid="ignore")
 def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
     """Run the loop `plan.n_init` times and return the run of lowest loss, the first of equals."""
     check_scale(x, sample_weight, plan.loss, plan.memory_budget)
@@ -101,6 +101,7 @@ def _run(steps: Steps, sample_weight: Array | None, start: Start, tol: float, pl
         start.centers,
         plan.dtype,
         start.labels,
+        weight_factor=plan.weight_factor,
         max_iter=plan.max_iter,
         tol=tol,
         empty_cluster=plan.empty_cluster,

@@ -130,6 +130,32 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
         For a wrong shape, a weight that is negative, NaN or infinite (naming the row), weights
         that are all zero, or whose sum cannot be represented.
     """
+    weight = _weights(sample_weight, n_samples)
+    return None if weight is None else asarray(weight, place)
+
+
+def relative_weights(
+    sample_weight: Any, n_samples: int, place: Place
+) -> tuple[Array | None, float]:
+    """Weights as `check_sample_weight` gives them up to a common factor, and that factor.
+
+    Where all rows weigh the same there are no weights, and where some rows weigh nothing and all
+    others the same, weights are 0 and 1: equal weights give the very bits that no weights give.
+    """
+    weight = _weights(sample_weight, n_samples)
+    if weight is None:
+        return None, 1.0
+    factor = float(weight.max())
+    if (weight == factor).all():
+        return None, factor
+    present = weight > 0
+    if (weight[present] == factor).all():
+        return asarray(present.astype(np.float64), place), factor
+    return asarray(weight, place), 1.0
+
+
+def _weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
+    """The weights on the host; see `check_sample_weight`."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Real):
@@ -146,14 +172,6 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
             f"(0 leaves the row out)."
         )
         raise ValueError(msg)
-    with np.errstate(over="ignore"):
-        total = weight.sum()
-    if total == np.inf:
-        msg = (
-            f"sample_weight sums to infinity (its largest is {weight.max():.3g}); divide it by a "
-            f"constant: centres and labels stay the same."
-        )
-        raise ValueError(msg)
     if not weight.any():
         msg = "sample_weight is zero for every row; at least one weight must be positive."
         raise ValueError(msg)
@@ -165,7 +183,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
             f"float64. Scale the weights down; a common factor changes no centre."
         )
         raise ValueError(msg)
-    return asarray(weight, place)
+    return weight
 
 
 def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place) -> Array:

@@ -49,6 +49,30 @@ def test_equal_weights_mean_no_weights(backend, d, weight):
     expected = np.array([np.median(x[j::2], axis=0) for j in range(2)])
     np.testing.assert_array_equal(medians(backend, x, None, 2), expected)
     np.testing.assert_array_equal(medians(backend, x, np.full(300, weight), 2), expected)
+    equal_within = weight * (1.0 + np.arange(300) % 2)
+    np.testing.assert_array_equal(medians(backend, x, equal_within, 2), expected)
+
+
+@pytest.mark.parametrize(("weight", "absent"), [(0.1, False), (3e200, True)])
+@pytest.mark.parametrize("d", [3, 40, 200])
+@BOTH
+def test_equal_weights_are_the_fit_without_to_the_last_bit(backend, estimator, d, weight, absent):
+    rng = np.random.default_rng(d)
+    x = backend.asarray(rng.normal(size=(400, d)) + 3 * rng.integers(0, 4, (400, 1)))
+    ones = np.where(rng.random(400) < 0.3 * absent, 0.0, 1.0)
+    model = estimator(5, random_state=0).fit(x, sample_weight=ones if absent else None)
+    weighted = estimator(5, random_state=0).fit(x, sample_weight=weight * ones)
+    for name in ("cluster_centers_", "labels_"):
+        expected, found = (backend.to_numpy(getattr(m, name)) for m in (model, weighted))
+        np.testing.assert_array_equal(found, expected)
+    assert weighted.inertia_ == weight * model.inertia_
+    assert [step.loss for step in weighted.history_] == [
+        weight * step.loss for step in model.history_
+    ]
+    given = weight * ones
+    assert weighted.score(x, sample_weight=given) == weight * model.score(
+        x, sample_weight=ones if absent else None
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int16", "uint8"])

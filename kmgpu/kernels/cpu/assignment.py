@@ -9,6 +9,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from kmgpu.kernels.cpu import FUSED_FEATURES
 from kmgpu.kernels.cpu.bounds import RowBounds
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.exact import exact_among, exact_cost, exact_costs, exact_nearest
@@ -17,7 +18,6 @@ from kmgpu.kernels.cpu.highdim.records import Targets
 from kmgpu.kernels.cpu.rows import LONGEST, Rows, frozen, own_costs, working_dtype
 from kmgpu.threads import Workers, single_threaded_blas
 
-FUSED_FEATURES = 32  # above them a matrix product beats the fused pass
 _SCORES = 1 << 18  # numbers of a block
 _LEAST_ROWS = 16
 FEW_NUMBERS = 1 << 18  # products that take less than to prepare a matrix product
@@ -101,7 +101,7 @@ class _Products:
     def _place(self, centers: np.ndarray, ref: np.ndarray) -> None:
         self._ref, self._shifted = ref, bool(ref.any())
         centers = np.ascontiguousarray(centers)
-        about = np.empty_like(centers)
+        about = np.zeros_like(centers)
         self.targets: Targets = dense.targets_of(centers, ref, about, about)
         self._factor = dense.product_of(self.targets)
 

@@ -109,9 +109,10 @@ class LowDimMeans:
     """Half-steps of k-means on NumPy arrays of few features.
 
     The sums of every cluster are kept in float64 and changed only by the rows that change cluster;
-    they are counted anew after three changes a row, or when nearly all of a cluster
-    has left it. The loss follows from them: ``sum w |x|^2 - 2 sum S_j . c_j + sum W_j |c_j|^2``,
-    and is summed over the rows only where this cancels.
+    they are counted anew after three changes a row, and when nearly all of a cluster, or rows far
+    away, have left it. The loss follows from them:
+    ``sum w |x|^2 - 2 sum S_j . c_j + sum W_j |c_j|^2``, and is summed over the rows only where this
+    cancels.
 
     Parameters
     ----------
