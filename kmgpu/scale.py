@@ -51,13 +51,12 @@ def check_scale(
     if LEAST < measure(sampled, weight, memory_budget).max() < MOST:
         return
     widths = measure(x, sample_weight, memory_budget)
-    widest = np.where(np.arange(d) == widths.argmax(), widths, 0.0)
     with np.errstate(over="ignore", under="ignore"):
-        at_most, at_least = float(loss.cost(widths[None])[0]), float(loss.cost(widest[None])[0])
-    if at_least == np.inf:
-        _refuse("infinite", "large", "overflow", "down", widths.max(), loss)
+        at_most = float(loss.cost(widths[None])[0])
+    if at_most == np.inf:
+        _refuse("large", "overflow", "down", widths.max(), loss)
     if at_most < VANISHING and at_most < widths.max():
-        _refuse("zero", "small", "vanish", "up", widths.max(), loss)
+        _refuse("small", "vanish", "up", widths.max(), loss)
 
 
 def _widths(x: Array, sample_weight: Array | None, memory_budget: int | None) -> np.ndarray:
@@ -82,11 +81,11 @@ def _widths(x: Array, sample_weight: Array | None, memory_budget: int | None) ->
         return np.maximum(to_host(high) - to_host(low), 0.0)
 
 
-def _refuse(value: str, size: str, happens: str, way: str, width: float, loss: Loss) -> NoReturn:
+def _refuse(size: str, happens: str, way: str, width: float, loss: Loss) -> NoReturn:
     _, exponent = frexp(min(width, np.finfo(np.float64).max))
     msg = (
-        f"the loss is {value}: X has values too {size}, as its rows differ by up to {width:.3g} "
-        f"and their costs ({loss.name}) {happens} in float64; scale X {way}, by a power of two to "
-        f"lose nothing: X * 2.0**{-exponent}."
+        f"X has values too {size}: features differ by up to {width:.3g} between its rows, so costs "
+        f"({loss.name}) {happens} in float64. Scale X {way}, by a power of two to lose nothing: "
+        f"X * 2.0**{-exponent}."
     )
     raise ValueError(msg)

@@ -23,11 +23,11 @@ def fitted(backend, x, **how):
 @pytest.mark.parametrize(
     ("scale", "said"),
     [
-        (2.0**-565, r"X has values too small, .*vanish in float64.*X \* 2\.0\*\*5\d\d\."),
-        (1e-200, r"X has values too small, .*vanish in float64.*X \* 2\.0\*\*6\d\d\."),
-        (1e-300, r"X has values too small, .*vanish in float64.*X \* 2\.0\*\*99\d\."),
-        (1e160, r"X has values too large, .*overflow in float64.*X \* 2\.0\*\*-53\d\."),
-        (1e250, r"X has values too large, .*overflow in float64.*X \* 2\.0\*\*-83\d\."),
+        (2.0**-565, r"X has values too small: .*vanish in float64.*X \* 2\.0\*\*5\d\d\."),
+        (1e-200, r"X has values too small: .*vanish in float64.*X \* 2\.0\*\*6\d\d\."),
+        (1e-300, r"X has values too small: .*vanish in float64.*X \* 2\.0\*\*99\d\."),
+        (1e160, r"X has values too large: .*overflow in float64.*X \* 2\.0\*\*-53\d\."),
+        (1e250, r"X has values too large: .*overflow in float64.*X \* 2\.0\*\*-83\d\."),
     ],
 )
 def test_squares_that_float64_does_not_hold(backend, n_features, scale, said):
@@ -89,6 +89,14 @@ def test_all_rows_are_looked_at_where_some_are_alike(backend):
         fitted(backend, x)
 
 
+@WIDTHS
+@pytest.mark.parametrize("most", [0.9e308, 1.7e308])
+def test_sums_that_float64_does_not_hold(backend, n_features, most):
+    x = np.random.default_rng(0).choice([-most, most], (50, n_features))
+    with pytest.raises(ValueError, match="X has values too large"):
+        KMedians(4, random_state=0).fit(backend.asarray(x))
+
+
 @pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.csc_array, sparse.coo_matrix])
 def test_sparse_data_too(make):
     for scale, said in ((1e-170, "too small"), (1e170, "too large")):
@@ -103,7 +111,7 @@ def test_weights_at_fault_are_named(backend, n_features, dtype):
     weight = np.full(len(x), 1e300)
     with pytest.raises(ValueError, match=r"sample_weight has values too large, up to 1e\+300"):
         KMeans(3, random_state=0).fit(backend.asarray(x), sample_weight=weight)
-    with pytest.raises(ValueError, match="sample_weight sums to infinity"):
+    with pytest.raises(ValueError, match="sample_weight sums to inf"):
         KMeans(3, random_state=0).fit(backend.asarray(x), sample_weight=weight * 1e8)
 
 
