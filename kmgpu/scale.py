@@ -25,8 +25,8 @@ from kmgpu.losses import Loss
 SAMPLED_ROWS, SAMPLED_NUMBERS = 1 << 10, 1 << 17
 # features that spread between these have costs far from overflow and underflow
 LEAST, MOST = 1e-120, 1e120
-# below it a float64 has fewer than 10 bits
-VANISHING = 2.0**-1064
+# below it, costs that are a billionth of the largest keep fewer than half of their bits
+VANISHING = 2.0**-1017
 
 
 def check_scale(
