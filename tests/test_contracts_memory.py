@@ -58,6 +58,16 @@ def test_contract_07_seeding_keeps_within_its_blocks(estimator):
     assert peak_of(lambda: model.fit(x)) < 8 * MIB
 
 
+@BOTH
+@pytest.mark.parametrize("budget", [2 * MIB, 8 * MIB])
+def test_contract_07_few_rows_of_many_features(estimator, budget):
+    """16 MB of float32, 800 kB of centres; blocks of a fixed number of rows would be 10 MB each."""
+    x = np.random.default_rng(0).standard_normal((400, 10_000)).astype(np.float32)
+    model = estimator(10, random_state=0, max_iter=3, memory_budget=budget)
+    model.fit(x)
+    assert peak_of(lambda: model.fit(x)) < budget + 12 * 800_000
+
+
 LAYOUTS = {
     "columns": np.asfortranarray,
     "every other": lambda x: np.repeat(np.repeat(x, 2, axis=0), 3, axis=1)[::2, ::3],

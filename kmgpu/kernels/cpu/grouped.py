@@ -12,7 +12,7 @@ import numpy as np
 
 from kmgpu.kernels.cpu.grouped_kernels import Centers, Rounding, prune_rows, search_rows
 from kmgpu.kernels.cpu.nearest import padded
-from kmgpu.kernels.cpu.rows import STEP, Rows, frozen, groups, own_costs
+from kmgpu.kernels.cpu.rows import CONVERTED, STEP, Rows, frozen, groups, own_costs
 from kmgpu.threads import Workers
 
 DENSE_SHARE = 0.35
@@ -111,7 +111,10 @@ class GroupBounds:
         data = self.data
         rows = np.arange(0, data.n, max(1, data.n // PROBE))
         own = np.empty(len(rows))
-        own_costs(data.take(rows), c.exact, self.labels[rows], False, own)
+        step = max(1, CONVERTED // data.d)
+        for lo in range(0, len(rows), step):
+            some = rows[lo : lo + step]
+            own_costs(data.take(some), c.exact, self.labels[some], False, own[lo : lo + step])
         open_ = self._lower[rows] - self._group_drift <= own[:, None]
         return float(open_.mean())
 

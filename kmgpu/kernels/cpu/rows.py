@@ -13,7 +13,7 @@ GROUPS = 32
 STEP = 1 << 16
 CONVERTED = 1 << 16
 SAMPLE = 512
-SAMPLED = 1 << 22
+SAMPLED = 1 << 20
 # between these lengths float32 holds the squares, and those of differences that it resolves
 SHORTEST = float(np.sqrt(np.finfo(np.float32).tiny) / np.finfo(np.float32).eps)
 LONGEST = float(np.sqrt(np.finfo(np.float32).max) / 8)

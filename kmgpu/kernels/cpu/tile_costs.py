@@ -29,12 +29,11 @@ def costs_to(
     count: int = CENTERS,
     pieces: bool = False,
     fused: tuple[str, ...] = _FUSED,
-    start: Any = None,
 ) -> list[Any]:
     """Costs of "rows" to `count` of the "centers", from j on.
 
     A sum over the features, or a sum of such sums (`pieces`), of products that are not rounded
-    before they are added (`fused`). `start`: where in "rows" the tile begins, if it is not at 0.
+    before they are added (`fused`).
     """
     builder, d = tile.builder, tile.shape("centers", 1)
     zero = ir.Constant(tile.floats, None)
@@ -47,8 +46,7 @@ def costs_to(
         # a step that the compiler does not know: unrolled, this needs more registers than there are
         step = builder.asm(ir.FunctionType(WORD, [WORD]), "", "=r,0", [WORD(1)], False)
         with cgutils.for_range_slice(builder, begin, stop, step) as (q, _):
-            line = tile.line(q)
-            x = tile.load_rows("rows", line if start is None else builder.add(start, line))
+            x = tile.load_rows("rows", tile.line(q))
             for center, total in zip(coordinates, sums, strict=True):
                 at = tile.everywhere(builder.load(builder.gep(center, [q])))
                 apart = builder.fsub(x, at)

@@ -67,7 +67,7 @@ class _Low(_Seeding):
         self._l1 = True if is_l1 else None
         self._tiles = np.empty(len(self._costs) * X.shape[1] if keeps_tiles else 0, X.dtype)
         if keeps_tiles:
-            workers.run(pack, X.size, X, 0, self._tiles)
+            workers.run(pack, X.size, X, self._tiles)
         self._heaviest = weight.max()
         self._share = _frozen(weight / self._heaviest)
         self._rounds: bool | None = None

@@ -12,22 +12,25 @@ from kmgpu.kernels.cpu.tiles import gather_tile, lanes
 
 
 @njit(nogil=True, cache=True)
-def pack(lo, hi, X, first, tiles):
-    """Transpose blocks lo to hi of X (n, d) into `tiles`, which begin with block `first`.
+def pack(lo, hi, X, tiles):
+    """Transpose blocks lo to hi of X (n, d) into `tiles` (n_blocks * ROWS * d,).
 
     A block's tiles lie one after the other, as `tiles.gather_tile` writes them; the last row of X
     is repeated to the end of its tile.
     """
     n, d = X.shape
     size = lanes(X)
-    rows = np.empty(size, np.int32)
-    origin = np.zeros(d, X.dtype)
-    for b in range(lo, hi):
-        for i in range(b * ROWS, min(n, b * ROWS + ROWS), size):
-            for r in range(size):
-                rows[r] = min(n - 1, i + r)
-            start = (i - first * ROWS) * d
-            gather_tile(X, rows, 0, origin, tiles[start : start + size * d])
+    rows, origin = np.empty(size, np.int32), np.zeros(d, X.dtype)
+    for i in range(lo * ROWS, min(n, hi * ROWS), size):
+        _pack_tile(X, i, rows, origin, tiles[i * d : (i + size) * d])
+
+
+@njit(inline="always")
+def _pack_tile(X, i, rows, origin, tile):
+    """Transpose the rows of X from i on; `rows` (lanes,) int32 is scratch, `origin` (d,) zeros."""
+    for r in range(rows.shape[0]):
+        rows[r] = min(X.shape[0] - 1, i + r)
+    gather_tile(X, rows, 0, origin, tile)
 
 
 @njit(nogil=True, cache=True)
@@ -53,16 +56,14 @@ def low_gains(lo, hi, X, tiles, points, margins, l1, closest, weight, gains, win
     """
     n, d = X.shape
     size = lanes(X)
-    scratch = np.empty(0 if tiles.size else ROWS * d, X.dtype)
+    rows, origin = np.empty(size, np.int32), np.zeros(d, X.dtype)
+    scratch = np.empty(size * d, X.dtype)
     present = np.zeros(ROWS, points.dtype)
     w = np.full(ROWS, weight[0], points.dtype)
     sums = np.empty(points.shape[0] * size, points.dtype)
     for b in range(lo, hi):
         i0 = b * ROWS
         m = min(n, i0 + ROWS) - i0
-        block = tiles[i0 * d : (i0 + ROWS) * d] if tiles.size else scratch
-        if not tiles.size:
-            pack(b, b + 1, X, b, block)
         for r in range(m):
             present[r] = closest[i0 + r]
         if weight.shape[0] == n:
@@ -72,7 +73,11 @@ def low_gains(lo, hi, X, tiles, points, margins, l1, closest, weight, gains, win
         w[m:] = 0
         sums[:] = 0
         for r in range(0, m, size):
-            gains_tile(block, r, points, l1, present, w, margins[0], margins[1], wins, i0 + r, sums)
+            i = i0 + r
+            tile = tiles[i * d : (i + size) * d] if tiles.size else scratch
+            if not tiles.size:
+                _pack_tile(X, i, rows, origin, tile)
+            gains_tile(tile, points, l1, present[r:], w[r:], margins[0], margins[1], wins[i:], sums)
         for t in range(points.shape[0]):
             gains[b, t] = sums[t * size : t * size + size].sum()
 
@@ -86,20 +91,21 @@ def low_accept(lo, hi, X, tiles, point, bit, wins, l1, closest, weight, block_su
     n, d = X.shape
     size = lanes(X)
     step = 1 if weight.shape[0] == n else 0
-    scratch = np.empty(0 if tiles.size else ROWS * d, X.dtype)
+    rows, origin = np.empty(size, np.int32), np.zeros(d, X.dtype)
+    scratch = np.empty(size * d, X.dtype)
     for b in range(lo, hi):
         i0 = b * ROWS
         m = min(n, i0 + ROWS) - i0
-        block = tiles[i0 * d : (i0 + ROWS) * d] if tiles.size else scratch
         n_lowered = 0
-        for first in range(0, m, size):
+        for i in range(i0, i0 + m, size):
             won = np.uint32(0)
-            for r in range(i0 + first, i0 + first + size):
+            for r in range(i, i + size):
                 won |= wins[r]
             if bit == 0 or won & bit:
-                if n_lowered == 0 and not tiles.size:
-                    pack(b, b + 1, X, b, block)
-                lower_tile(block, first, point, l1, closest, i0 + first, bit == 0)
+                tile = tiles[i * d : (i + size) * d] if tiles.size else scratch
+                if not tiles.size:
+                    _pack_tile(X, i, rows, origin, tile)
+                lower_tile(tile, point, l1, closest[i:], bit == 0)
                 n_lowered += 1
         if n_lowered:
             block_sums[b] = weighted_sum(closest[i0 : i0 + m], weight[i0 * step : i0 * step + m])

@@ -16,16 +16,10 @@ from kmgpu.kernels.cpu.tiles import INT, WORD, Tile
 _FUSED = ("contract",)
 
 
-def _row(tile: Tile, first: Any) -> Any:
-    """Where a tile that begins with row `first` begins."""
-    return tile.builder.mul(first, tile.shape("centers", 1))
-
-
 @intrinsic
 def gains_tile(
     typing_context: Any,
     rows: Any,
-    row: Any,
     points: Any,
     l1: Any,
     present: Any,
@@ -33,47 +27,40 @@ def gains_tile(
     shrink: Any,
     tiny: Any,
     wins: Any,
-    place: Any,
     gains: Any,
 ) -> Any:
     """Which points win rows of a tile, and what they gain by it.
 
     Parameters
     ----------
-    rows : ndarray of float
-        Tiles, one after the other.
-    row : int
-        The first row of the tile.
+    rows : ndarray of shape (n_features * lanes,), float
     points : ndarray of shape (t, n_features), float; t at most 32
     l1 : None or True
         L2 or L1, by its type.
-    present, weight : ndarrays of the dtype of points
+    present, weight : ndarrays of shape (at least lanes,), dtype of points
         Costs of rows, and their weights.
     shrink, tiny : floats of the dtype of points
-    wins : ndarray of uint32, written from `place` on
+    wins : ndarray of shape (at least lanes,), uint32, written
         Bit t: ``shrink * cost at point t <= present + tiny``.
     gains : ndarray of shape (t * lanes,), dtype of points
         ``weight * max(present - cost, 0)`` is added.
     """
-    del typing_context, row, shrink, tiny, place
+    del typing_context, shrink, tiny
     scalar = points.dtype
-    signature = types.void(
-        rows, types.intp, points, l1, present, weight, scalar, scalar, wins, types.intp, gains
-    )
+    signature = types.void(rows, points, l1, present, weight, scalar, scalar, wins, gains)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        names = "rows row centers l1 present weight shrink tiny wins place gains"
+        names = "rows centers l1 present weight shrink tiny wins gains"
         tile = Tile(names, context, builder, signature, args, computing=scalar)
-        is_l1 = signature.args[3] != types.none
-        n_points, start = tile.shape("centers", 0), _row(tile, args[1])
-        present, weight = tile.load("present", args[1]), tile.load("weight", args[1])
-        shrink, tiny = tile.everywhere(args[6]), tile.everywhere(args[7])
+        is_l1, n_points = signature.args[2] != types.none, tile.shape("centers", 0)
+        present, weight = tile.load("present", WORD(0)), tile.load("weight", WORD(0))
+        shrink, tiny = tile.everywhere(args[5]), tile.everywhere(args[6])
         reach = builder.fadd(present, tiny)
         none = ir.Constant(tile.floats, None)
         won = tile.variable(ir.Constant(tile.ints, None))
 
         def meet(j: Any, count: int) -> None:
-            for t, cost in enumerate(costs_to(tile, j, is_l1, count=count, start=start)):
+            for t, cost in enumerate(costs_to(tile, j, is_l1, count=count)):
                 trial = builder.add(j, WORD(t))
                 near = builder.fcmp_ordered("<=", builder.fmul(cost, shrink), reach)
                 bit = tile.everywhere(builder.shl(INT(1), builder.trunc(trial, INT)))
@@ -97,7 +84,7 @@ def gains_tile(
         for count in range(1, CENTERS + 3):
             with builder.if_then(builder.icmp_signed("==", rest, WORD(count))):
                 meet(done, count)
-        tile.store(builder.load(won), "wins", args[9])
+        tile.store(builder.load(won), "wins", WORD(0))
         return context.get_dummy_value()
 
     return signature, generate
@@ -107,35 +94,32 @@ def gains_tile(
 def lower_tile(
     typing_context: Any,
     rows: Any,
-    row: Any,
     point: Any,
     l1: Any,
     closest: Any,
-    place: Any,
     fresh: Any,
 ) -> Any:
     """Lower the costs of a tile of rows to those at a point.
 
     Parameters
     ----------
-    rows, row, l1
+    rows, l1
         As in `gains_tile`.
     point : ndarray of shape (1, n_features), float64
-    closest : ndarray of float64, updated from `place` on
+    closest : ndarray of shape (at least lanes,), float64, updated
     fresh : bool
         Whether it holds no costs yet.
     """
-    del typing_context, row, place, fresh
-    signature = types.void(rows, types.intp, point, l1, closest, types.intp, types.boolean)
+    del typing_context, fresh
+    signature = types.void(rows, point, l1, closest, types.boolean)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        names = "rows row centers l1 closest place fresh"
+        names = "rows centers l1 closest fresh"
         tile = Tile(names, context, builder, signature, args, computing=point.dtype)
-        is_l1 = signature.args[3] != types.none
-        start = _row(tile, args[1])
-        (cost,) = costs_to(tile, WORD(0), is_l1, count=1, start=start)
-        lower = lesser(builder, cost, tile.load("closest", args[5]))
-        tile.store(builder.select(args[6], cost, lower), "closest", args[5])
+        is_l1 = signature.args[2] != types.none
+        (cost,) = costs_to(tile, WORD(0), is_l1, count=1)
+        lower = lesser(builder, cost, tile.load("closest", WORD(0)))
+        tile.store(builder.select(args[4], cost, lower), "closest", WORD(0))
         return context.get_dummy_value()
 
     return signature, generate
