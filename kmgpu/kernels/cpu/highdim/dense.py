@@ -114,32 +114,45 @@ def _open(scores, squares, limit, found):
     return count
 
 
-@njit(fastmath=FAST)
-def _nearest(x, scores, targets, norm, found):
-    """Return the label of a row, and how many exact costs it took.
+@njit(inline="always")
+def _limit(low, length, top, slack, least, kind):
+    """What the score of a nearest centre, as `low_squares` leaves it, does not exceed.
 
     Centre j cannot be nearest if ``score_j - slack (|x| + |c_j|)²`` exceeds the least score plus
     the error of that. As ``(|x| + |c_j|)² <= 2 |x|² + 2 |c_j|²``, one limit serves all centres once
     ``2 slack |c_j|²`` is taken off their squares. The centre of the least score is no longer than
     `top`, nor than |x| plus its distance from the row.
+
+    Parameters
+    ----------
+    low : floating scalar
+        The row's least score.
+    length : floating scalar of the same dtype
+        The row's.
+    top, slack, least
+        Of `Targets`.
+    kind : type of low
     """
-    kind = scores.dtype.type
-    if not norm < targets.longest:
-        for j in range(scores.shape[0]):
-            found[j] = j
-        return exact_among(x, targets.exact, True, found, scores.shape[0])[0], scores.shape[0]
-    low = _lowest(scores, targets.squares)
-    length = kind(norm)
     square = length * length
     near = kind(9) * square + kind(3) * max(low + square, kind(0))
-    wide = (length + targets.top) ** 2
-    error = targets.slack * (kind(2.1) * square + min(near, kind(wide)))
-    limit = low + error + targets.least * targets.least
-    count, label = _within(scores, targets.low_squares, limit)
-    if count == 1:
-        return label, 0
-    count = _open(scores, targets.low_squares, limit, found)
-    return exact_among(x, targets.exact, True, found, count)[0], count
+    wide = (length + top) ** 2
+    error = slack * (kind(2.1) * square + min(near, kind(wide)))
+    return low + error + least * least
+
+
+@njit()
+def _ranked(x, scores, low_squares, exact, limit, usable, found):
+    """Label of a row that scores leave open, and how many exact costs it took.
+
+    All centres are measured where scores are not `usable`, as the row is too long.
+    """
+    count = scores.shape[0]
+    if usable:
+        count = _open(scores, low_squares, limit, found)
+    else:
+        for j in range(count):
+            found[j] = j
+    return exact_among(x, exact, True, found, count)[0], count
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
@@ -162,10 +175,18 @@ def nearest_rows(X, scores, targets, norms, labels):
         Exact costs that were computed, of rows that scores leave open.
     """
     found = np.empty(scores.shape[1] + 1, np.int32)
-    total = 0
+    # for each row, these would take as long to look up as all the rest
+    exact, squares, low_squares = targets.exact, targets.squares, targets.low_squares
+    top, slack, least, longest = targets.top, targets.slack, targets.least, targets.longest
+    kind, total = scores.dtype.type, 0
     for i in range(X.shape[0]):
-        labels[i], count = _nearest(X[i], scores[i], targets, norms[i], found)
-        total += count
+        row, usable = scores[i], norms[i] < longest
+        limit = _limit(_lowest(row, squares), kind(norms[i]), top, slack, least, kind)
+        count, label = _within(row, low_squares, limit)
+        if count != 1 or not usable:
+            label, count = _ranked(X[i], row, low_squares, exact, limit, usable, found)
+            total += count
+        labels[i] = label
     return total
 
 
@@ -214,18 +235,23 @@ def nearest_rows_bounds(X, scores, targets, lo, norms, labels, bounds):
     more, less = kind(1) + targets.slack, kind(1) - targets.slack
     low_of = np.empty(bounds.n_groups, scores.dtype)
     found = np.empty(scores.shape[1] + 1, np.int32)
+    exact, squares, low_squares = targets.exact, targets.squares, targets.low_squares
+    top, slack, tiny, longest = targets.top, targets.slack, targets.least, targets.longest
     total = 0
     for e in range(X.shape[0]):
-        row, i = scores[e], lo + e
-        label, count = _nearest(X[e], row, targets, norms[e], found)
-        total += count
+        row, i, usable = scores[e], lo + e, norms[e] < longest
+        limit = _limit(_lowest(row, squares), kind(norms[e]), top, slack, tiny, kind)
+        count, label = _within(row, low_squares, limit)
+        if count != 1 or not usable:
+            label, count = _ranked(X[e], row, low_squares, exact, limit, usable, found)
+            total += count
         labels[e] = label
-        low = row[label] + targets.squares[label]
+        low = row[label] + squares[label]
         square = kind(norms[e] * norms[e])
-        error = kind(targets.slack * (norms[e] + targets.top) ** 2)
+        error = kind(slack * (norms[e] + top) ** 2)
         stride = bounds.strides[bounds.kinds[i]]
         least = _store_steps(
-            row, targets.squares, square - error, less / stride, label, low_of, bounds.steps[i]
+            row, squares, square - error, less / stride, label, low_of, bounds.steps[i]
         )
         bounds.upper[i] = np.sqrt(max(low + square + error, kind(0))) * more
         bounds.lower[i] = kind(least) * stride * less

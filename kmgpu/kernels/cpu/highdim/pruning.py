@@ -131,25 +131,21 @@ def row_square(X, ref, i, center):
     return total
 
 
-@njit(fastmath=FAST)
-def aged(i, label, targets, furthest, upper, lower):
-    """Let the two bounds of a row hold for centres that have moved; returns them."""
-    kind = targets.centers.dtype.type
-    upper[i] = (upper[i] + targets.moved[label]) * (kind(1) + targets.slack)
-    lower[i] = (lower[i] - furthest) * (kind(1) - targets.slack)
-    return upper[i], lower[i]
+@njit(inline="always")
+def aged(upper, lower, moved, furthest, slack, kind):
+    """The two bounds of a row for centres that have moved: its own by `moved`."""
+    return (upper + moved) * (kind(1) + slack), (lower - furthest) * (kind(1) - slack)
 
 
-@njit(fastmath=FAST)
-def rounding_of(norm, targets):
+@njit(inline="always")
+def rounding_of(norm, least, kind):
     """What rounding a row of that length and a centre takes off their distance, or adds to it.
 
     The distance of the rounded ones differs from the true one by at most ``u (|x| + |c|)``, u the
     unit roundoff, and ``|c| <= |x| + distance``: the share of the distance is in `slack`, the rest
     is this.
     """
-    kind = targets.centers.dtype.type
-    return kind(norm) * kind(2.01 * np.finfo(kind).eps) + targets.least
+    return kind(norm) * kind(2.01 * np.finfo(kind).eps) + least
 
 
 @njit()
@@ -176,6 +172,7 @@ def prune_rows(X, ref, lo, hi, targets, furthest, norms, bounds, labels):
     `rounding_of` what rounding rows and centres does. No centre has moved by more than `furthest`.
     """
     centers, upper, lower = targets.centers, bounds.upper, bounds.lower
+    moved, slack, tiny = targets.moved, targets.slack, targets.least
     kind = centers.dtype.type
     more, less = kind(1) + targets.slack, kind(1) - targets.slack
     x = np.empty(X.shape[1], centers.dtype)
@@ -184,18 +181,19 @@ def prune_rows(X, ref, lo, hi, targets, furthest, norms, bounds, labels):
     far = np.empty(centers.shape[0] + 4, centers.dtype)
     for i in range(lo, hi):
         label = labels[i]
-        limit, others = aged(i, label, targets, furthest, upper, lower)
+        limit, others = aged(upper[i], lower[i], moved[label], furthest, slack, kind)
+        upper[i], lower[i] = limit, others
         if limit < others:
             continue
-        rest = rounding_of(norms[i], targets)
+        rest = rounding_of(norms[i], tiny, kind)
         best = kind(-1)
-        if targets.moved[label] > limit * kind(SMALL):
+        if moved[label] > limit * kind(SMALL):
             best = _own_square(X, ref, i, centers[label], x)
             limit = np.sqrt(best) * more + rest
         row, path = bounds.steps[i], bounds.paths[bounds.kinds[i]]
         stride = bounds.strides[bounds.kinds[i]]
         # a little further than needed, where that may settle the next iteration without a scan
-        travel = furthest + targets.moved[label]
+        travel = furthest + moved[label]
         ahead = travel if travel < limit * kind(TINY) else kind(0)
         wide = threshold_steps(limit + ahead, stride, more, kind)
         n_open = candidates(row, path, wide, bounds.n_groups, groups)
@@ -248,7 +246,7 @@ def count_survivors(X, ref, every, targets, furthest, norms, bounds, labels):
     passed = 0
     for i in range(0, X.shape[0], every):
         label = labels[i]
-        rest = rounding_of(norms[i], targets)
+        rest = rounding_of(norms[i], targets.least, kind)
         limit = np.sqrt(row_square(X, ref, i, centers[label])) * more + rest
         if limit < (bounds.lower[i] - furthest) * less:
             continue

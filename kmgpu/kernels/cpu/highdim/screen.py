@@ -101,7 +101,7 @@ def _label_group(
     """
     centers = targets.centers
     kind = centers.dtype.type
-    more, less = kind(1) + targets.slack, kind(1) - targets.slack
+    more, less, tiny = kind(1) + targets.slack, kind(1) - targets.slack, targets.least
     integer_scores(tiles, factors.factors, factors.starts, np.empty(0, np.int16), False, scores)
     own = np.empty(GROUP, np.int32)
     second = np.empty(GROUP, centers.dtype)
@@ -122,7 +122,9 @@ def _label_group(
         own[e] = labels[i]
         second[e] = kind(np.inf)
         # the sketch bounds distances to rounded centres: once more what they are off
-        reach = np.float64(_reach(near[e], kind(2) * rounding_of(norms[i], targets), more) * more)
+        reach = np.float64(
+            _reach(near[e], kind(2) * rounding_of(norms[i], tiny, kind), more) * more
+        )
         limits[e] = row_limit(reach * reach, sketch.length[i], sketch.error[i], sketch.unit, False)
     least[:] = np.float32(np.inf)
     n_measured = 0
@@ -138,7 +140,7 @@ def _label_group(
     for e in range(GROUP):
         i = rows[e]
         if i >= 0:
-            rest = rounding_of(norms[i], targets)
+            rest = rounding_of(norms[i], tiny, kind)
             known = sketch.length[i] * (1.0 - 2.0 * MARGIN)
             beyond = np.sqrt(max(known + 2.0 * np.float64(least[e]), 0.0)) - sketch.error[i]
             upper[i] = _reach(near[e], rest, more)
@@ -172,7 +174,8 @@ def screen_rows(
     n = X.shape[0]
     centers = targets.centers
     kind = centers.dtype.type
-    more = kind(1) + targets.slack
+    moved, slack, tiny = targets.moved, targets.slack, targets.least
+    more = kind(1) + slack
     words = sketch.codes.view(np.int32)
     scores = np.empty((factors.factors.shape[0], GROUP), np.int32)
     tiles = np.zeros((2, words.shape[2], TILE), np.int32)
@@ -193,11 +196,12 @@ def screen_rows(
                 fetch_row(X, min(n - 1, i + GROUP))
                 label = labels[i]
                 if label >= 0:
-                    limit, others = aged(i, label, targets, furthest, upper, lower)
+                    limit, others = aged(upper[i], lower[i], moved[label], furthest, slack, kind)
+                    upper[i], lower[i] = limit, others
                     if limit < others:
                         continue
                     near[e] = row_square(X, ref, i, centers[label])
-                    upper[i] = _reach(near[e], rounding_of(norms[i], targets), more)
+                    upper[i] = _reach(near[e], rounding_of(norms[i], tiny, kind), more)
                     if upper[i] < others:
                         continue
                 rows[e] = i
