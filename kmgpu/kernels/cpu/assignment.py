@@ -18,6 +18,7 @@ from kmgpu.kernels.cpu.highdim.records import Targets
 from kmgpu.kernels.cpu.rows import LONGEST, Rows, frozen, own_costs, working_dtype
 from kmgpu.threads import Workers, single_threaded_blas
 
+_SHORT = 1 << 24  # products that one thread forms sooner than two are woken
 _SCORES = 1 << 18  # numbers of a block
 _LEAST_ROWS = 16
 FEW_NUMBERS = 1 << 18  # products that take less than to prepare a matrix product
@@ -80,8 +81,8 @@ def _over_rows(
     size = max(_LEAST_ROWS, _SCORES // max(k, d))
     if memory_budget is not None:
         size = max(1, min(size, memory_budget // workers.n_threads // (16 * (d + k))))
-    # one block leaves the threads to BLAS
-    with single_threaded_blas() if n > size else nullcontext():
+    # one block leaves the threads to BLAS, where they are worth waking
+    with single_threaded_blas() if n > size or x.size * k < _SHORT else nullcontext():
         workers.map_rows(function, n, size)
 
 
