@@ -195,6 +195,24 @@ def test_refits_are_the_weighted_means_and_medians(loss, weighted):
     assert_allclose(found, oracles.centers(x, labels, previous, loss.name, weight), atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("zeros", [0.0, 0.1, 0.5, 0.9])
+def test_medians_of_few_rows_on_either_side_of_zero(zeros, weighted, dtype):
+    """Where no zero is left out, the middle of two values is theirs alone."""
+    rng = np.random.default_rng(7)
+    for n in range(1, 9):
+        x = rng.integers(-9, 10, (n, 60)).astype(dtype)
+        x[x == 0] = 1
+        x[rng.random(x.shape) < zeros] = 0
+        weight = rng.integers(1, 4, n).astype(np.float64) if weighted else None
+        groups = group_rows(np.zeros(n, np.int32), 1, weight)
+        rows = canonical(sparse.csr_array(x))
+        found = L1.refit(rows, groups, weight, np.zeros((1, 60)), 1 << 20)
+        repeated = np.repeat(x, weight.astype(int) if weighted else 1, axis=0)
+        assert_array_equal(found[0], np.median(repeated.astype(np.float64), axis=0))
+
+
 def test_integer_weights_are_repetition_and_even_counts_give_the_midpoint():
     x = np.array([[0.0, 2], [0, 0], [4, 0], [6, -2]])
     labels, weight = np.zeros(4, np.int32), np.array([1.0, 2, 2, 1])

@@ -131,10 +131,10 @@ def _cell_medians(
     left = np.flatnonzero(is_open)
     if not left.size:
         return medians
-    kept = is_open[cell]
-    cell = np.concatenate([cell[kept], left])
-    values = np.concatenate([values[kept], np.zeros(left.size, values.dtype)])
-    units = np.concatenate([units[kept], (total - stored)[left]])
+    kept, with_zeros = is_open[cell], left[stored[left] < total[left]]
+    cell = np.concatenate([cell[kept], with_zeros])
+    values = np.concatenate([values[kept], np.zeros(with_zeros.size, values.dtype)])
+    units = np.concatenate([units[kept], (total - stored)[with_zeros]])
     order = np.lexsort((values, cell))
     cell, values, units = cell[order], values[order], units[order]
     first = np.flatnonzero(np.diff(cell, prepend=-1))
