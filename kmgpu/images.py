@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from kmgpu.base import AlternatingMinimizer
 from kmgpu.blocks import row_blocks
 from kmgpu.files import PathLike, replacing
 from kmgpu.plotting import INSTALL_PLOT, colours_of
+from kmgpu.reading import BadFile, opened
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -83,47 +83,44 @@ def read_picture(path: PathLike) -> Picture:
     ------
     ImportError
         Without Pillow.
-    FileNotFoundError, ValueError
+    ValueError
         In one line: the file, what was found, and the remedy. Animations and colours that mean
         nothing without a conversion of one's choice (CMYK, Lab, HSV, 32-bit values) are refused.
+    OSError, MemoryError
+        The same where the file cannot be opened or there is too little memory.
     """
     require_pillow()
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
-    if not Path(path).exists():
-        msg = f"{path}: there is no such file."
-        raise FileNotFoundError(msg)
-    try:
-        with Image.open(path) as image:
+    with opened(
+        path, "cannot be read as a picture", "take another copy, or save it as PNG"
+    ) as file:
+        try:
+            image = Image.open(file)
+        except UnidentifiedImageError as error:
+            msg = "it is of no format that Pillow knows"
+            raise ValueError(msg) from error
+        with image:
             _check_kind(image, path)
             # phones append a preview or a depth map to a photograph; it is not a second frame
             image.seek(0)
             upright = ImageOps.exif_transpose(image)
             upright.load()
-    except _Refused:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        msg = f"{path} cannot be read as a picture: {error}"
-        raise ValueError(msg) from error
-    return _picture(upright)
-
-
-class _Refused(ValueError):
-    """A picture that can be read and is not wanted."""
+            return _picture(upright)
 
 
 def _check_kind(image: Any, path: PathLike) -> None:
     n_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if n_frames > 1:
         msg = f"{path} holds {n_frames} pictures (an animation or pages); save one of them alone."
-        raise _Refused(msg)
+        raise BadFile(msg)
     sixteen_bit = image.mode in SIXTEEN_BIT and "transparency" not in image.info
     if image.mode not in EIGHT_BIT and not sixteen_bit:
         msg = (
             f"{path} has colours of mode {image.mode}, which cannot be clustered as they are; "
             f"convert it to 8-bit RGB first."
         )
-        raise _Refused(msg)
+        raise BadFile(msg)
 
 
 def _picture(image: Any) -> Picture:
