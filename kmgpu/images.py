@@ -27,6 +27,7 @@ N_CODES = 1 << 24
 BLOCK_BYTES = 1 << 26
 INDEXED = 256
 SQUARE, SQUARES_A_ROW = 48, 16
+REMEDY = "take another copy, or save it as PNG"
 
 
 @dataclass(frozen=True)
