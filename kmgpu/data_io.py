@@ -156,7 +156,7 @@ def _read_npz(path: Path, array: str | None, header: bool | None) -> Table:
             msg = f"{path} is not an .npz archive; write one with numpy.savez."
             raise BadFile(msg)
         with zipfile.ZipFile(file) as archive:
-            members = members_of(archive, fstat(file.fileno()).st_size)
+            members = members_of(archive, file)
             names = [name.removesuffix(NPY) for name in members if name.endswith(NPY)]
             if array in names:
                 return Table(member_array(archive, members[f"{array}{NPY}"], NUMBERS))

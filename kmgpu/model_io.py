@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 import zipfile
-from os import fstat
 from typing import Any
 
 import numpy as np
@@ -107,7 +106,7 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
             msg = "it is no .npz archive"
             raise ValueError(msg)
         with zipfile.ZipFile(file) as archive:
-            members = members_of(archive, fstat(file.fileno()).st_size)
+            members = members_of(archive, file)
             missing = [name for name in (DOCUMENT, *ARRAYS) if f"{name}{NPY}" not in members]
             if missing:
                 msg = f"it holds {shortened(str(sorted(members)))} and lacks {missing}"

@@ -6,9 +6,9 @@ Members of archives are read whole, so that their checksums are tested. Nothing 
 from __future__ import annotations
 
 import zipfile
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from math import prod
-from typing import IO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,8 @@ LONGEST_HEADER = 1 << 14
 # bytes that a deflated byte stands for, at most
 DEFLATED = 1032
 ENCRYPTED = 1
+# the record at the end of an archive, which a comment may follow; members too many for it
+END, LONGEST_END, UNKNOWN = b"PK\5\6", 22 + 0xFFFF, 0xFFFF
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -84,16 +86,22 @@ def header_of(beginning: bytes, size: int, kinds: str) -> Header:
     return header
 
 
-def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """The members of an archive of `size` bytes, by name.
+def members_of(archive: zipfile.ZipFile, file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
+    """The members of an archive, which is in `file`, by name.
 
     Raises
     ------
     ValueError
-        For names that occur twice, encryption, and sizes that the archive cannot hold.
+        For members that have been lost, names that occur twice, encryption, and sizes that the
+        archive cannot hold.
     """
     found: dict[str, zipfile.ZipInfo] = {}
-    for member in archive.infolist():
+    size = file.seek(0, SEEK_END)
+    listed, declared = archive.infolist(), _n_declared(file, size)
+    if declared not in (len(listed), UNKNOWN):
+        msg = f"the archive says that it has {declared} members, and {len(listed)} are found"
+        raise ValueError(msg)
+    for member in listed:
         name, packed, unpacked = member.filename, member.compress_size, member.file_size
         most = {zipfile.ZIP_STORED: packed, zipfile.ZIP_DEFLATED: DEFLATED * packed}
         if name in found:
@@ -110,6 +118,14 @@ def members_of(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo
             raise ValueError(msg)
         found[name] = member
     return found
+
+
+def _n_declared(file: BinaryIO, size: int) -> int:
+    """How many members the record at the end of an archive says that there are."""
+    file.seek(max(0, size - LONGEST_END))
+    end = file.read()
+    at = end.rfind(END) + len(END) + 6
+    return int.from_bytes(end[at : at + 2], "little")
 
 
 def member_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) -> np.ndarray:

@@ -270,10 +270,10 @@ def _checked_names(name: str, first: Record, rows: Sequence[Record]) -> tuple[st
             f"it with index=False (row.names=FALSE), or give the column a name."
         )
         raise BadFile(msg)
-    if rows and any("\n" in cell or "\r" in cell for cell in rows[0].cells):
-        msg = f"{name}, line {rows[0].line}: is a quotation mark left open there, or before?"
-        raise BadFile(msg)
     if len(names) != n_values:
+        if any("\n" in cell or "\r" in cell for cell in rows[0].cells):
+            msg = f"{name}, line {rows[0].line}: is a quotation mark left open there, or before?"
+            raise BadFile(msg)
         labels = "row labels, as R writes them (write with row.names=FALSE), or "
         msg = (
             f"{name}: the first line has {len(names)} names where line {rows[0].line} has "
