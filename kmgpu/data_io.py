@@ -107,21 +107,21 @@ def _read(path: PathLike, array: str | None, header: bool | None) -> Table:
     if array is not None and path == STDIN:
         msg = f"standard input holds one table, and array={array!r} was given; leave it out."
         raise ValueError(msg)
+    file = Path(path)
     with reading("standard input" if path == STDIN else path, remedy=ANEW):
         try:
-            return _read_stdin(header) if path == STDIN else _read_file(path, array, header)
+            return _read_stdin(header) if path == STDIN else _read_file(file, array, header)
         except WrongDtype as error:
             msg = f"{path} holds values of dtype {error.held}, which are not real numbers."
             raise BadFile(msg) from error
 
 
-def _read_file(path: PathLike, array: str | None, header: bool | None) -> Table:
-    file = Path(path)
-    suffix = file.suffix.lower()
+def _read_file(path: Path, array: str | None, header: bool | None) -> Table:
+    suffix = path.suffix.lower()
     if suffix == PACKED:
-        suffix = "".join(file.suffixes[-2:]).lower()
+        suffix = "".join(path.suffixes[-2:]).lower()
     reader = READERS.get(suffix)
-    is_file = S_ISREG(file.stat().st_mode)
+    is_file = S_ISREG(path.stat().st_mode)
     if reader is None or not is_file:
         msg = (
             f"{path} is not a file that kmgpu can read; give one of {', '.join(READERS)}, or - for "
@@ -134,7 +134,7 @@ def _read_file(path: PathLike, array: str | None, header: bool | None) -> Table:
     if header is not None and reader is not _read_text:
         msg = f"{path} is no text, and header={header} was given; leave it out."
         raise BadFile(msg)
-    return reader(file, array, header)
+    return reader(path, array, header)
 
 
 def _read_npy(path: Path, array: str | None, header: bool | None) -> Table:

@@ -187,7 +187,7 @@ def _checked(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray
     if array.shape != shape:
         msg = f"its {name} have shape {array.shape} where {shape} is expected"
         raise ValueError(msg)
-    if not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         msg = f"its {name} hold NaN or infinity"
         raise ValueError(msg)
     return array

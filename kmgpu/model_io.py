@@ -16,7 +16,7 @@ from kmgpu.base import AlternatingMinimizer
 from kmgpu.files import PathLike, replacing
 from kmgpu.model_document import CLASSES, DOCUMENT, INIT, SCALARS, rebuilt
 from kmgpu.npz import SUFFIX as NPY
-from kmgpu.npz import member_array, members_of
+from kmgpu.npz import WrongDtype, member_array, members_of
 from kmgpu.reading import BadFile, opened, shortened, told
 
 VERSION = 1
@@ -111,6 +111,9 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
             if missing:
                 msg = f"it holds {shortened(str(sorted(members)))} and lacks {missing}"
                 raise ValueError(msg)
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
+                msg = "it is compressed, and kmgpu compresses no models"
+                raise ValueError(msg)
             document = _document(path, archive, members.pop(f"{DOCUMENT}{NPY}"))
             arrays = dict(_array(archive, member) for member in members.values())
         estimator = rebuilt(document, arrays)
@@ -166,8 +169,9 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[str, np.n
     if f"{name}{NPY}" != member.filename or name not in KINDS:
         msg = f"it holds {shortened(member.filename)!r}, which is no part of a model"
         raise ValueError(msg)
-    if member.compress_type != zipfile.ZIP_STORED:
-        msg = f"its {name} is compressed, and kmgpu compresses no models"
-        raise ValueError(msg)
-    array = member_array(archive, member, KINDS[name])
+    try:
+        array = member_array(archive, member, KINDS[name])
+    except WrongDtype as error:
+        msg = f"its {name} are {error.held}"
+        raise ValueError(msg) from error
     return name, array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -74,11 +74,12 @@ def opened(
     path: str | os.PathLike[str], cannot: str = "cannot be read", remedy: str = "take another copy"
 ) -> Iterator[BinaryIO]:
     """The regular file at `path`, open to be read; errors of the block are those of `reading`."""
+    place = Path(path)
     with reading(path, cannot, remedy):
-        if not S_ISREG(Path(path).stat().st_mode):
+        if not S_ISREG(place.stat().st_mode):
             msg = "it is not a regular file"
             raise ValueError(msg)
-        with Path(path).open("rb") as file:
+        with place.open("rb") as file:
             yield file
 
 

@@ -66,9 +66,10 @@ def archive(
     with warnings.catch_warnings(), zipfile.ZipFile(file, "w", compression) as made:
         warnings.filterwarnings("ignore", message="Duplicate name")
         for name, content in members:
-            with made.open(zipfile.ZipInfo(name), "w", **options) as member:
-                member._compress_type = compression
-                member.write(content)
+            member = zipfile.ZipInfo(name)
+            member.compress_type = compression
+            with made.open(member, "w", **options) as part:
+                part.write(content)
     return file.getvalue()
 
 
