@@ -181,6 +181,11 @@ def is_number(cell: str, decimal: str = ".") -> bool:
     return True
 
 
+def goes_on(cell: str) -> bool:
+    """Whether a cell goes on over the end of a line."""
+    return "\n" in cell or "\r" in cell
+
+
 def is_missing(cell: str) -> bool:
     """Whether a cell says that there is no value."""
     return cell.lower().lstrip("+-") in MISSING or cell.lower() in MISSING
@@ -271,7 +276,7 @@ def _checked_names(name: str, first: Record, rows: Sequence[Record]) -> tuple[st
         )
         raise BadFile(msg)
     if len(names) != n_values:
-        if any("\n" in cell or "\r" in cell for cell in rows[0].cells):
+        if any(goes_on(cell) for cell in rows[0].cells):
             msg = f"{name}, line {rows[0].line}: is a quotation mark left open there, or before?"
             raise BadFile(msg)
         labels = "row labels, as R writes them (write with row.names=FALSE), or "

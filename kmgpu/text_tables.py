@@ -20,6 +20,7 @@ from kmgpu.text_layout import (
     Layout,
     OpenQuote,
     Text,
+    goes_on,
     is_missing,
     is_number,
     layout_of,
@@ -157,26 +158,38 @@ def _first_fault(text: Text, layout: Layout) -> str | None:
     with text.opened() as raw:
         raw.seek(layout.start)
         lines = io.TextIOWrapper(raw, encoding="utf-8", newline="")
-        for line, cells in records(lines, layout.delimiter, layout.lines):
-            where = f"{text.name}, line {line}"
-            if not any(cells):
-                return f"{where} holds nothing but delimiters and is empty; drop it."
-            if len(cells) != layout.width:
-                return f"{where} has {len(cells)} values where the first line has {layout.width}."
-            for at, cell in enumerate(cells, start=1):
-                if not cell:
-                    return f"{where}, column {at} is empty; fill it in or drop the line."
-                if is_missing(cell):
-                    return (
-                        f"{where}, column {at} holds {_shown(cell)}, which marks a missing value; "
-                        f"fill it in or drop the line."
-                    )
-                if not is_number(cell, layout.decimal):
-                    return (
-                        f"{where}, column {at} holds the text {_shown(cell)}; every column must be "
-                        f"numbers (the first line may be names, with no number among them or "
-                        f"with --header, header=True)."
-                    )
+        before = layout.lines
+        for row in records(lines, layout.delimiter, layout.lines):
+            fault = _fault(row.cells, layout, before + 1)
+            if fault:
+                return f"{text.name}, line {row.line}{fault}"
+            before = row.line
+    return None
+
+
+def _fault(cells: list[str], layout: Layout, begins: int) -> str | None:
+    """What is wrong with a row, as a message goes on after its line; the row begins on `begins`."""
+    if not any(cells):
+        return " holds nothing but delimiters and is empty; drop it."
+    if len(cells) != layout.width:
+        found = f" has {len(cells)} values where the first line has {layout.width}"
+        if any(goes_on(cell) for cell in cells):
+            return f"{found}; is a quotation mark on line {begins} left open?"
+        return f"{found}."
+    for at, cell in enumerate(cells, start=1):
+        if not cell:
+            return f", column {at} is empty; fill it in or drop the line."
+        if is_missing(cell):
+            return (
+                f", column {at} holds {_shown(cell)}, which marks a missing value; fill it in or "
+                f"drop the line."
+            )
+        if not is_number(cell, layout.decimal):
+            return (
+                f", column {at} holds the text {_shown(cell)}; every column must be numbers (the "
+                f"first line may be names, with no number among them or with --header, "
+                f"header=True)."
+            )
     return None
 
 
