@@ -190,8 +190,7 @@ def _read_parquet(path: Path, array: str | None, header: bool | None) -> Table:
     except ImportError as error:
         msg = f"{path}: reading .parquet needs pyarrow ({error}); {INSTALL_PARQUET}"
         raise ImportError(msg) from error
-    # no partitioning: folders named like year=2020 are no columns
-    table = _without_index(parquet.read_table(path, partitioning=None))
+    table = _without_index(parquet.read_table(path))
     for field in table.schema:
         kind = field.type
         number = (

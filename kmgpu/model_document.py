@@ -66,7 +66,7 @@ PARAMETERS: dict[str, Check] = {
     "progress": _plain,
 }
 SCALARS: dict[str, Check] = {
-    "inertia_": lambda value: _amount(value) and isfinite(value),
+    "inertia_": lambda value: isinstance(value, float) and isfinite(value) and value >= 0,
     "n_iter_": _count(1),
     "converged_": lambda value: isinstance(value, bool),
     "n_relocated_": _count(0),

@@ -147,7 +147,7 @@ def member_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, kinds: str) 
 
 
 def _array(file: IO[bytes], size: int, kinds: str) -> np.ndarray:
-    """All of `file`, .npy data of `size` bytes."""
+    """All of `file`, .npy data of `size` bytes; with the last of them a checksum is tested."""
     piece = file.read(LONGEST_HEADER)
     header = header_of(piece, size, kinds)
     numbers = np.empty(size - header.start, np.uint8)
@@ -159,8 +159,5 @@ def _array(file: IO[bytes], size: int, kinds: str) -> np.ndarray:
         if not piece and filled < len(numbers):
             msg = f"it ends after {filled:,} of {len(numbers):,} bytes"
             raise ValueError(msg)
-    if file.read(1):  # the last byte was read, so the checksum was tested
-        msg = "there are bytes after the array"
-        raise ValueError(msg)
     array = numbers.view(header.dtype)
     return array.reshape(header.shape[::-1]).T if header.fortran else array.reshape(header.shape)

@@ -10,17 +10,18 @@ import resource
 import struct
 import sys
 import zipfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from kmgpu import text_tables
 from kmgpu.data_io import read_data, read_table, read_weights
 from kmgpu.images import read_picture
+from kmgpu.npz import CHUNK
 from tests.faults import samples
 
 TABLES = sorted(samples.tables())
@@ -95,6 +96,21 @@ def assert_checksums_are_tested(met, name, step):
 @pytest.mark.parametrize("name", CHECKED)
 def test_some_flips_where_there_are_checksums(met, name):
     assert_checksums_are_tested(met, name, 7)
+
+
+@pytest.mark.parametrize("packing", samples.PACKINGS)
+def test_checksums_of_members_of_several_chunks(met, packing):
+    table = np.arange(CHUNK / 2).reshape(-1, 2)
+    for at in (0, CHUNK, -1):
+        data = bytearray(samples.npy(table))
+        data[at] ^= 1
+        content = bytearray(samples.archive([("x.npy", bytes(data))], samples.PACKINGS[packing]))
+        intact = samples.archive([("x.npy", samples.npy(table))], samples.PACKINGS[packing])
+        np.testing.assert_array_equal(met("x.npz", intact), table)
+        checksum = struct.pack("<I", zlib.crc32(samples.npy(table)))
+        entry = content.index(b"PK\1\2")
+        content[entry + 16 : entry + 20] = checksum
+        assert "cannot be read" in met("x.npz", bytes(content))
 
 
 @pytest.mark.slow
@@ -236,13 +252,6 @@ def test_packed_text(met):
     assert "take an undamaged copy" in met("x.csv.gz", packed[:-8] + bytes(4) + packed[-4:])
     assert "x.csv.gz" in met("x.csv.gz", gzip.compress(gzip.compress(samples.CSV.encode())))
     np.testing.assert_array_equal(met("x.csv.gz", packed + bytes(512)), samples.TABLE)
-
-
-def test_folders_named_like_values_are_no_columns(tmp_path):
-    folder = tmp_path / "year=2020"
-    folder.mkdir()
-    pd.DataFrame(samples.TABLE, columns=["a", "b"]).to_parquet(folder / "x.parquet")
-    np.testing.assert_array_equal(read_data(folder / "x.parquet"), samples.TABLE)
 
 
 def test_a_tiff_without_dimensions(met):

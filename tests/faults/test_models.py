@@ -286,7 +286,7 @@ BAD = {
     "device": ["gpu", "cuda:", "cuda:x", 0, ["cpu"]],
     "memory_budget": [0, -1, 1.5e9, "1 GB", True],
     "verbose": [[], {}],
-    "inertia_": ["oops", -1.0, float("nan"), float("inf"), None, True, []],
+    "inertia_": ["oops", -1.0, 1, 2**70, float("nan"), float("inf"), None, True, []],
     "n_iter_": [0, -1, 1.5, "1", None, True],
     "converged_": [0, 1, "yes", None],
     "n_relocated_": [-1, 0.5, None],
