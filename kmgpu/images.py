@@ -7,9 +7,10 @@ their number, which leaves the loss as it is and makes the fit many times faster
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from kmgpu.base import AlternatingMinimizer
 from kmgpu.blocks import row_blocks
 from kmgpu.files import PathLike, replacing
 from kmgpu.plotting import INSTALL_PLOT, colours_of
-from kmgpu.reading import BadFile, opened
+from kmgpu.reading import BadFile, opened, shortened
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -89,25 +90,38 @@ def read_picture(path: PathLike) -> Picture:
         nothing without a conversion of one's choice (CMYK, Lab, HSV, 32-bit values) are refused.
     OSError, MemoryError
         The same where the file cannot be opened or there is too little memory.
+
+    Warns
+    -----
+    UserWarning, RuntimeWarning
+        What Pillow says of a picture that it can read, such as metadata that are damaged.
     """
     require_pillow()
+    with opened(path, "cannot be read as a picture", REMEDY) as file:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            picture = _decoded(file, path)
+        # of a picture that cannot be read, the error says enough
+        for text, kind in dict.fromkeys((str(one.message), one.category) for one in caught):
+            warnings.warn(f"{path}: {shortened(text)}", kind, stacklevel=2)
+    return picture
+
+
+def _decoded(file: BinaryIO, path: PathLike) -> Picture:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    with opened(
-        path, "cannot be read as a picture", "take another copy, or save it as PNG"
-    ) as file:
-        try:
-            image = Image.open(file)
-        except UnidentifiedImageError as error:
-            msg = "it is of no format that Pillow knows"
-            raise ValueError(msg) from error
-        with image:
-            _check_kind(image, path)
-            # phones append a preview or a depth map to a photograph; it is not a second frame
-            image.seek(0)
-            upright = ImageOps.exif_transpose(image)
-            upright.load()
-            return _picture(upright)
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError as error:
+        msg = "it is damaged, or of no format that Pillow knows"
+        raise ValueError(msg) from error
+    with image:
+        _check_kind(image, path)
+        # phones append a preview or a depth map to a photograph; it is not a second frame
+        image.seek(0)
+        upright = ImageOps.exif_transpose(image)
+        upright.load()
+        return _picture(upright)
 
 
 def _check_kind(image: Any, path: PathLike) -> None:

@@ -264,6 +264,24 @@ def test_a_tiff_without_dimensions(met):
             assert "save it as PNG" in line
 
 
+def test_a_picture_that_is_cut_is_one_line_without_warnings(met, recwarn):
+    content = samples.picture("d.tiff")
+    for length in range(8, len(content), 37):
+        met("d.tiff", content[:length])
+    assert not recwarn.list
+
+
+def test_warnings_of_a_picture_that_is_read_name_the_file(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    pixels = Image.fromarray(np.zeros((4, 4, 3), np.uint8))
+    broken = samples.written(lambda file: pixels.save(file, "JPEG", exif=exif.tobytes()[:-8]))
+    (tmp_path / "a.jpg").write_bytes(broken)
+    with pytest.warns(UserWarning, match=r"a\.jpg: .*EXIF") as caught:
+        read_picture(tmp_path / "a.jpg")
+    assert len(caught) == 1
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_only_regular_files_are_opened(tmp_path, ending):
     os.mkfifo(tmp_path / f"pipe{ending}")
