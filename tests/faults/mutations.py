@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -84,8 +85,6 @@ def header(content: bytes, rng: np.random.Generator) -> bytes:
 
 def document(content: bytes, rng: np.random.Generator) -> bytes:
     """Another value somewhere in the JSON document that .npy data of text hold."""
-    import io
-
     try:
         value = json.loads(np.load(io.BytesIO(content)).item())
     except Exception:  # an earlier change has damaged it
