@@ -5,21 +5,27 @@ from __future__ import annotations
 import gzip
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable
 from io import BytesIO
+from os import fstat
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
 from kmgpu.files import PathLike
+from kmgpu.npz import LONGEST_HEADER, WrongDtype, header_of, member_array, members_of
+from kmgpu.npz import SUFFIX as NPY
+from kmgpu.reading import BadFile, reading, shortened
 from kmgpu.text_layout import Text
 from kmgpu.text_tables import read_text
 
 INSTALL_PARQUET = "pip install 'kmgpu[parquet]'"
 STDIN, PACKED = "-", ".gz"
-UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# kinds of dtypes
+NUMBERS = "biuf"
+ANEW = "take an undamaged copy, or write the table of numbers anew"
 
 
 class Table(NamedTuple):
@@ -60,9 +66,11 @@ def read_table(path: PathLike, array: str | None = None, header: bool | None = N
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    ValueError
         In one line: the file, what was found (for text, or a value that is missing, the line and
         column), and the remedy.
+    OSError, MemoryError
+        The same where the file cannot be opened or there is too little memory.
     ImportError
         For .parquet without pyarrow.
     """
@@ -99,85 +107,77 @@ def _read(path: PathLike, array: str | None, header: bool | None) -> Table:
     if array is not None and path == STDIN:
         msg = f"standard input holds one table, and array={array!r} was given; leave it out."
         raise ValueError(msg)
-    table = _read_stdin(header) if path == STDIN else _read_file(path, array, header)
-    if table.data.dtype.kind not in "biuf":
-        msg = f"{path} holds values of dtype {table.data.dtype}, which are not real numbers."
-        raise ValueError(msg)
-    return table
-
-
-def _read_file(path: PathLike, array: str | None, header: bool | None) -> Table:
     file = Path(path)
-    suffix = file.suffix.lower()
+    with reading("standard input" if path == STDIN else path, remedy=ANEW):
+        try:
+            return _read_stdin(header) if path == STDIN else _read_file(file, array, header)
+        except WrongDtype as error:
+            msg = f"{path} holds values of dtype {error.held}, which are not real numbers."
+            raise BadFile(msg) from error
+
+
+def _read_file(path: Path, array: str | None, header: bool | None) -> Table:
+    suffix = path.suffix.lower()
     if suffix == PACKED:
-        suffix = "".join(file.suffixes[-2:]).lower()
+        suffix = "".join(path.suffixes[-2:]).lower()
     reader = READERS.get(suffix)
-    if not file.exists():
-        msg = f"{path}: there is no such file."
-        raise FileNotFoundError(msg)
-    if reader is None or not file.is_file():
+    is_file = S_ISREG(path.stat().st_mode)
+    if reader is None or not is_file:
         msg = (
             f"{path} is not a file that kmgpu can read; give one of {', '.join(READERS)}, or - for "
             f"text on standard input."
         )
-        raise ValueError(msg)
+        raise BadFile(msg)
     if array is not None and reader is not _read_npz:
         msg = f"{path} holds one table, and array={array!r} was given; leave it out."
-        raise ValueError(msg)
+        raise BadFile(msg)
     if header is not None and reader is not _read_text:
         msg = f"{path} is no text, and header={header} was given; leave it out."
-        raise ValueError(msg)
-    return reader(file, array, header)
+        raise BadFile(msg)
+    return reader(path, array, header)
 
 
 def _read_npy(path: Path, array: str | None, header: bool | None) -> Table:
     del array, header
     with path.open("rb") as file:
-        if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+        beginning = file.read(LONGEST_HEADER)
+        if not beginning.startswith(np.lib.format.MAGIC_PREFIX):
             msg = f"{path} is not an .npy file; write one with numpy.save."
-            raise ValueError(msg)
-    try:
-        return Table(np.load(path, mmap_mode="r", allow_pickle=False))
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+            raise BadFile(msg)
+        found = header_of(beginning, fstat(file.fileno()).st_size, NUMBERS)
+        order: Any = "F" if found.fortran else "C"
+        return Table(np.memmap(file, found.dtype, "r", found.start, found.shape, order))
 
 
 def _read_npz(path: Path, array: str | None, header: bool | None) -> Table:
     del header
-    if not zipfile.is_zipfile(path):
-        msg = f"{path} is not an .npz archive; write one with numpy.savez."
-        raise ValueError(msg)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = archive.files
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            msg = f"{path} is not an .npz archive; write one with numpy.savez."
+            raise BadFile(msg)
+        with zipfile.ZipFile(file) as archive:
+            members = members_of(archive, file)
+            names = [name.removesuffix(NPY) for name in members if name.endswith(NPY)]
             if array in names:
-                return Table(archive[array])
+                return Table(member_array(archive, members[f"{array}{NPY}"], NUMBERS))
             if array is None and len(names) == 1:
-                return Table(archive[names[0]])
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
+                return Table(member_array(archive, members[f"{names[0]}{NPY}"], NUMBERS))
     wanted = "name one with --array (array=…)" if array is None else f"there is no {array!r}"
-    msg = f"{path} holds the arrays {', '.join(names) or '(none)'}; {wanted}."
-    raise ValueError(msg)
-
-
-def _unreadable(path: Path, error: BaseException) -> ValueError:
-    pickled = any(sign in str(error) for sign in ("Object arrays", "Python objects"))
-    found = "it holds Python objects, which kmgpu never unpickles" if pickled else str(error)
-    return ValueError(f"{path} cannot be read: {found}; write a table of numbers to it.")
+    msg = f"{path} holds the arrays {shortened(', '.join(names)) or '(none)'}; {wanted}."
+    raise BadFile(msg)
 
 
 def _read_text(path: Path, array: str | None, header: bool | None) -> Table:
     del array
     opened = gzip.open if path.suffix.lower() == PACKED else Path.open
     text = Text(str(path), lambda: cast(BinaryIO, opened(path, "rb")))
-    try:
-        return Table(*read_text(text, header))
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _unreadable(path, error) from error
+    return Table(*read_text(text, header))
 
 
 def _read_stdin(header: bool | None) -> Table:
+    if sys.stdin is None:
+        msg = "standard input is closed; give a file, or pipe text to kmgpu."
+        raise BadFile(msg)
     content = sys.stdin.buffer.read()
     return Table(*read_text(Text("standard input", lambda: BytesIO(content)), header))
 
@@ -190,19 +190,18 @@ def _read_parquet(path: Path, array: str | None, header: bool | None) -> Table:
     except ImportError as error:
         msg = f"{path}: reading .parquet needs pyarrow ({error}); {INSTALL_PARQUET}"
         raise ImportError(msg) from error
-    try:
-        table = parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
-    table = _without_index(table)
+    table = _without_index(parquet.read_table(path))
     for field in table.schema:
         kind = field.type
         number = (
             pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
         )
         if not number:
-            msg = f"{path}, column {field.name!r} holds {kind}, not numbers; drop or convert it."
-            raise ValueError(msg)
+            msg = (
+                f"{path}, column {shortened(field.name)!r} holds {shortened(str(kind))}, not "
+                f"numbers; drop or convert it."
+            )
+            raise BadFile(msg)
     columns = [_numeric(column.to_numpy()) for column in table.columns]
     data = np.empty((table.num_rows, len(columns)), np.result_type(*columns, np.bool_))
     for at, column in enumerate(columns):

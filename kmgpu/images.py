@@ -7,10 +7,10 @@ their number, which leaves the loss as it is and makes the fit many times faster
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from kmgpu.base import AlternatingMinimizer
 from kmgpu.blocks import row_blocks
 from kmgpu.files import PathLike, replacing
 from kmgpu.plotting import INSTALL_PLOT, colours_of
+from kmgpu.reading import BadFile, opened, shortened
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -27,6 +28,7 @@ N_CODES = 1 << 24
 BLOCK_BYTES = 1 << 26
 INDEXED = 256
 SQUARE, SQUARES_A_ROW = 48, 16
+REMEDY = "take another copy, or save it as PNG"
 
 
 @dataclass(frozen=True)
@@ -83,47 +85,57 @@ def read_picture(path: PathLike) -> Picture:
     ------
     ImportError
         Without Pillow.
-    FileNotFoundError, ValueError
+    ValueError
         In one line: the file, what was found, and the remedy. Animations and colours that mean
         nothing without a conversion of one's choice (CMYK, Lab, HSV, 32-bit values) are refused.
+    OSError, MemoryError
+        The same where the file cannot be opened or there is too little memory.
+
+    Warns
+    -----
+    UserWarning, RuntimeWarning
+        What Pillow says of a picture that it can read, such as metadata that are damaged.
     """
     require_pillow()
-    from PIL import Image, ImageOps
+    with opened(path, "cannot be read as a picture", REMEDY) as file:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            picture = _decoded(file, path)
+        # of a picture that cannot be read, the error says enough
+        for text, kind in dict.fromkeys((str(one.message), one.category) for one in caught):
+            warnings.warn(f"{path}: {shortened(text)}", kind, stacklevel=2)
+    return picture
 
-    if not Path(path).exists():
-        msg = f"{path}: there is no such file."
-        raise FileNotFoundError(msg)
+
+def _decoded(file: BinaryIO, path: PathLike) -> Picture:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
     try:
-        with Image.open(path) as image:
-            _check_kind(image, path)
-            # phones append a preview or a depth map to a photograph; it is not a second frame
-            image.seek(0)
-            upright = ImageOps.exif_transpose(image)
-            upright.load()
-    except _Refused:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        msg = f"{path} cannot be read as a picture: {error}"
+        image = Image.open(file)
+    except UnidentifiedImageError as error:
+        msg = "it is damaged, or of no format that Pillow knows"
         raise ValueError(msg) from error
-    return _picture(upright)
-
-
-class _Refused(ValueError):
-    """A picture that can be read and is not wanted."""
+    with image:
+        _check_kind(image, path)
+        # phones append a preview or a depth map to a photograph; it is not a second frame
+        image.seek(0)
+        upright = ImageOps.exif_transpose(image)
+        upright.load()
+        return _picture(upright)
 
 
 def _check_kind(image: Any, path: PathLike) -> None:
     n_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if n_frames > 1:
         msg = f"{path} holds {n_frames} pictures (an animation or pages); save one of them alone."
-        raise _Refused(msg)
+        raise BadFile(msg)
     sixteen_bit = image.mode in SIXTEEN_BIT and "transparency" not in image.info
     if image.mode not in EIGHT_BIT and not sixteen_bit:
         msg = (
             f"{path} has colours of mode {image.mode}, which cannot be clustered as they are; "
             f"convert it to 8-bit RGB first."
         )
-        raise _Refused(msg)
+        raise BadFile(msg)
 
 
 def _picture(image: Any) -> Picture:

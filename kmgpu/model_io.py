@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 import zipfile
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,25 +13,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from kmgpu.arrays import to_host
 from kmgpu.base import AlternatingMinimizer
-from kmgpu.estimators import KMeans, KMedians
 from kmgpu.files import PathLike, replacing
-from kmgpu.runs import HistoryEntry
+from kmgpu.model_document import CLASSES, DOCUMENT, INIT, SCALARS, rebuilt
+from kmgpu.npz import SUFFIX as NPY
+from kmgpu.npz import WrongDtype, member_array, members_of
+from kmgpu.reading import BadFile, opened, shortened, told
 
 VERSION = 1
-CLASSES: dict[str, type[AlternatingMinimizer]] = {cls.__name__: cls for cls in (KMeans, KMedians)}
-DOCUMENT = "kmgpu_model"
 ARRAYS = ("cluster_centers_", "labels_")
-INIT = "init"
-SCALARS = (
-    "inertia_",
-    "n_iter_",
-    "converged_",
-    "n_relocated_",
-    "n_features_in_",
-    "_n_features_out",
-    "_n_init",
-)
-UNREADABLE = (ValueError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# the kinds of dtypes of the members that there may be
+KINDS = {"cluster_centers_": "f", "labels_": "i", INIT: "f"}
+REMEDY = "take another copy, or write one with kmgpu.save_model"
 
 
 def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
@@ -54,6 +44,8 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
         For any other class, a subclass included: `load_model` could not name it.
     sklearn.exceptions.NotFittedError
         When there is nothing to save yet.
+    ValueError
+        When a parameter or an attribute has been set to what no fit accepts or leaves behind.
     OSError
         When `path` cannot be written.
 
@@ -76,7 +68,13 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
         "history": estimator.history_,
         "feature_names": list(getattr(estimator, "feature_names_in_", ())),
     }
-    contents: dict[str, Any] = {DOCUMENT: np.array(json.dumps(document)), **arrays}
+    text = json.dumps(document)
+    try:
+        rebuilt(json.loads(text), arrays)
+    except ValueError as error:
+        msg = f"the estimator cannot be saved: {error}; it could not be loaded. Fit it again."
+        raise ValueError(msg) from error
+    contents: dict[str, Any] = {DOCUMENT: np.array(text), **arrays}
     with replacing(path) as file:
         np.savez(file, **contents)
 
@@ -97,30 +95,31 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
 
     Raises
     ------
-    FileNotFoundError
     ValueError
         When the file is no model, is damaged, or is of another format version; the message
         names the file and says what was found.
+    OSError, MemoryError
+        When it cannot be opened, or there is too little memory; the message names it, too.
     """
-    document, arrays = _read(path)
-    try:
-        estimator = CLASSES[document["class"]](**_restored_parameters(document, arrays))
-        for name in SCALARS:
-            setattr(estimator, name, document["scalars"][name])
-        estimator.history_ = tuple(HistoryEntry(*entry) for entry in document["history"])
-        if document["feature_names"]:
-            estimator.feature_names_in_ = np.asarray(document["feature_names"], dtype=object)
-    except (KeyError, TypeError, ValueError) as error:
-        raise _no_model(path, f"its {DOCUMENT} document is incomplete ({error!r})") from error
-    for name in ARRAYS:
-        setattr(estimator, name, arrays[name])
-    if estimator.cluster_centers_.shape != (estimator.n_clusters, estimator.n_features_in_):
-        found = (
-            f"its cluster_centers_ have shape {estimator.cluster_centers_.shape} where "
-            f"{(estimator.n_clusters, estimator.n_features_in_)} is expected"
-        )
-        raise _no_model(path, found)
-    return estimator
+    with opened(path, "is not a model that kmgpu can load", REMEDY) as file:
+        if not zipfile.is_zipfile(file):
+            msg = "it is no .npz archive"
+            raise ValueError(msg)
+        with zipfile.ZipFile(file) as archive:
+            members = members_of(archive, file)
+            missing = [name for name in (DOCUMENT, *ARRAYS) if f"{name}{NPY}" not in members]
+            if missing:
+                msg = f"it holds {shortened(str(sorted(members)))} and lacks {missing}"
+                raise ValueError(msg)
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
+                msg = "it is compressed, and kmgpu compresses no models"
+                raise ValueError(msg)
+            document = _document(path, archive, members.pop(f"{DOCUMENT}{NPY}"))
+            arrays = dict(_array(archive, member) for member in members.values())
+        estimator = rebuilt(document, arrays)
+        if str(estimator.device).startswith("cuda"):
+            estimator.device = "auto"
+        return estimator
 
 
 def _parameters(estimator: AlternatingMinimizer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -147,49 +146,32 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _restored_parameters(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    parameters = dict(document["parameters"])
-    if INIT in arrays:
-        parameters["init"] = arrays[INIT]
-    if str(parameters["device"]).startswith("cuda"):
-        parameters["device"] = "auto"
-    return parameters
-
-
-def _read(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The JSON document, its version and class checked, and the arrays."""
-    with Path(path).open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise _no_model(path, "it is no .npz archive")
-        file.seek(0)
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                contents = {name: archive[name] for name in archive.files}
-        except UNREADABLE as error:
-            raise _no_model(path, f"the archive is damaged or foreign ({error})") from error
-    missing = [name for name in (DOCUMENT, *ARRAYS) if name not in contents]
-    if missing:
-        raise _no_model(path, f"it holds {sorted(contents)} and lacks {missing}")
-    return _checked_document(path, contents.pop(DOCUMENT)), contents
-
-
-def _checked_document(path: PathLike, text: np.ndarray) -> dict[str, Any]:
+def _document(path: PathLike, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
+    """The JSON document of a model of this version."""
     try:
-        document = json.loads(text.item())
-        version, name = document["version"], document["class"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise _no_model(path, f"its {DOCUMENT} document cannot be read ({error!r})") from error
-    if version != VERSION:
+        document = json.loads(member_array(archive, member, "U").item())
+        version = document["version"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        msg = f"its {DOCUMENT} document cannot be read ({told(error)})"
+        raise ValueError(msg) from error
+    if type(version) is not int or version != VERSION:
         msg = (
-            f"{path} is a model of format version {version!r}, and this kmgpu reads version "
-            f"{VERSION}; load it with the kmgpu that wrote it, or fit and save it again."
+            f"{path} is a model of format version {shortened(repr(version))}, and this kmgpu reads "
+            f"version {VERSION}; load it with the kmgpu that wrote it, or fit and save it again."
         )
-        raise ValueError(msg)
-    if name not in CLASSES:
-        raise _no_model(path, f"its class is {name!r}, which is none of {', '.join(CLASSES)}")
+        raise BadFile(msg)
     return document
 
 
-def _no_model(path: PathLike, found: str) -> ValueError:
-    msg = f"{path} is not a model that kmgpu can load: {found}. Write one with kmgpu.save_model."
-    return ValueError(msg)
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[str, np.ndarray]:
+    """The name of an array of a model, and the array."""
+    name = member.filename.removesuffix(NPY)
+    if f"{name}{NPY}" != member.filename or name not in KINDS:
+        msg = f"it holds {shortened(member.filename)!r}, which is no part of a model"
+        raise ValueError(msg)
+    try:
+        array = member_array(archive, member, KINDS[name])
+    except WrongDtype as error:
+        msg = f"its {name} are {error.held}"
+        raise ValueError(msg) from error
+    return name, array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import BinaryIO, NamedTuple
 
+from kmgpu.reading import BadFile, shortened
+
 BLANKS = " "
 DELIMITERS = (",", ";", "\t", "|", BLANKS)
 BOM = b"\xef\xbb\xbf"
@@ -65,6 +67,14 @@ class Record(NamedTuple):
     cells: list[str]
 
 
+class OpenQuote(ValueError):
+    """A cell that begins on `line` is too long to be one."""
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        super().__init__(f"on line {line} a cell does not end")
+
+
 def layout_of(text: Text, header: bool | None) -> Layout:
     """Find the layout from the first lines.
 
@@ -76,10 +86,10 @@ def layout_of(text: Text, header: bool | None) -> Layout:
 
     Raises
     ------
-    ValueError
+    BadFile
         For an empty file; for a first line that may be either; for names that are not as many as
-        the values, are missing, or name row labels.
-    UnicodeDecodeError
+        the values, are missing, or name row labels; for a quotation mark left open in them.
+    OpenQuote, UnicodeDecodeError
     """
     with text.opened() as raw:
         mark = len(BOM) if raw.read(len(BOM)) == BOM else 0
@@ -93,8 +103,9 @@ def layout_of(text: Text, header: bool | None) -> Layout:
     sample = list(islice(records(lines, delimiter), 1 + MOST_ROWS))
     if not sample:
         msg = f"{text.name} is empty; expected one line of numbers for each row."
-        raise ValueError(msg)
+        raise BadFile(msg)
     first, rows = sample[0], sample[1:]
+    _check_quotes(text.name, lines, first, rows)
     decimal = _decimal(sample, delimiter)
     named = _is_header(text.name, lines, first, rows, decimal) if header is None else header
     names = _checked_names(text.name, first, rows) if named else None
@@ -117,14 +128,46 @@ def _uncomment(lines: list[str]) -> None:
             return
 
 
-def records(lines: Iterable[str], delimiter: str) -> Iterator[Record]:
-    """The rows that hold anything."""
+def _check_quotes(name: str, lines: Sequence[str], first: Record, rows: Sequence[Record]) -> None:
+    """Raise where names go on over lines that are rows: a quotation mark is missing."""
+    alone = not rows or len(rows[0].cells) == 1
+    for line in [line for line in lines[: first.line] if line.strip()][1:]:
+        plain = line.replace('"', "")
+        split = [plain.split() if mark == BLANKS else plain.split(mark) for mark in DELIMITERS]
+        if any((len(cells) > 1 or alone) and _are_numbers(cells) for cells in split):
+            msg = (
+                f"{name}: a quotation mark in the first line is closed on line {first.line} or "
+                f"never, and there is a row of numbers between ({shortened(line)}); put each "
+                f"name between two marks, on one line."
+            )
+            raise BadFile(msg)
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    """Whether there are numbers, and nothing else but what marks a missing value."""
+    known = [cell for cell in cells if not is_missing(cell.strip())]
+    return bool(known) and all(any(is_number(cell, mark) for mark in ".,") for cell in known)
+
+
+def records(lines: Iterable[str], delimiter: str, before: int = 0) -> Iterator[Record]:
+    """The rows that hold anything; `before` is the number of lines that came before.
+
+    Raises
+    ------
+    OpenQuote
+        For a cell that does not seem to end.
+    """
     if delimiter == BLANKS:
         lines = (" ".join(line.split()) for line in lines)
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    for cells in reader:
-        if len(cells) > 1 or (cells and cells[0].strip()):
-            yield Record(reader.line_num, [cell.strip() for cell in cells])
+    ended = 0
+    try:
+        for cells in reader:
+            ended = reader.line_num
+            if len(cells) > 1 or (cells and cells[0].strip()):
+                yield Record(before + ended, [cell.strip() for cell in cells])
+    except csv.Error as error:
+        raise OpenQuote(before + ended + 1) from error
 
 
 def is_number(cell: str, decimal: str = ".") -> bool:
@@ -138,6 +181,11 @@ def is_number(cell: str, decimal: str = ".") -> bool:
     return True
 
 
+def goes_on(cell: str) -> bool:
+    """Whether a cell goes on over the end of a line."""
+    return "\n" in cell or "\r" in cell
+
+
 def is_missing(cell: str) -> bool:
     """Whether a cell says that there is no value."""
     return cell.lower().lstrip("+-") in MISSING or cell.lower() in MISSING
@@ -149,7 +197,7 @@ def _delimiter(lines: Sequence[str]) -> str:
     def worth(delimiter: str) -> tuple[int, int]:
         try:
             first, *rows = list(islice(records(lines, delimiter), 1 + MOST_ROWS))
-        except (ValueError, csv.Error):  # there is no row, or a cell is far too long
+        except ValueError:  # there is no row, or a cell is far too long
             return 0, 0
         wide = [row.cells for row in (rows or [first]) if len(row.cells) > 1]
         marks = "." if delimiter == "," else ".,"
@@ -180,12 +228,12 @@ def _is_header(
     if not all(is_number(cell, decimal) for cell in known):
         return not any(is_number(cell, decimal) for cell in known)
     if len(known) == len(cells) and _are_numbered(lines, first, rows, decimal):
-        shown = ", ".join(cells[:4]) + (", …" if len(cells) > 4 else "")
+        shown = shortened(", ".join(cells[:4])) + (", …" if len(cells) > 4 else "")
         msg = (
             f"{name}: the first line ({shown}) may be numbers or the names of columns; say "
             f"--no-header or --header (in Python header=False or header=True)."
         )
-        raise ValueError(msg)
+        raise BadFile(msg)
     return False
 
 
@@ -226,18 +274,21 @@ def _checked_names(name: str, first: Record, rows: Sequence[Record]) -> tuple[st
             f"{name}: the first column has no name, as where pandas or R writes row labels; write "
             f"it with index=False (row.names=FALSE), or give the column a name."
         )
-        raise ValueError(msg)
+        raise BadFile(msg)
     if len(names) != n_values:
+        if any(goes_on(cell) for cell in rows[0].cells):
+            msg = f"{name}, line {rows[0].line}: is a quotation mark left open there, or before?"
+            raise BadFile(msg)
         labels = "row labels, as R writes them (write with row.names=FALSE), or "
         msg = (
             f"{name}: the first line has {len(names)} names where line {rows[0].line} has "
             f"{n_values} values; there are {labels if len(names) < n_values else ''}wrong "
             f"delimiters: every column must have one name."
         )
-        raise ValueError(msg)
+        raise BadFile(msg)
     if "" in names:
         msg = f"{name}: column {names.index('') + 1} has no name; give it one or drop it."
-        raise ValueError(msg)
+        raise BadFile(msg)
     return None if names == _counted(len(names)) else tuple(names)
 
 

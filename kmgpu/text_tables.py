@@ -14,11 +14,24 @@ from typing import BinaryIO
 
 import numpy as np
 
-from kmgpu.text_layout import BLANKS, Layout, Text, is_missing, is_number, layout_of, records
+from kmgpu.reading import BadFile, told
+from kmgpu.text_layout import (
+    BLANKS,
+    Layout,
+    OpenQuote,
+    Text,
+    goes_on,
+    is_missing,
+    is_number,
+    layout_of,
+    records,
+)
 
 Reader = Callable[[BinaryIO, Layout], "np.ndarray | None"]
 # in bytes; a row must fit into a block, and a number takes no more than this
 ARROW_BLOCK, NUMBER = 1 << 20, 64
+# characters of a cell
+SHOWN = 60
 # pandas rounds numbers correctly by itself from this version on
 EXACT_PANDAS = (3, 1)
 
@@ -28,7 +41,7 @@ def read_text(text: Text, header: bool | None) -> tuple[np.ndarray, tuple[str, .
 
     Raises
     ------
-    ValueError
+    BadFile
         In one line: the file, the line and column, what was found there, and the remedy.
     """
     try:
@@ -36,10 +49,13 @@ def read_text(text: Text, header: bool | None) -> tuple[np.ndarray, tuple[str, .
         return _numbers(text, layout), layout.names
     except UnicodeDecodeError as error:
         msg = f"{text.name} is not UTF-8 text ({error.reason}); convert it."
-        raise ValueError(msg) from error
-    except csv.Error as error:
-        msg = f"{text.name} cannot be read: {error}; is a quotation mark left open?"
-        raise ValueError(msg) from error
+        raise BadFile(msg) from error
+    except OpenQuote as error:
+        msg = (
+            f"{text.name} cannot be read: a cell on line {error.line} has more than "
+            f"{csv.field_size_limit():,} characters; is a quotation mark left open there?"
+        )
+        raise BadFile(msg) from error
 
 
 def _numbers(text: Text, layout: Layout) -> np.ndarray:
@@ -48,7 +64,7 @@ def _numbers(text: Text, layout: Layout) -> np.ndarray:
             raw.seek(layout.start)
             try:
                 found = reader(raw, layout)
-            except (ValueError, NotImplementedError):
+            except Exception:  # of a damaged file; NumPy says what is wrong with it
                 continue
         if found is not None and found.shape[1] == layout.width and not _holds_nan(found):
             return found
@@ -127,11 +143,14 @@ def _plainly(text: Text, layout: Layout) -> np.ndarray:
         except UnicodeDecodeError:
             raise
         except ValueError as error:
-            fault = _first_fault(text, layout) or f"{text.name} cannot be read: {error}"
-            raise ValueError(fault) from error
+            raise BadFile(_first_fault(text, layout) or _unknown(text, told(error))) from error
     if data.size and (data.shape[1] != layout.width or _holds_nan(data)):
-        raise ValueError(_first_fault(text, layout))
+        raise BadFile(_first_fault(text, layout) or _unknown(text, "the rows are no table"))
     return data if data.size else np.empty((0, layout.width))
+
+
+def _unknown(text: Text, found: str) -> str:
+    return f"{text.name} cannot be read: {found}; write one line of numbers for each row."
 
 
 def _first_fault(text: Text, layout: Layout) -> str | None:
@@ -139,24 +158,40 @@ def _first_fault(text: Text, layout: Layout) -> str | None:
     with text.opened() as raw:
         raw.seek(layout.start)
         lines = io.TextIOWrapper(raw, encoding="utf-8", newline="")
-        for line, cells in records(lines, layout.delimiter):
-            where = f"{text.name}, line {layout.lines + line}"
-            if not any(cells):
-                return f"{where} holds nothing but delimiters and is empty; drop it."
-            if len(cells) != layout.width:
-                return f"{where} has {len(cells)} values where the first line has {layout.width}."
-            for at, cell in enumerate(cells, start=1):
-                if not cell:
-                    return f"{where}, column {at} is empty; fill it in or drop the line."
-                if is_missing(cell):
-                    return (
-                        f"{where}, column {at} holds {cell!r}, which marks a missing value; fill "
-                        f"it in or drop the line."
-                    )
-                if not is_number(cell, layout.decimal):
-                    return (
-                        f"{where}, column {at} holds the text {cell!r}; every column must be "
-                        f"numbers (the first line may be names, with no number among them or "
-                        f"with --header, header=True)."
-                    )
+        before = layout.lines
+        for row in records(lines, layout.delimiter, layout.lines):
+            fault = _fault(row.cells, layout, before + 1)
+            if fault:
+                return f"{text.name}, line {row.line}{fault}"
+            before = row.line
     return None
+
+
+def _fault(cells: list[str], layout: Layout, begins: int) -> str | None:
+    """What is wrong with a row, as a message goes on after its line; the row begins on `begins`."""
+    if not any(cells):
+        return " holds nothing but delimiters and is empty; drop it."
+    if len(cells) != layout.width:
+        found = f" has {len(cells)} values where the first line has {layout.width}"
+        if any(goes_on(cell) for cell in cells):
+            return f"{found}; is a quotation mark on line {begins} left open?"
+        return f"{found}."
+    for at, cell in enumerate(cells, start=1):
+        if not cell:
+            return f", column {at} is empty; fill it in or drop the line."
+        if is_missing(cell):
+            return (
+                f", column {at} holds {_shown(cell)}, which marks a missing value; fill it in or "
+                f"drop the line."
+            )
+        if not is_number(cell, layout.decimal):
+            return (
+                f", column {at} holds the text {_shown(cell)}; every column must be numbers (the "
+                f"first line may be names, with no number among them or with --header, "
+                f"header=True)."
+            )
+    return None
+
+
+def _shown(cell: str) -> str:
+    return repr(cell if len(cell) <= SHOWN else f"{cell[:SHOWN]}…")

@@ -170,7 +170,7 @@ def test_every_format_gives_the_same_labels(folder, name):
         ("fit x.npy -k 2 --labels x.npy", "x.npy is an input and would be overwritten"),
         ("fit x.npy -k 2 --out nowhere/m.npz", "nowhere/m.npz cannot be written: there is no"),
         ("predict x.npy x.npy", "x.npy is not a model that kmgpu can load"),
-        ("predict absent.npz x.npy", "absent.npz: No such file or directory"),
+        ("predict absent.npz x.npy", "absent.npz: there is no such file"),
         ("predict m.npz wide.npy", "X has 9 features, but KMeans is expecting 3"),
         ("predict m.npz x.npy --out nowhere/z.npy", "nowhere/z.npy cannot be written"),
         ("demo --out picture.jpg", "picture.jpg cannot be written: its name must end in .png"),

@@ -11,10 +11,30 @@ import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room, a file or a folder, imports only rooms that come before it
-ORDER = ["text_layout", "text_tables", "files", "host_data", "machine", "blas", "threads"]
+ORDER = [
+    "reading",
+    "npz",
+    "text_layout",
+    "text_tables",
+    "files",
+    "host_data",
+    "machine",
+    "blas",
+    "threads",
+]
 ORDER += ["arrays", "gpus", "devices", "layout", "blocks", "weights", "sparse"]
 ORDER += ["validation", "kernels", "refit", "losses", "scale", "assignment", "seeding"]
-ORDER += ["spread", "steps", "lloyd", "runs", "base", "estimators", "model_io", "summary"]
+ORDER += [
+    "spread",
+    "steps",
+    "lloyd",
+    "runs",
+    "base",
+    "estimators",
+    "model_document",
+    "model_io",
+    "summary",
+]
 ORDER += ["examples", "data_io", "sweep_table", "sweep", "plotting", "images", "demo"]
 ORDER += ["info", "cli"]
 # the package itself: what users import, and ``python -m kmgpu``
