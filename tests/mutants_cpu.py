@@ -14,6 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.mutants_slacks import SLACKS
+
 ROOT = Path(__file__).parents[1]
 KERNELS = Path("kmgpu/kernels/cpu")
 COPIED = ("kmgpu", "tests", "conftest.py", "pyproject.toml")
@@ -151,6 +153,7 @@ CPU_MUTANTS = {
         "if found <= closest[i]:",
         "test_kernels_seeding.py::test_labels_of_ties_are_the_first_seeds[l2]",
     ),
+    **{name: CpuMutant(*parts) for name, parts in SLACKS.items()},
 }
 
 
