@@ -212,6 +212,7 @@ def nearest_rows_bounds(X, scores, targets, lo, norms, labels, bounds):
     """
     kind = scores.dtype.type
     more, less = kind(1) + targets.slack, kind(1) - targets.slack
+    hidden = targets.least * targets.least
     low_of = np.empty(bounds.n_groups, scores.dtype)
     found = np.empty(scores.shape[1] + 1, np.int32)
     total = 0
@@ -222,7 +223,7 @@ def nearest_rows_bounds(X, scores, targets, lo, norms, labels, bounds):
         labels[e] = label
         low = row[label] + targets.squares[label]
         square = kind(norms[e] * norms[e])
-        error = kind(targets.slack * (norms[e] + targets.top) ** 2)
+        error = kind(targets.slack * (norms[e] + targets.top) ** 2) + hidden
         stride = bounds.strides[bounds.kinds[i]]
         least = _store_steps(
             row, targets.squares, square - error, less / stride, label, low_of, bounds.steps[i]

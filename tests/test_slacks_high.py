@@ -1,0 +1,160 @@
+"""Room for rounding in k-means of many features: scores, stored bounds, what follows them."""
+
+from fractions import Fraction
+
+import numba
+import numpy as np
+import pytest
+
+from kmgpu.kernels.cpu.highdim import dense, pruning
+from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
+from kmgpu.kernels.cpu.highdim.stored import StoredBounds
+from tests.near_ties import close_by, costs_in_order
+
+WIDTHS = pytest.mark.parametrize("d", [3, 40, 200])
+
+
+def targets_at(centers, kind, before=None):
+    ref, before = (
+        np.zeros(centers.shape[1], kind),
+        np.zeros_like(centers) if before is None else before,
+    )
+    return dense.targets_of(centers, ref, before, np.empty_like(centers))
+
+
+def unit_vector(rng, d):
+    v = rng.standard_normal(d)
+    return v / np.linalg.norm(v)
+
+
+@WIDTHS
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [0.01, 1.0, 30.0])
+def test_scores_that_err_as_much_as_they_may_change_no_label(d, dtype, size):
+    """Two centres about as far from the row: the nearer one's score is raised, the other lowered.
+
+    Each by 0.9 of ``slack (|x| + |c|)²``, as rounding takes the rest here.
+    """
+    rng = np.random.default_rng(d)
+    slack = (d + 16) * float(np.finfo(dtype).eps) / 2
+    swapped = 0
+    for trial in range(300):
+        x = (size * unit_vector(rng, d)).astype(dtype)
+        wide = x.astype(np.float64)
+        first = unit_vector(rng, d) if trial % 3 else 1.5 * wide / size
+        away = np.linalg.norm(wide - first)
+        towards = unit_vector(rng, d) if trial % 2 else (wide - first) / away
+        error = 4 * slack * (size + max(1.0, size + away)) ** 2
+        away = np.sqrt(max(away**2 + error * rng.uniform(-1, 1), 0.0))
+        centers = np.stack([first, wide + away * towards, 40 * unit_vector(rng, d)])[
+            : 2 + trial % 2
+        ]
+        targets = targets_at(centers, dtype)
+        costs = costs_in_order(x[None], centers, "l2")[0]
+        right = costs.argmin()
+        most = 0.9 * slack * (size + np.linalg.norm(centers, axis=1)) ** 2
+        computed = costs - most
+        computed[right] += 2 * most[right]
+        swapped += computed.argmin() != right
+        norms = np.linalg.norm(wide, keepdims=True)
+        scores = (computed - norms**2 - targets.squares).astype(dtype)[None]
+        labels = np.empty(1, np.int32)
+        dense.nearest_rows(x[None], scores, targets, norms, labels)
+        assert labels[0] == right
+    assert swapped > 30
+
+
+def equally_far(rng, d, k=4):
+    """Rows about the origin, and centres as far from it as float32 can tell."""
+    x = 1e-6 * rng.standard_normal((3000, d))
+    centers = rng.standard_normal((k, d))
+    centers /= np.linalg.norm(centers, axis=1)[:, None]
+    return x.astype(np.float32), centers * (1 + 1e-7 * rng.standard_normal((k, 1)))
+
+
+def case_of(case, d):
+    rng = np.random.default_rng(d)
+    return equally_far(rng, d) if case == "equally far" else close_by(rng, "l2", d, case)
+
+
+def check_bounds(engine, x, centers):
+    """Of float64, up to its rounding; where squares do not underflow."""
+    away = np.sqrt(costs_in_order(x, centers, "l2"))
+    rows = np.arange(len(x))
+    own = away[rows, engine.labels]
+    assert (engine._upper >= own * (1 - 1e-14)).all()
+    away[rows, engine.labels] = np.inf
+    assert (engine._lower <= away.min(axis=1) * (1 + 1e-14)).all()
+    record = engine._bounds.record
+    left = record.steps.astype(int) - record.paths[record.kinds]
+    lower = np.maximum(left, 0) * record.strides[record.kinds].astype(np.float64)[:, None]
+    assert (lower[:, : len(centers)] <= away * (1 + 1e-14)).all()
+
+
+@WIDTHS
+@pytest.mark.parametrize("algorithm", ["dense", "elkan"])
+@pytest.mark.parametrize("case", ["far rows", "far group", "underflow", "equally far"])
+def test_labels_and_bounds_where_float32_rounds_too_much(case, algorithm, d):
+    """From the second assignment on, "elkan" follows bounds, if any."""
+    x, centers = case_of(case, d)
+    rng = np.random.default_rng(d)
+    engine = HighDimensionalL2(x, None, len(centers), algorithm=algorithm, n_threads=1)
+    assert engine._ref.dtype == np.float32
+    nudge = np.abs(centers[0] - centers[1]).max()
+    for share in (1e-1, 1.0, 1e-3, 1e-7, 0.0):
+        at = centers + share * nudge * rng.standard_normal(centers.shape)
+        if share == 1.0:
+            at = centers[::-1].copy()
+        engine.assign(at)
+        assert engine._ref.dtype == np.float32
+        right = costs_in_order(x, at, "l2").argmin(axis=1)
+        np.testing.assert_array_equal(engine.labels, right)
+        if algorithm == "elkan":
+            check_bounds(engine, x, at)
+
+
+@numba.njit
+def _aged(upper, lower, targets, furthest):
+    for i in range(upper.shape[0]):
+        pruning.aged(i, 0, targets, furthest, upper, lower)
+
+
+def test_bounds_age_outwards():
+    rng = np.random.default_rng(0)
+    targets = targets_at(rng.standard_normal((3, 40)), np.float32)
+    upper, lower = rng.uniform(0, 9, (2, 500)).astype(np.float32)
+    before = upper.astype(np.float64), lower.astype(np.float64)
+    moved = np.float64(targets.moved[0])
+    _aged(upper, lower, targets, targets.moved[0])
+    assert (upper >= before[0] + moved).all()
+    assert ((lower <= before[1] - moved) | (lower < 0)).all()
+    np.testing.assert_allclose(upper, before[0] + moved, rtol=1e-5)
+    np.testing.assert_allclose(lower, before[1] - moved, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_movement_is_rounded_up(dtype):
+    rng = np.random.default_rng(0)
+    before, after = rng.standard_normal((2, 500, 40))
+    moved = targets_at(after, dtype, before).moved
+    for j in range(500):
+        steps = zip(after[j], before[j], strict=True)
+        square = sum((Fraction(new) - Fraction(old)) ** 2 for new, old in steps)
+        assert Fraction(float(moved[j])) ** 2 >= square
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_paths_are_rounded_up_and_down(dtype):
+    rng = np.random.default_rng(0)
+    upper, lower = np.empty((2, 30), dtype)
+    stored = StoredBounds(8, 8, upper, lower)
+    stored.restart(np.full(30, 5.0), np.ones(8))
+    stride = float(stored.record.strides[0])
+    path = [Fraction(0)] * 8
+    for moved in (np.arange(8) * stride, np.full(8, 1e-20), *rng.uniform(0, 2 * stride, (9, 8))):
+        stored.travel(moved)
+        path = [sum_ + Fraction(step) for sum_, step in zip(path, moved, strict=True)]
+        for j in range(1, 8):
+            steps = int(stored.record.paths[0, j])
+            assert steps * Fraction(stride) >= path[j] > (steps - 2) * Fraction(stride)
+            assert Fraction(float(stored.record.path_down[j])) <= path[j]
