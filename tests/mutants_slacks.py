@@ -8,6 +8,9 @@ NEAR = f"{LOW}test_labels_where_float32_rounds_too_much"
 GROUPED = "test_slacks_grouped.py::"
 GROUPED_NEAR = f"{GROUPED}test_labels_where_float32_rounds_too_much"
 ONE_WAY = f"{GROUPED}test_bounds_of_sums_that_round_one_way"
+HIGH = "test_slacks_high.py::"
+HIGH_NEAR = f"{HIGH}test_labels_and_bounds_where_float32_rounds_too_much"
+ERRING = f"{HIGH}test_scores_that_err_as_much_as_they_may_change_no_label"
 SLACKS = {
     "no relative error of a fused distance": (
         "bounds.py",
@@ -136,5 +139,149 @@ SLACKS = {
         "up = 1 + (d + 4) * EPS",
         "up = 1.0",
         f"{GROUPED}test_lengths_and_drifts_are_rounded_up",
+    ),
+    "no error of a score": (
+        "highdim/dense.py",
+        "kind.type((centers.shape[1] + 16) * info.eps / 2)",
+        "kind.type(0)",
+        f"{HIGH_NEAR}[far rows-dense-40]",
+    ),
+    "no error of a long centre's score": (
+        "highdim/dense.py",
+        "squares * (1 - 2.5 * float(slack))",
+        "squares * 1.0",
+        f"{ERRING}[alike-1.0-float32-40]",
+    ),
+    "no error of a long row's score": (
+        "highdim/dense.py",
+        "kind(2.1) * square + min(near, kind(wide))",
+        "min(near, kind(wide))",
+        f"{ERRING}[alike-30.0-float32-40]",
+    ),
+    "no error of the least score": (
+        "highdim/dense.py",
+        "kind(2.1) * square + min(near, kind(wide))",
+        "kind(2.1) * square",
+        f"{ERRING}[alike-1.0-float32-40]",
+    ),
+    "no error of the least score, far off": (
+        "highdim/dense.py",
+        "near = kind(9) * square + kind(3) * max(low + square, kind(0))",
+        "near = kind(9) * square",
+        f"{ERRING}[on a line-1.0-float32-40]",
+    ),
+    "no room for scores that underflow": (
+        "highdim/dense.py",
+        "limit = low + error + targets.least * targets.least",
+        "limit = low + error",
+        f"{HIGH_NEAR}[underflow-dense-40]",
+    ),
+    "stored bounds of scores as they are": (
+        "highdim/dense.py",
+        "error = kind(targets.slack * (norms[e] + targets.top) ** 2) + hidden",
+        "error = hidden",
+        f"{HIGH_NEAR}[far group-elkan-40]",
+    ),
+    "stored bounds of scores that underflow": (
+        "highdim/dense.py",
+        "(norms[e] + targets.top) ** 2) + hidden",
+        "(norms[e] + targets.top) ** 2)",
+        f"{HIGH_NEAR}[underflow-elkan-40]",
+    ),
+    "movement rounded to the nearest": (
+        "highdim/dense.py",
+        "moved=moved.astype(kind) * (1 + slack)",
+        "moved=moved.astype(kind)",
+        f"{HIGH}test_movement_is_rounded_up[float32]",
+    ),
+    "upper bounds that do not age outwards": (
+        "highdim/pruning.py",
+        "(upper[i] + targets.moved[label]) * (kind(1) + targets.slack)",
+        "upper[i] + targets.moved[label]",
+        f"{HIGH}test_bounds_age_outwards",
+    ),
+    "lower bounds that do not age outwards": (
+        "highdim/pruning.py",
+        "(lower[i] - furthest) * (kind(1) - targets.slack)",
+        "lower[i] - furthest",
+        f"{HIGH}test_bounds_age_outwards",
+    ),
+    "no rounding of a row and a centre": (
+        "highdim/pruning.py",
+        "return kind(norm) * kind(2.01 * np.finfo(kind).eps) + targets.least",
+        "return kind(0) * kind(norm) + targets.least",
+        f"{HIGH_NEAR}[far group-elkan-40]",
+    ),
+    "no room for distances that underflow": (
+        "highdim/pruning.py",
+        "return kind(norm) * kind(2.01 * np.finfo(kind).eps) + targets.least",
+        "return kind(norm) * kind(2.01 * np.finfo(kind).eps)",
+        f"{HIGH_NEAR}[underflow-elkan-40]",
+    ),
+    "own distances as computed": (
+        "highdim/pruning.py",
+        "            limit = np.sqrt(best) * more + rest\n        row, path",
+        "            limit = np.sqrt(best)\n        row, path",
+        f"{HIGH_NEAR}[equally far-elkan-40]",
+    ),
+    "own distances of open rows as computed": (
+        "highdim/pruning.py",
+        "            limit = np.sqrt(best) * more + rest\n        upper[i] = limit",
+        "            limit = np.sqrt(best)\n        upper[i] = limit",
+        f"{HIGH_NEAR}[far group-elkan-40]",
+    ),
+    "distances of new centres as computed": (
+        "highdim/pruning.py",
+        "reach = np.sqrt(best) * more + rest",
+        "reach = np.sqrt(best)",
+        f"{HIGH_NEAR}[equally far-elkan-40]",
+    ),
+    "second distances as computed": (
+        "highdim/pruning.py",
+        "next_ = np.sqrt(second) * less - rest",
+        "next_ = np.sqrt(second)",
+        f"{HIGH_NEAR}[equally far-elkan-40]",
+    ),
+    "a new label's distance as a bound": (
+        "highdim/pruning.py",
+        "next_ = np.sqrt(best) * less - rest",
+        "next_ = np.sqrt(best)",
+        f"{HIGH_NEAR}[equally far-elkan-40]",
+    ),
+    "no error of distances ranked again": (
+        "highdim/pruning.py",
+        "    less = 1 - targets.slack\n    some[0]",
+        "    less, rest = 1.0, 0 * rest\n    some[0]",
+        f"{HIGH_NEAR}[equally far-elkan-40]",
+    ),
+    "stored distances as computed": (
+        "highdim/pruning.py",
+        "far[e] = max(np.sqrt(far[e]) * less - rest, kind(0))",
+        "far[e] = np.sqrt(far[e])",
+        f"{HIGH_NEAR}[equally far-elkan-40]",
+    ),
+    "a former centre's distance as computed": (
+        "highdim/pruning.py",
+        "max(np.sqrt(own) * less - rest, kind(0)), label",
+        "np.sqrt(own), label",
+        f"{HIGH_NEAR}[equally far-elkan-40]",
+    ),
+    "paths rounded down": (
+        "highdim/stored.py",
+        "steps = np.ceil(self._path * (1 + rounding) / self._strides[:, None])",
+        "steps = np.floor(self._path * (1 + rounding) / self._strides[:, None])",
+        f"{HIGH}test_paths_are_rounded_up_and_down[float32]",
+    ),
+    "sums of paths taken for exact": (
+        "highdim/stored.py",
+        "self._path * (1 + rounding)",
+        "self._path",
+        f"{HIGH}test_paths_are_rounded_up_and_down[float64]",
+    ),
+    "paths rounded up where they are added": (
+        "highdim/stored.py",
+        "self._path * (1 - rounding)",
+        "self._path",
+        f"{HIGH}test_paths_are_rounded_up_and_down[float32]",
     ),
 }

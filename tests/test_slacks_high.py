@@ -27,41 +27,50 @@ def unit_vector(rng, d):
     return v / np.linalg.norm(v)
 
 
+def two_as_far(rng, x, kind):
+    """Two points as far from x as each other.
+
+    "alike": of length 1. "opposite": x is amid them. "on a line": so is the origin.
+    """
+    first = 4 * x if kind == "on a line" else unit_vector(rng, len(x))
+    if kind != "alike":
+        return first, 2 * x - first
+    along = x / np.linalg.norm(x)
+    return first, 2 * (along @ first) * along - first
+
+
 @WIDTHS
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [0.01, 1.0, 30.0])
-def test_scores_that_err_as_much_as_they_may_change_no_label(d, dtype, size):
-    """Two centres about as far from the row: the nearer one's score is raised, the other lowered.
+@pytest.mark.parametrize("kind", ["alike", "opposite", "on a line"])
+def test_scores_that_err_as_much_as_they_may_change_no_label(d, dtype, size, kind):
+    """The nearer centre's score is raised, the other lowered.
 
     Each by 0.9 of ``slack (|x| + |c|)²``, as rounding takes the rest here.
     """
     rng = np.random.default_rng(d)
     slack = (d + 16) * float(np.finfo(dtype).eps) / 2
     swapped = 0
-    for trial in range(300):
+    for _ in range(100):
         x = (size * unit_vector(rng, d)).astype(dtype)
-        wide = x.astype(np.float64)
-        first = unit_vector(rng, d) if trial % 3 else 1.5 * wide / size
-        away = np.linalg.norm(wide - first)
-        towards = unit_vector(rng, d) if trial % 2 else (wide - first) / away
-        error = 4 * slack * (size + max(1.0, size + away)) ** 2
-        away = np.sqrt(max(away**2 + error * rng.uniform(-1, 1), 0.0))
-        centers = np.stack([first, wide + away * towards, 40 * unit_vector(rng, d)])[
-            : 2 + trial % 2
-        ]
+        first, second = two_as_far(rng, x.astype(np.float64), kind)
+        away = np.linalg.norm(x - second)
+        longest = size + max(np.linalg.norm(first), np.linalg.norm(second))
+        second += (second - x) / away**2 * slack * longest**2 * rng.uniform(-0.5, 0.5)
+        centers = np.stack([first, second])
         targets = targets_at(centers, dtype)
         costs = costs_in_order(x[None], centers, "l2")[0]
         right = costs.argmin()
-        most = 0.9 * slack * (size + np.linalg.norm(centers, axis=1)) ** 2
-        computed = costs - most
-        computed[right] += 2 * most[right]
+        error = 0.9 * slack * (size + np.linalg.norm(centers, axis=1)) ** 2
+        computed = costs - error
+        computed[right] += 2 * error[right]
         swapped += computed.argmin() != right
-        norms = np.linalg.norm(wide, keepdims=True)
+        norms = np.linalg.norm(x.astype(np.float64), keepdims=True)
         scores = (computed - norms**2 - targets.squares).astype(dtype)[None]
         labels = np.empty(1, np.int32)
         dense.nearest_rows(x[None], scores, targets, norms, labels)
         assert labels[0] == right
-    assert swapped > 30
+    assert swapped > 50
 
 
 def equally_far(rng, d, k=4):
@@ -121,7 +130,8 @@ def _aged(upper, lower, targets, furthest):
 
 def test_bounds_age_outwards():
     rng = np.random.default_rng(0)
-    targets = targets_at(rng.standard_normal((3, 40)), np.float32)
+    centers = rng.standard_normal((3, 40))
+    targets = targets_at(centers, np.float32, centers + 0.01 * rng.standard_normal((3, 40)))
     upper, lower = rng.uniform(0, 9, (2, 500)).astype(np.float32)
     before = upper.astype(np.float64), lower.astype(np.float64)
     moved = np.float64(targets.moved[0])
