@@ -11,6 +11,11 @@ ONE_WAY = f"{GROUPED}test_bounds_of_sums_that_round_one_way"
 HIGH = "test_slacks_high.py::"
 HIGH_NEAR = f"{HIGH}test_labels_and_bounds_where_float32_rounds_too_much"
 ERRING = f"{HIGH}test_scores_that_err_as_much_as_they_may_change_no_label"
+SCREEN = "test_slacks_screen.py::test_labels_and_bounds_where_float32_rounds_too_much"
+REFERENCE = "test_slacks_reference.py::test_scores_that_err_as_much_as_they_may"
+REFERENCE_NEAR = "test_slacks_reference.py::test_labels_where_float32_rounds_too_much"
+ASSIGNMENT = "test_slacks_assignment.py::"
+WEIGHTS = "test_slacks_weights.py::"
 SLACKS = {
     "no relative error of a fused distance": (
         "bounds.py",
@@ -222,13 +227,13 @@ SLACKS = {
         "highdim/pruning.py",
         "            limit = np.sqrt(best) * more + rest\n        row, path",
         "            limit = np.sqrt(best)\n        row, path",
-        f"{HIGH_NEAR}[equally far-elkan-40]",
+        f"{HIGH}test_bounds_of_rows_that_their_own_distance_settles[0.1]",
     ),
     "own distances of open rows as computed": (
         "highdim/pruning.py",
         "            limit = np.sqrt(best) * more + rest\n        upper[i] = limit",
         "            limit = np.sqrt(best)\n        upper[i] = limit",
-        f"{HIGH_NEAR}[far group-elkan-40]",
+        f"{HIGH}test_bounds_of_rows_that_their_own_distance_settles[0.001]",
     ),
     "distances of new centres as computed": (
         "highdim/pruning.py",
@@ -246,12 +251,6 @@ SLACKS = {
         "highdim/pruning.py",
         "next_ = np.sqrt(best) * less - rest",
         "next_ = np.sqrt(best)",
-        f"{HIGH_NEAR}[equally far-elkan-40]",
-    ),
-    "no error of distances ranked again": (
-        "highdim/pruning.py",
-        "    less = 1 - targets.slack\n    some[0]",
-        "    less, rest = 1.0, 0 * rest\n    some[0]",
         f"{HIGH_NEAR}[equally far-elkan-40]",
     ),
     "stored distances as computed": (
@@ -283,5 +282,119 @@ SLACKS = {
         "self._path * (1 - rounding)",
         "self._path",
         f"{HIGH}test_paths_are_rounded_up_and_down[float32]",
+    ),
+    "a sketch's limits of rounded distances": (
+        "highdim/screen.py",
+        "kind(2) * rounding_of(norms[i], targets)",
+        "kind(0) * rounding_of(norms[i], targets)",
+        f"{SCREEN}[far_origin-40]",
+    ),
+    "measured distances as computed": (
+        "highdim/screen.py",
+        "return np.sqrt(square) * more + rest",
+        "return np.sqrt(square)",
+        f"{SCREEN}[equally_far-40]",
+    ),
+    "second measured distances as computed": (
+        "highdim/screen.py",
+        "next_ = np.sqrt(second[e]) * less - rest",
+        "next_ = np.sqrt(second[e])",
+        f"{SCREEN}[equally_far-40]",
+    ),
+    "a measured distance as a bound": (
+        "highdim/screen.py",
+        "next_ = np.sqrt(near[e]) * less - rest",
+        "next_ = np.sqrt(near[e])",
+        f"{SCREEN}[equally_far-40]",
+    ),
+    "a sketch's bounds of rounded centres": (
+        "highdim/screen.py",
+        "kind(beyond * sketch.unit) * less - rest",
+        "kind(beyond * sketch.unit)",
+        f"{SCREEN}[far_origin-40]",
+    ),
+    "a sketch's bounds of rows as written": (
+        "highdim/screen.py",
+        " - sketch.error[i]\n",
+        "\n",
+        f"{SCREEN}[far_origin-40]",
+    ),
+    "no error of a reference score": (
+        "../../losses.py",
+        "least + 2.1 * slack * error + tiny",
+        "least + tiny",
+        f"{REFERENCE}[numpy-l2-1.0-40]",
+    ),
+    "no error of a distant reference score": (
+        "../../losses.py",
+        "near = 10 * square + 2 * xp.maximum(",
+        "near = 10 * square + 0 * xp.maximum(",
+        f"{REFERENCE}[numpy-l2-0.01-40]",
+    ),
+    "no room for reference scores that underflow": (
+        "../../losses.py",
+        "2.1 * slack * error + tiny",
+        "2.1 * slack * error",
+        f"{REFERENCE_NEAR}[numpy-underflow-l2-40]",
+    ),
+    "no error of a reference sum": (
+        "../../losses.py",
+        "return (least * (1 + slack) + rounding * length + tiny) * (1 + 2 * slack)",
+        "return least + rounding * length + tiny",
+        f"{REFERENCE}[numpy-l1-1.0-40]",
+    ),
+    "no rounding of reference rows and centres": (
+        "../../losses.py",
+        "(least * (1 + slack) + rounding * length + tiny)",
+        "(least * (1 + slack) + tiny)",
+        f"{REFERENCE}[numpy-l1-100.0-3]",
+    ),
+    "no room for reference centres that underflow": (
+        "../../losses.py",
+        "rounding * length + tiny)",
+        "rounding * length)",
+        f"{REFERENCE_NEAR}[numpy-underflow-l1-40]",
+    ),
+    "distances of products that cancel": (
+        "assignment.py",
+        "if not error <= _FINE * cost:",
+        "if error < 0:",
+        f"{ASSIGNMENT}test_distances_that_products_would_lose_are_taken_from_differences[40]",
+    ),
+    "the least of products taken for the label": (
+        "assignment.py",
+        "nearest * (1 + 4 * _FINE)",
+        "nearest",
+        f"{ASSIGNMENT}test_the_least_of_distances_that_products_cannot_tell_apart_is_the_label[40]",
+    ),
+    "rounding of weight that has left": (
+        "../../weights.py",
+        "MOST_LEFT = 64.0",
+        "MOST_LEFT = np.inf",
+        f"{WEIGHTS}test_a_heavy_row_at_the_origin_of_sums_leaves_no_weight_behind[numpy-1e+17-40]",
+    ),
+    "the same in few features": (
+        "../../weights.py",
+        "MOST_LEFT = 64.0",
+        "MOST_LEFT = np.inf",
+        f"{WEIGHTS}test_a_heavy_row_at_the_origin_of_sums_leaves_no_weight_behind[numpy-1e+17-3]",
+    ),
+    "rounding of rows that have left": (
+        "../../weights.py",
+        "MOST_LENGTHS_LEFT = 4096.0",
+        "MOST_LENGTHS_LEFT = np.inf",
+        "test_weights.py::test_a_row_that_left_for_far_away_leaves_no_rounding_behind[1000000000000.0-40]",
+    ),
+    "halves without rounding of weights": (
+        "../../weights.py",
+        "n_rounded + (total >> ROUNDED)",
+        "n_rounded",
+        f"{WEIGHTS}test_halves_that_are_equal_up_to_their_rounding[numpy-1-rounded weights]",
+    ),
+    "halves without rounding to units": (
+        "../../weights.py",
+        "n_rounded + (total >> ROUNDED)",
+        "(total >> ROUNDED)",
+        f"{WEIGHTS}test_halves_that_are_equal_up_to_their_rounding[numpy-1-rounded units]",
     ),
 }

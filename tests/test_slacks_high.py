@@ -122,6 +122,21 @@ def test_labels_and_bounds_where_float32_rounds_too_much(case, algorithm, d):
             check_bounds(engine, x, at)
 
 
+@pytest.mark.parametrize("share", [0.1, 1e-3])
+def test_bounds_of_rows_that_their_own_distance_settles(share):
+    """A centre that roams far off keeps rows from being settled before it is measured."""
+    rng = np.random.default_rng(0)
+    x = (1e-6 * rng.standard_normal((50, 40))).astype(np.float32)
+    ways = np.stack([unit_vector(rng, 40) for _ in range(3)])
+    engine = HighDimensionalL2(x, None, 3, algorithm="elkan", n_threads=1)
+    for _ in range(30):
+        lengths = rng.uniform([1, 1 + 3 * share, 100], [1 + share, 1 + 4 * share, 150])
+        at = ways * lengths[:, None]
+        engine.assign(at)
+        assert not engine.labels.any()
+        check_bounds(engine, x, at)
+
+
 @numba.njit
 def _aged(upper, lower, targets, furthest):
     for i in range(upper.shape[0]):
