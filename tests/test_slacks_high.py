@@ -124,17 +124,36 @@ def test_labels_and_bounds_where_float32_rounds_too_much(case, algorithm, d):
 
 @pytest.mark.parametrize("share", [0.1, 1e-3])
 def test_bounds_of_rows_that_their_own_distance_settles(share):
-    """A centre that roams far off keeps rows from being settled before it is measured."""
+    """The third centre roams so far that no row is settled before its bounds are read."""
     rng = np.random.default_rng(0)
     x = (1e-6 * rng.standard_normal((50, 40))).astype(np.float32)
     ways = np.stack([unit_vector(rng, 40) for _ in range(3)])
-    engine = HighDimensionalL2(x, None, 3, algorithm="elkan", n_threads=1)
-    for _ in range(30):
-        lengths = rng.uniform([1, 1 + 3 * share, 100], [1 + share, 1 + 4 * share, 150])
-        at = ways * lengths[:, None]
-        engine.assign(at)
-        assert not engine.labels.any()
-        check_bounds(engine, x, at)
+    least, most = [1, 1 + 3 * share, 3], [1 + share, 1 + 4 * share, 3.1]
+    for _ in range(8):
+        engine = HighDimensionalL2(x, None, 3, algorithm="elkan", n_threads=1)
+        for _ in range(8):
+            centers = rng.uniform(least, most)[:, None] * ways
+            engine.assign(centers)
+            assert not engine.labels.any()
+            check_bounds(engine, x, centers)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_of_rows_that_are_measured_anew(seed):
+    """So many, far from the origin, that some distances lie just below a step.
+
+    One centre comes near, the others stay; half of the rows go to it.
+    """
+    rng = np.random.default_rng(seed)
+    x = 4 * rng.standard_normal((40_000, 3))
+    x[20_001:] += 1e4
+    engine = HighDimensionalL2(x.astype(np.float32), None, 4, algorithm="elkan", n_threads=1)
+    assert not engine._ref.any()
+    centers = 1e4 + 4 * rng.standard_normal((4, 3))
+    for last in (1.01e4, 1e4):
+        centers[3] = last
+        engine.assign(centers)
+        check_bounds(engine, engine.X, centers)
 
 
 @numba.njit

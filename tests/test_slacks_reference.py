@@ -17,16 +17,15 @@ def limits(backend, loss, x, centers, least):
 
 
 @WIDTHS
-@pytest.mark.parametrize("size", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize(("size", "offset"), [(0.01, 0), (1, 0), (100, 0), (1, 1000)])
 @pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
-def test_scores_that_err_as_much_as_they_may(backend, loss, d, size):
+def test_scores_that_err_as_much_as_they_may(backend, loss, d, size, offset):
     """Of two centres the nearer one's score is raised, the other lowered by 0.95 of all it may."""
     rng = np.random.default_rng(d)
     x, centers = size * rng.standard_normal((400, d)), rng.standard_normal((2, d))
-    x = x.astype(np.float32)
     centers[:, 0] += 30 * np.array([-1, 1])
     x[:, 0] *= 1e-6  # about as far from both
-    centers = centers.astype(np.float32)
+    x, centers = (x + offset).astype(np.float32), (centers + offset).astype(np.float32)
     costs, unit = costs_in_order(x, centers, loss.name), np.finfo(np.float32).eps / 2
     norm = 2 if loss is L2 else 1
     length, lengths = (np.linalg.norm(a.astype(np.float64), norm, axis=1) for a in (x, centers))

@@ -23,16 +23,25 @@ def equally_far(rng, d):
     return 1e-6 * rng.standard_normal((1000, d)), centers, np.zeros(d)
 
 
+def clipped(rng, d):
+    """Rows that the sketch writes as they would be near the others, beside their own centres."""
+    x, centers = rng.standard_normal((4000, d)), rng.standard_normal((30, d))
+    x[1::400] *= 20  # in none of its samples
+    centers[:20] = np.repeat(x[1::400], 2, axis=0)
+    centers[1:20:2] *= 1.05
+    return x, centers, np.zeros(d)
+
+
 @pytest.mark.parametrize("d", [40, 200])
-@pytest.mark.parametrize("case", [far_origin, equally_far])
+@pytest.mark.parametrize("case", [far_origin, equally_far, clipped])
 def test_labels_and_bounds_where_float32_rounds_too_much(case, d):
     rng = np.random.default_rng(d)
     x, centers, ref = case(rng, d)
     x, ref = x.astype(np.float32), ref.astype(np.float32)
     norms = np.linalg.norm((x - ref).astype(np.float64), axis=1)
     screen = Screen(x, ref, norms, Workers(1))
-    upper, lower = np.full(1000, 1e30, np.float32), np.zeros(1000, np.float32)
-    labels = np.full(1000, -1, np.int32)
+    upper, lower = np.full(len(x), 1e30, np.float32), np.zeros(len(x), np.float32)
+    labels = np.full(len(x), -1, np.int32)
     before = np.zeros_like(centers)
     for share in (0.0, 1e-5, 0.3, 1e-3, 0.0):
         at = centers + share * rng.standard_normal(centers.shape)
