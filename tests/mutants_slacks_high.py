@@ -1,6 +1,6 @@
-"""Room for rounding left out of k-means of many features, the reference, sums of weights: (source, old, new, test) of each.
+"""Room for rounding left out of k-means of many features, the reference and sums of weights.
 
-See `tests.mutants_cpu`, which plants them.
+Name: (source, old, new, test). See `tests.mutants_cpu`, which plants them.
 """
 
 HIGH = "test_slacks_high.py::"
