@@ -76,7 +76,7 @@ SLACKS = {
         "gamma = 0.0 * (eps + exact)",
         f"{GROUPED}test_sums_that_round_one_way_change_no_label[40-32-dense]",
     ),
-    "the same where bounds are followed": (
+    "no relative error of a followed distance": (
         "grouped.py",
         "gamma = (data.d / 32 + 72) * eps + exact",
         "gamma = 0.0 * (eps + exact)",

@@ -11,6 +11,7 @@ REFERENCE = "test_slacks_reference.py::test_scores_that_err_as_much_as_they_may"
 REFERENCE_NEAR = "test_slacks_reference.py::test_labels_where_float32_rounds_too_much"
 ASSIGNMENT = "test_slacks_assignment.py::"
 WEIGHTS = "test_slacks_weights.py::"
+FALLS = f"{WEIGHTS}test_a_loss_that_falls_to_nearly_nothing_is_summed_anew"
 
 HIGH_SLACKS = {
     "no error of a score": (
@@ -229,7 +230,7 @@ HIGH_SLACKS = {
         "MOST_LEFT = np.inf",
         f"{WEIGHTS}test_a_heavy_row_at_the_origin_of_sums_leaves_no_weight_behind[numpy-1e+17-40]",
     ),
-    "the same in few features": (
+    "weight that has left, few features": (
         "../../weights.py",
         "MOST_LEFT = 64.0",
         "MOST_LEFT = np.inf",
@@ -252,5 +253,23 @@ HIGH_SLACKS = {
         "n_rounded + (total >> ROUNDED)",
         "(total >> ROUNDED)",
         f"{WEIGHTS}test_halves_that_are_equal_up_to_their_rounding[numpy-1-rounded units]",
+    ),
+    "a loss that cancels kept": (
+        "highdim/sums.py",
+        "if not loss > _CANCELLED * self._total:",
+        "if False:",
+        f"{FALLS}[HighDimensionalL2-l2-40]",
+    ),
+    "a loss that cancels kept, few features": (
+        "means.py",
+        "if not loss > 1e-5 * total:",
+        "if False:",
+        f"{FALLS}[LowDimMeans-l2-3]",
+    ),
+    "a loss that cancels kept, medians": (
+        "medians.py",
+        "if loss is None or not loss + change > CANCELLED * loss:",
+        "if loss is None:",
+        f"{FALLS}[Medians-l1-3]",
     ),
 }

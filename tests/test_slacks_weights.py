@@ -1,9 +1,13 @@
-"""Room for rounding in sums of weights: what has left a cluster, and halves that are equal."""
+"""Room for rounding in sums: what has left a cluster, losses that fall, halves that are equal."""
 
 import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians
+from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
+from kmgpu.kernels.cpu.means import LowDimMeans
+from kmgpu.kernels.cpu.medians import Medians
+from tests.near_ties import costs_in_order
 
 WIDTHS = pytest.mark.parametrize("d", [3, 40, 200])
 
@@ -23,6 +27,31 @@ def test_a_heavy_row_at_the_origin_of_sums_leaves_no_weight_behind(backend, d, h
     found = backend.to_numpy(model.cluster_centers_)
     expected = np.stack([x[:402].mean(axis=0), np.zeros(d)])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("engine", "loss", "d"),
+    [
+        (LowDimMeans, "l2", 3),
+        (HighDimensionalL2, "l2", 40),
+        (Medians, "l1", 3),
+        (Medians, "l1", 40),
+    ],
+)
+def test_a_loss_that_falls_to_nearly_nothing_is_summed_anew(engine, loss, d):
+    """Half of the rows at 1 begin in the cluster of those at 0."""
+    rng = np.random.default_rng(d)
+    x = 1e-9 * rng.standard_normal((300, d))
+    x[200:] += 1
+    centers, found = np.repeat([[0.5], [1.5]], d, axis=1), engine(x, None, 2)
+    for _ in range(3):
+        at_assignment, _ = found.assign(centers)
+        costs = costs_in_order(x, centers, loss).min(axis=1)
+        np.testing.assert_allclose(at_assignment, costs.sum(), rtol=1e-9)
+        centers, at_refit = found.refit()
+        own = costs_in_order(x, centers, loss)[np.arange(300), found.labels]
+        np.testing.assert_allclose(at_refit, own.sum(), rtol=1e-9)
+    assert at_refit < 1e-4
 
 
 @pytest.mark.parametrize(
