@@ -1,4 +1,4 @@
-"""Mistakes planted into the CPU kernels; `python -m tests.mutants` runs them.
+"""Mistakes planted into the CPU kernels and the reference; `python -m tests.mutants` runs them.
 
 A mutant is the whole package, copied with one change into a folder of its own together with the
 tests. There its test runs, with a kernel cache of its own.
@@ -14,6 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.mutants_slacks import SLACKS
+from tests.mutants_slacks_high import HIGH_SLACKS
+
 ROOT = Path(__file__).parents[1]
 KERNELS = Path("kmgpu/kernels/cpu")
 COPIED = ("kmgpu", "tests", "conftest.py", "pyproject.toml")
@@ -27,7 +30,7 @@ class CpuMutant(NamedTuple):
     Attributes
     ----------
     source : str
-        A file below `KERNELS`.
+        A file, from `KERNELS`.
     old, new : str
         `old` is once in the source's text.
     test : str
@@ -151,6 +154,7 @@ CPU_MUTANTS = {
         "if found <= closest[i]:",
         "test_kernels_seeding.py::test_labels_of_ties_are_the_first_seeds[l2]",
     ),
+    **{name: CpuMutant(*parts) for name, parts in (SLACKS | HIGH_SLACKS).items()},
 }
 
 

@@ -248,7 +248,7 @@ def nearest_rows_bounds(X, scores, targets, lo, norms, labels, bounds):
         labels[e] = label
         low = row[label] + squares[label]
         square = kind(norms[e] * norms[e])
-        error = kind(slack * (norms[e] + top) ** 2)
+        error = kind(slack * (norms[e] + top) ** 2) + tiny * tiny
         stride = bounds.strides[bounds.kinds[i]]
         least = _store_steps(
             row, squares, square - error, less / stride, label, low_of, bounds.steps[i]
