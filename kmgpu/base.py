@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Self
 
-import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
@@ -42,6 +41,7 @@ from kmgpu.validation import (
     check_tol,
     is_host_data,
     is_plain,
+    random_generator,
     relative_weights,
 )
 
@@ -253,7 +253,7 @@ class AlternatingMinimizer(
             memory_budget=memory_budget,
             algorithm=ALGORITHMS[self.algorithm],
             weight_factor=weight_factor,
-            rng=_generator(self.random_state),
+            rng=random_generator(self.random_state),
             watch=self._watched,
             say=self._say,
         )
@@ -298,17 +298,3 @@ class AlternatingMinimizer(
                 ConvergenceWarning,
                 stacklevel=3,
             )
-
-
-def _generator(random_state: Any) -> np.random.Generator:
-    """The one Generator all random numbers come from."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**32, dtype=np.uint64))
-    try:
-        return np.random.default_rng(random_state)
-    except (TypeError, ValueError) as error:
-        msg = (
-            f"random_state={random_state!r} cannot be used to seed: {error}; use None, an integer "
-            f">= 0, a numpy.random.Generator or a RandomState."
-        )
-        raise ValueError(msg) from error

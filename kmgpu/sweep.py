@@ -14,7 +14,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from kmgpu.arrays import Array, adopted, asarray, namespace, place_of, take_rows, to_host
 from kmgpu.assignment import costs_at, runner_up, weighted_sum
-from kmgpu.base import AlternatingMinimizer, _generator
+from kmgpu.base import AlternatingMinimizer
 from kmgpu.blocks import working_at
 from kmgpu.devices import borrowed, resolve
 from kmgpu.estimators import ESTIMATORS
@@ -22,7 +22,13 @@ from kmgpu.losses import Loss, get_loss
 from kmgpu.seeding import random_rows
 from kmgpu.sweep_table import Sweep as Sweep
 from kmgpu.sweep_table import SweepEntry as SweepEntry
-from kmgpu.validation import check_data, check_integer, check_n_clusters, check_sample_weight
+from kmgpu.validation import (
+    check_data,
+    check_integer,
+    check_n_clusters,
+    check_sample_weight,
+    random_generator,
+)
 
 METRICS: dict[str | None, str] = {"l2": "euclidean", "l1": "manhattan"}
 
@@ -96,7 +102,7 @@ def sweep(
     ks = _checked(ks)
     rule = get_loss(loss)
     check_integer("sample_size", sample_size, 2)
-    rng = _generator(random_state)
+    rng = random_generator(random_state)
     seed = int(random_state if isinstance(random_state, Integral) else rng.integers(2**32))
     x = check_data(borrowed(adopted(X)))
     check_n_clusters(ks[-1], x.shape[0])

@@ -186,6 +186,20 @@ def _weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
     return weight
 
 
+def random_generator(random_state: Any) -> np.random.Generator:
+    """The one Generator all random numbers come from."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**32, dtype=np.uint64))
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"random_state={random_state!r} cannot be used to seed: {error}; use None, an integer "
+            f">= 0, a numpy.random.Generator or a RandomState."
+        )
+        raise ValueError(msg) from error
+
+
 def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place) -> Array:
     """Initial centres as a new float64 array at `place`, of the shape that `x` needs."""
     centers = _floats(init.toarray() if issparse(init) else init, "init")
