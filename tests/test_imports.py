@@ -11,8 +11,17 @@ import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room, a file or a folder, imports only rooms that come before it
-ORDER = ["text_layout", "text_tables", "files", "host_data", "machine", "blas", "threads"]
-ORDER += ["arrays", "gpus", "devices", "layout", "blocks", "weights", "sparse"]
+ORDER = [
+    "startup",
+    "text_layout",
+    "text_tables",
+    "files",
+    "host_data",
+    "machine",
+    "blas",
+    "threads",
+]
+ORDER += ["threads", "arrays", "gpus", "devices", "layout", "blocks", "weights", "sparse"]
 ORDER += ["validation", "kernels", "refit", "losses", "scale", "assignment", "seeding"]
 ORDER += ["spread", "steps", "lloyd", "runs", "base", "estimators", "model_io", "summary"]
 ORDER += ["examples", "data_io", "sweep_table", "sweep", "plotting", "images", "demo"]
