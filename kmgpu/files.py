@@ -94,7 +94,7 @@ def _target(path: PathLike) -> tuple[Path, os.stat_result | None]:
     """The file itself (not a link to it), and what is there; an error if that must stay."""
     target = Path(os.path.realpath(path))
     try:
-        old = target.stat()
+        old = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
         if target.parent.is_dir():
             return target, None

@@ -30,6 +30,8 @@ def prepare_command() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = open(0)
 
 
 if hasattr(sys, "argv") and _is_command():

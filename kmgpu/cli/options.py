@@ -122,7 +122,6 @@ def check_outputs(outputs: dict[str, tuple[str | None, str]], inputs: Sequence[s
         Option -> the file given for it, and what the file's name must end in.
     inputs : sequence of str or None
     """
-    read = {os.path.realpath(name) for name in inputs if name is not None}
     taken: dict[str, str] = {}
     for option, (name, suffix) in outputs.items():
         if name is None:
@@ -130,14 +129,14 @@ def check_outputs(outputs: dict[str, tuple[str | None, str]], inputs: Sequence[s
         if Path(name).suffix.lower() != suffix:
             msg = f"{name} cannot be written: its name must end in {suffix}."
             raise ValueError(msg)
+        check_writable(name)
         file = os.path.realpath(name)
-        if file in read:
+        if file in (os.path.realpath(read) for read in inputs if read is not None):
             msg = f"{name} is an input and would be overwritten; give another name."
             raise ValueError(msg)
         if file in taken:
             msg = f"{name} is both {taken[file]} and {option}; give them two names."
             raise ValueError(msg)
-        check_writable(name)
         taken[file] = option
 
 

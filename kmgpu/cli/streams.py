@@ -84,7 +84,11 @@ class _Harmless:
 def _in_its_characters(text: str, stream: TextIO) -> str:
     """The text, with escapes for characters that the encoding of the stream lacks."""
     encoding = stream.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        text.encode(encoding, stream.errors or "strict")
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def _give_up(stream: TextIO | None) -> None:

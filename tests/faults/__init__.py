@@ -1,0 +1,1 @@
+"""What is lost when things fail: kills, closed and full streams, full disks, damaged files."""

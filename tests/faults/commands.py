@@ -1,0 +1,137 @@
+"""kmgpu in a process of its own, with data to fit, and what it leaves in a folder."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+import kmgpu
+from kmgpu import load_model
+
+K = 3
+# a job in the background ignores SIGINT, and so would all that it starts
+START = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+START += "os.execv(sys.executable, [sys.executable, '-m', 'kmgpu', *sys.argv[1:]])"
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The variables of a process that imports the kmgpu under test."""
+    package = str(Path(kmgpu.__file__).parents[1])
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "Agg", **variables}
+
+
+def shell(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of bash in which ``$kmgpu`` is the command."""
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=environment(kmgpu=f"{sys.executable} -m kmgpu", **variables),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def parts(folder: Path) -> set[str]:
+    """The files that were begun and neither put in place nor removed."""
+    return {path.name for path in folder.glob(".kmgpu-*")}
+
+
+def kill_often(folder: Path, n_kills: int, seed: int) -> Counter[str]:
+    """Kill ``kmgpu fit --out`` that many times; half of them while the model is written.
+
+    Every time the model must be the old one or the new one, whole, and nothing else be left; but
+    after SIGKILL a part may be, which the next fit removes.
+
+    Returns
+    -------
+    Counter
+        How often the process was ended by which signal, left a part, or was done before.
+    """
+    rng = random.Random(seed)
+    x = np.random.default_rng(seed).normal(size=(400_000, 2))
+    np.save(folder / "x.npy", x)
+    models = {}
+    for name, start in {"old": 0, "new": 1}.items():
+        np.save(folder / "init.npy", x[start : start + K])
+        _undisturbed(folder)
+        models[name] = load_model(folder / "m.npz").labels_
+        (folder / "m.npz").rename(folder / f"{name}.npz")
+    assert (models["old"] != models["new"]).any()
+    old = (folder / "old.npz").read_bytes()
+    found: Counter[str] = Counter()
+    for n in range(n_kills):
+        (folder / "m.npz").write_bytes(old)
+        before = parts(folder)
+        how = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[n % 3]
+        found[_killed(folder, how, rng, aimed=bool(n // 3 % 2))] += 1
+        found[_what_is_there(folder, models)] += 1
+        left = parts(folder) - before
+        found["parts left"] += len(left)
+        assert how == signal.SIGKILL or not left, (how, n)
+    _undisturbed(folder)
+    assert parts(folder) == set()
+    return found
+
+
+def _undisturbed(folder: Path) -> None:
+    with _fit(folder) as process:
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
+
+
+def _fit(folder: Path) -> subprocess.Popen[str]:
+    command = f"fit x.npy -k {K} --init init.npy --max-iter 20 --out m.npz --no-progress"
+    return subprocess.Popen(
+        [sys.executable, "-c", START, *command.split()],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _killed(folder: Path, how: signal.Signals, rng: random.Random, *, aimed: bool) -> str:
+    """End a fit at a random moment, and say how it ended."""
+    with _fit(folder) as process:
+        if aimed:
+            while process.poll() is None and not _is_writing(folder):
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.01))
+        else:
+            time.sleep(rng.uniform(0.05, 2.5))
+        process.send_signal(how)
+        _, said = process.communicate(timeout=60)
+    code = process.returncode
+    if code == 0:
+        assert said == "", said
+        return f"done before {how.name}"
+    assert code in (-how, 128 + how), (how, code, said)
+    assert said in ("", "kmgpu: interrupted; unfinished output was discarded\n"), said
+    return f"ended by {how.name}{' while writing' if aimed else ''}"
+
+
+def _is_writing(folder: Path) -> bool:
+    for path in folder.glob(".kmgpu-*"):
+        try:
+            if path.stat().st_size:
+                return True
+        except FileNotFoundError:
+            continue
+    return False
+
+
+def _what_is_there(folder: Path, models: dict[str, np.ndarray]) -> str:
+    labels = load_model(folder / "m.npz").labels_
+    (name,) = (name for name, known in models.items() if np.array_equal(labels, known))
+    return f"the {name} model"
