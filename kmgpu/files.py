@@ -61,6 +61,31 @@ def discard_unfinished() -> None:
             part.unlink(missing_ok=True)
 
 
+@contextmanager
+def named_errors(path: PathLike, folder: PathLike | None = None) -> Iterator[None]:
+    """Of every OSError in the block one that names `path`, the reason, and what helps.
+
+    Parameters
+    ----------
+    path : str or path-like
+        What is to be written.
+    folder : str or path-like, optional
+        Where the error is, if that is not the folder of `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = str(error)
+        if error.errno is not None:
+            remedy = REMEDIES.get(error.errno, "give another folder")
+            where = f" in {_folder(path) if folder is None else folder}"
+            where = "" if error.errno in (EMFILE, ENFILE) else where
+            reason = f"{error.strerror}{where}; {remedy}"
+        named = type(error)(f"{path} cannot be written: {reason.removesuffix('.')}.")
+        named.errno = error.errno
+        raise named from error
+
+
 class _Part(NamedTuple):
     file: BinaryIO
     path: Path
@@ -70,7 +95,7 @@ class _Part(NamedTuple):
 @contextmanager
 def _part_for(path: PathLike) -> Iterator[_Part]:
     """An empty file beside the target, gone at the end unless it was moved."""
-    with _named_errors(path):
+    with named_errors(path):
         target, old = _target(path)
         _remove_abandoned(target.parent)
         while True:
@@ -169,22 +194,6 @@ else:
             part.unlink()
         finally:
             os.close(descriptor)
-
-
-@contextmanager
-def _named_errors(path: PathLike) -> Iterator[None]:
-    """Of every OSError one that names `path`, the reason, and what helps."""
-    try:
-        yield
-    except OSError as error:
-        reason = str(error)
-        if error.errno is not None:
-            remedy = REMEDIES.get(error.errno, "give another folder")
-            where = "" if error.errno in (EMFILE, ENFILE) else f" in {_folder(path)}"
-            reason = f"{error.strerror}{where}; {remedy}"
-        named = type(error)(f"{path} cannot be written: {reason.removesuffix('.')}.")
-        named.errno = error.errno
-        raise named from error
 
 
 def _folder(path: PathLike) -> str:

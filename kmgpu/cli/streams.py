@@ -49,8 +49,12 @@ def report(texts: Iterable[str]) -> None:
 @contextmanager
 def harmless_stderr() -> Iterator[None]:
     """While it is open, messages that standard error cannot take are dropped; nothing fails."""
-    with redirect_stderr(cast(TextIO, _Harmless(sys.stderr))):
-        yield
+    stream = _Harmless(sys.stderr)
+    with redirect_stderr(cast(TextIO, stream)):
+        try:
+            yield
+        finally:
+            stream.flush()
 
 
 class _Harmless:

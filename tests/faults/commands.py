@@ -12,14 +12,37 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import kmgpu
 from kmgpu import load_model
+from kmgpu.cli import main
 
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="of POSIX")
+NEEDS_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+X = pytest.mark.skipif(sys.platform == "win32", reason="of POSIX")
+FIT = "fit x.npy -k 3 --seed 0 --no-progress --out o.npz --labels l.npy"
+QUANTIZE = "quantize ö.png -k 2 --no-progress -o ü.png --palette pal.png"
 K = 3
-# a job in the background ignores SIGINT, and so would all that it starts
-START = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-START += "os.execv(sys.executable, [sys.executable, '-m', 'kmgpu', *sys.argv[1:]])"
+# A job in the background ignores SIGINT, and so would all that it starts. Python itself, before it
+# runs anything, is not under test.
+START = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+print("started", flush=True)
+runpy.run_module("kmgpu", run_name="__main__", alter_sys=True)
+"""
+
+
+def cli(command):
+    return main(command.split())
+
+
+def fitted():
+    """What FIT has written is whole."""
+    np.testing.assert_array_equal(load_model("o.npz").labels_, np.load("l.npy"))
+    np.testing.assert_array_equal(load_model("m.npz").labels_, np.load("l.npy"))
+    return True
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -95,7 +118,7 @@ def _fit(folder: Path) -> subprocess.Popen[str]:
         [sys.executable, "-c", START, *command.split()],
         cwd=folder,
         env=environment(),
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -104,12 +127,13 @@ def _fit(folder: Path) -> subprocess.Popen[str]:
 def _killed(folder: Path, how: signal.Signals, rng: random.Random, *, aimed: bool) -> str:
     """End a fit at a random moment, and say how it ended."""
     with _fit(folder) as process:
+        assert process.stdout.readline() == "started\n"
         if aimed:
             while process.poll() is None and not _is_writing(folder):
                 time.sleep(0.001)
             time.sleep(rng.uniform(0, 0.01))
         else:
-            time.sleep(rng.uniform(0.05, 2.5))
+            time.sleep(rng.uniform(0, 2.5))
         process.send_signal(how)
         _, said = process.communicate(timeout=60)
     code = process.returncode
