@@ -20,7 +20,7 @@ from kmgpu.cli import main
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="of POSIX")
 NEEDS_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-X = pytest.mark.skipif(sys.platform == "win32", reason="of POSIX")
+X = np.random.default_rng(0).normal(size=(90, 3))
 FIT = "fit x.npy -k 3 --seed 0 --no-progress --out o.npz --labels l.npy"
 QUANTIZE = "quantize ö.png -k 2 --no-progress -o ü.png --palette pal.png"
 K = 3
@@ -34,11 +34,11 @@ runpy.run_module("kmgpu", run_name="__main__", alter_sys=True)
 """
 
 
-def cli(command):
+def cli(command: str) -> int:
     return main(command.split())
 
 
-def fitted():
+def fitted() -> bool:
     """What FIT has written is whole."""
     np.testing.assert_array_equal(load_model("o.npz").labels_, np.load("l.npy"))
     np.testing.assert_array_equal(load_model("m.npz").labels_, np.load("l.npy"))

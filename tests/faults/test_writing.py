@@ -203,10 +203,11 @@ def test_an_ffmpeg_that_fails(folder, capsys, monkeypatch, body, said):
     program.write_text(f'#!/bin/sh\ncase "$*" in *version*) exit 0;; esac\n{body}\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-    before = sorted(Path(gettempdir()).iterdir())
+    (folder / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
     assert cli("animate x.npy -k 2 --max-iter 1 -o o.mp4") == 2
     assert f"kmgpu: error: o.mp4: ffmpeg failed ({said}" in capsys.readouterr().err
-    assert sorted(Path(gettempdir()).iterdir()) == before
+    assert list((folder / "tmp").iterdir()) == []
     assert not Path("o.mp4").exists()
 
 
