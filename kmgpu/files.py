@@ -33,7 +33,7 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
     Until then it lies beside `path` under a name of its own; after an error or an interrupt it
     is gone and `path` is as it was. Links are followed. A file that is replaced leaves its
     permissions to the new one, and its owner where that is allowed; its other names (hard links)
-    keep the old content. What processes that were killed have left there is removed.
+    keep the old content. Parts that killed processes left in that folder are removed.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def discard_unfinished() -> None:
 
 @contextmanager
 def named_errors(path: PathLike, folder: PathLike | None = None) -> Iterator[None]:
-    """Of every OSError in the block one that names `path`, the reason, and what helps.
+    """Raise each OSError of the block anew: its message names `path`, the reason and a remedy.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def _target(path: PathLike) -> tuple[Path, os.stat_result | None]:
 
 
 def _created(part: Path, old: os.stat_result | None) -> BinaryIO:
-    """A new file; one that replaces another is at no time open to more readers than that."""
+    """Create a file; until it has the mode of the one that it replaces, only its owner reads it."""
     mode = 0o666 if old is None else 0o600
     opener = lambda name, flags: os.open(name, flags, mode)  # noqa: E731
     return cast(BinaryIO, open(part, "xb", opener=opener))
@@ -156,7 +156,7 @@ def _keep_permissions(part: Path, old: os.stat_result) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the parts of processes that were killed: those that nobody holds locked."""
+    """Remove the parts that killed processes left: those that nobody holds locked."""
     with suppress(OSError):
         for part in folder.glob(".kmgpu-*.part"):
             if part not in _unfinished:
@@ -167,7 +167,7 @@ def _remove_abandoned(folder: Path) -> None:
 if sys.platform == "win32":
 
     def _taken(file: BinaryIO) -> bool:
-        """True: what is open cannot be removed there."""
+        """Return True: nobody removes a file there that is open."""
         del file
         return True
 
@@ -188,7 +188,7 @@ else:
         return os.fstat(file.fileno()).st_nlink > 0
 
     def _remove_if_abandoned(part: Path) -> None:
-        descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(part, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             flock(descriptor, LOCK_EX | LOCK_NB)
             part.unlink()

@@ -31,7 +31,7 @@ def prepare_command() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdin is None:
-        sys.stdin = os.fdopen(0)
+        sys.stdin = os.fdopen(0, closefd=False)
 
 
 if hasattr(sys, "argv") and _is_command():

@@ -1,4 +1,4 @@
-"""Signals that end a process, as an exception that lets it tidy up first."""
+"""Signals that end a process raise an exception first, so that it can tidy up."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kmgpu.files import discard_unfinished
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 # a signal that is sent to a process and to its group arrives twice
 TOGETHER = 1.0
+USUAL = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Interrupts:
@@ -36,7 +37,7 @@ class Interrupts:
     def __enter__(self) -> Interrupts:
         for name in NAMES:
             number = getattr(signal, name, None)
-            if number is None or signal.getsignal(number) not in _USUAL:
+            if number is None or signal.getsignal(number) not in USUAL:
                 continue
             with suppress(ValueError):  # not in the main thread
                 self._before[number] = signal.signal(number, self._receive)
@@ -69,6 +70,3 @@ class Interrupts:
     def _end(self) -> NoReturn:
         discard_unfinished()
         os._exit(self.exit_code)
-
-
-_USUAL = (signal.SIG_DFL, signal.default_int_handler)

@@ -24,14 +24,14 @@ from tests.faults.commands import (
 
 
 def full():
-    return Path("/dev/full").open("w", encoding="utf-8")
+    return Path("/dev/full").open("w", buffering=1, encoding="utf-8")
 
 
 def unread():
     """A pipe that nobody reads."""
     reading, writing = os.pipe()
     os.close(reading)
-    return os.fdopen(writing, "w", encoding="utf-8")
+    return os.fdopen(writing, "w", buffering=1, encoding="utf-8")
 
 
 def closed():
