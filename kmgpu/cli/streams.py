@@ -87,9 +87,9 @@ class _Harmless:
 
 def _in_its_characters(text: str, stream: TextIO) -> str:
     """The text, with escapes for characters that the encoding of the stream lacks."""
-    encoding = stream.encoding or "utf-8"
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
-        text.encode(encoding, stream.errors or "strict")
+        text.encode(encoding, getattr(stream, "errors", None) or "strict")
     except UnicodeEncodeError:
         return text.encode(encoding, "backslashreplace").decode(encoding)
     return text
@@ -98,6 +98,7 @@ def _in_its_characters(text: str, stream: TextIO) -> str:
 def _give_up(stream: TextIO | None) -> None:
     """Let what is buffered go nowhere, or Python would fail at its end to write it."""
     with suppress(OSError, AttributeError):
+        descriptor = cast(TextIO, stream).fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, cast(TextIO, stream).fileno())
+        os.dup2(nowhere, descriptor)
         os.close(nowhere)
