@@ -11,21 +11,13 @@ import kmgpu
 
 PACKAGE = Path(kmgpu.__file__).parent
 # from the bottom up: a room, a file or a folder, imports only rooms that come before it
-ORDER = [
-    "startup",
-    "text_layout",
-    "text_tables",
-    "files",
-    "host_data",
-    "machine",
-    "blas",
-    "threads",
-]
-ORDER += ["threads", "arrays", "gpus", "devices", "layout", "blocks", "weights", "sparse"]
+ORDER = ["text_layout", "text_tables", "files", "host_data", "machine", "blas", "threads"]
+ORDER += ["arrays", "gpus", "devices", "layout", "blocks", "weights", "sparse"]
 ORDER += ["validation", "kernels", "refit", "losses", "scale", "assignment", "seeding"]
 ORDER += ["spread", "steps", "lloyd", "runs", "base", "estimators", "model_io", "summary"]
 ORDER += ["examples", "data_io", "sweep_table", "sweep", "plotting", "images", "demo"]
 ORDER += ["info", "cli"]
+ORDER = ["startup", *ORDER]
 # the package itself: what users import, and ``python -m kmgpu``
 ABOVE_ALL = {"__init__", "__main__"}
 # what the algorithm may bring in from outside: no array library but host NumPy's

@@ -1,1 +1,0 @@
-"""What is lost when things fail: kills, closed and full streams, full disks, damaged files."""
