@@ -83,10 +83,10 @@ def kill_often(folder: Path, n_kills: int, seed: int) -> Counter[str]:
     rng = random.Random(seed)
     x = np.random.default_rng(seed).normal(size=(400_000, 2))
     np.save(folder / "x.npy", x)
-    models = {}
+    models, seconds = {}, 0.0
     for name, start in {"old": 0, "new": 1}.items():
         np.save(folder / "init.npy", x[start : start + K])
-        _undisturbed(folder)
+        seconds = _undisturbed(folder)
         models[name] = load_model(folder / "m.npz").labels_
         (folder / "m.npz").rename(folder / f"{name}.npz")
     assert (models["old"] != models["new"]).any()
@@ -96,7 +96,8 @@ def kill_often(folder: Path, n_kills: int, seed: int) -> Counter[str]:
         (folder / "m.npz").write_bytes(old)
         before = parts(folder)
         how = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[n % 3]
-        found[_killed(folder, how, rng, aimed=bool(n // 3 % 2))] += 1
+        after = None if n // 3 % 2 else rng.uniform(0, seconds)
+        found[_killed(folder, how, rng, after)] += 1
         found[_what_is_there(folder, models)] += 1
         left = parts(folder) - before
         found["parts left"] += len(left)
@@ -106,10 +107,14 @@ def kill_often(folder: Path, n_kills: int, seed: int) -> Counter[str]:
     return found
 
 
-def _undisturbed(folder: Path) -> None:
+def _undisturbed(folder: Path) -> float:
+    """Fit to the end; the seconds that it takes."""
     with _fit(folder) as process:
+        assert process.stdout.readline() == "started\n"
+        start = time.perf_counter()
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (0, "")
+    return time.perf_counter() - start
 
 
 def _fit(folder: Path) -> subprocess.Popen[str]:
@@ -124,16 +129,17 @@ def _fit(folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def _killed(folder: Path, how: signal.Signals, rng: random.Random, *, aimed: bool) -> str:
-    """End a fit at a random moment, and say how it ended."""
+def _killed(folder: Path, how: signal.Signals, rng: random.Random, after: float | None) -> str:
+    """End a fit after so many seconds, or while it writes, and say how it ended."""
+    before = parts(folder)
     with _fit(folder) as process:
         assert process.stdout.readline() == "started\n"
-        if aimed:
-            while process.poll() is None and not _is_writing(folder):
-                time.sleep(0.001)
-            time.sleep(rng.uniform(0, 0.01))
+        if after is None:
+            while process.poll() is None and not _is_writing(folder, before):
+                time.sleep(0.0005)
+            time.sleep(rng.uniform(0, 0.003))
         else:
-            time.sleep(rng.uniform(0, 2.5))
+            time.sleep(after)
         process.send_signal(how)
         _, said = process.communicate(timeout=60)
     code = process.returncode
@@ -142,13 +148,14 @@ def _killed(folder: Path, how: signal.Signals, rng: random.Random, *, aimed: boo
         return f"done before {how.name}"
     assert code in (-how, 128 + how), (how, code, said)
     assert said in ("", "kmgpu: interrupted; unfinished output was discarded\n"), said
-    return f"ended by {how.name}{' while writing' if aimed else ''}"
+    return f"ended by {how.name}{' while writing' if after is None else ''}"
 
 
-def _is_writing(folder: Path) -> bool:
-    for path in folder.glob(".kmgpu-*"):
+def _is_writing(folder: Path, before: set[str]) -> bool:
+    """Whether there is a new part with something in it."""
+    for name in parts(folder) - before:
         try:
-            if path.stat().st_size:
+            if (folder / name).stat().st_size:
                 return True
         except FileNotFoundError:
             continue
