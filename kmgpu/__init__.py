@@ -1,5 +1,6 @@
 """k-means and k-medians by alternating minimisation, on NumPy, CuPy and PyTorch arrays."""
 
+from kmgpu import startup as startup  # first: a command is ready for Ctrl-C while it imports
 from kmgpu.estimators import KMeans as KMeans
 from kmgpu.estimators import KMedians as KMedians
 from kmgpu.lloyd import HalfStep as HalfStep

@@ -194,14 +194,11 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, command, said):
 def test_outputs_are_checked_before_the_work_starts(folder, capsys, monkeypatch):
     monkeypatch.setattr(KMeans, "fit", lambda *_, **__: pytest.fail("the work was done"))
     assert cli("fit x.npy -k 2 --out nowhere/m.npz") == 2
-    real = Path.open
 
-    def full(self, mode="r", *rest, **options):
-        if mode == "xb":
-            raise OSError(28, "No space left on device", str(self))
-        return real(self, mode, *rest, **options)
+    def full(part, _):
+        raise OSError(28, "No space left on device", str(part))
 
-    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr("kmgpu.files._created", full)
     capsys.readouterr()
     assert cli("fit x.npy -k 2 --labels z.npy") == 2
     assert_one_line(capsys.readouterr().err, "z.npy cannot be written: No space left on device in")

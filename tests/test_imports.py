@@ -37,6 +37,7 @@ ORDER += [
 ]
 ORDER += ["examples", "data_io", "sweep_table", "sweep", "plotting", "images", "demo"]
 ORDER += ["info", "cli"]
+ORDER = ["startup", *ORDER]
 # the package itself: what users import, and ``python -m kmgpu``
 ABOVE_ALL = {"__init__", "__main__"}
 # what the algorithm may bring in from outside: no array library but host NumPy's

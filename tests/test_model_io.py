@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 
 import numpy as np
@@ -173,8 +175,16 @@ def test_a_path_that_cannot_be_written_is_named(saved, tmp_path, name):
 
 
 def test_a_write_protected_file_is_left_alone(saved, monkeypatch):
+    """Root may write it: its answer is made up."""
     model, path, _ = saved
-    monkeypatch.setattr("os.access", lambda *_: False)
+    real = os.open
+
+    def refuse(name, flags, *rest, **options):
+        if name == path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(name, flags, *rest, **options)
+
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(PermissionError, match="write-protected"):
         save_model(model, path)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from kmgpu.cli import animate, demo, fit, info, predict, quantize
+from kmgpu.cli.interrupts import Interrupts
+from kmgpu.cli.streams import harmless_stderr, output
 from kmgpu.devices import Unavailable
 
 INTERNAL = 1
 BAD_INPUT = 2
-INTERRUPTED = 130
 COMMANDS = (fit, predict, animate, quantize, info, demo)
 
 
@@ -30,30 +30,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0; 2 for input that cannot be used, with one line on stderr that says why;
-        130 when interrupted; 1 for an error of kmgpu's own, with its traceback.
+        The exit code: 0; 2 for input that cannot be used or output that cannot be written, with
+        one line on stderr that says why; 128 and its number (130 for Ctrl-C) after a signal that
+        ends processes, when no unfinished file is left; 1 for an error of kmgpu's own, with its
+        traceback.
     """
-    try:
-        args = _parser().parse_args(argv)
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", UserWarning)
-            warnings.simplefilter("always", RuntimeWarning)
-            warnings.showwarning = _show_warning
-            args.run(args)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # whoever read the labels has seen enough; the flush at exit must not fail either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print("kmgpu: interrupted; unfinished output was discarded", file=sys.stderr)
-        return INTERRUPTED
-    except (ValueError, OSError, Unavailable, ImportError, MemoryError) as error:
+    interrupts = Interrupts()
+    with harmless_stderr():
+        try:
+            with interrupts, warnings.catch_warnings():
+                args = _parser().parse_args(argv)
+                warnings.simplefilter("always", UserWarning)
+                warnings.simplefilter("always", RuntimeWarning)
+                warnings.showwarning = _show_warning
+                args.run(args)
+        except (Exception, KeyboardInterrupt) as error:
+            # code that was interrupted may have made another error of it
+            if interrupts.number is None and isinstance(error, Exception):
+                return _explain(error)
+            print("kmgpu: interrupted; unfinished output was discarded", file=sys.stderr)
+            return interrupts.exit_code
+    return 0
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, (ValueError, OSError, Unavailable, ImportError, MemoryError)):
         print(f"kmgpu: error: {_one_line(error)}", file=sys.stderr)
         return BAD_INPUT
-    except Exception:
-        traceback.print_exc()
-        return INTERNAL
-    return 0
+    traceback.print_exception(error)
+    return INTERNAL
 
 
 def _one_line(error: BaseException) -> str:
@@ -81,6 +86,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         msg = f"{message} (see {self.prog} --help)"
         raise ValueError(msg)
+
+    def print_help(self, file: Any = None) -> None:
+        del file
+        output([self.format_help()])
 
 
 def _parser() -> argparse.ArgumentParser:

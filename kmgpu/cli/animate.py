@@ -14,6 +14,7 @@ from kmgpu.cli.options import (
     check_outputs,
     initialisation,
 )
+from kmgpu.cli.streams import report
 from kmgpu.data_io import Table, read_table
 from kmgpu.examples import EXAMPLES, load_example
 
@@ -67,7 +68,7 @@ def _animate(args: argparse.Namespace) -> None:
     else:
         max_frames = MAX_FRAMES if args.max_frames is None else args.max_frames
         animate(table.data, args.n_clusters, max_frames=max_frames, **how).save(args.out)
-    print(f"{'picture' if suffix == PICTURE else 'animation'} written to {args.out}")
+    report([f"{'picture' if suffix == PICTURE else 'animation'} written to {args.out}\n"])
 
 
 def _check_out(args: argparse.Namespace, suffix: str) -> None:
@@ -78,7 +79,7 @@ def _check_out(args: argparse.Namespace, suffix: str) -> None:
     if suffix == PICTURE and args.max_frames is not None:
         msg = f"--max-frames has no effect on {args.out}, a grid of pictures; leave it out."
         raise ValueError(msg)
-    check_outputs({suffix: args.out}, (args.data, args.init))
+    check_outputs({"--out": (args.out, suffix)}, (args.data, args.init))
     if suffix != PICTURE:
         from kmgpu.plotting.film import check_format
 

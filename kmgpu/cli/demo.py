@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from kmgpu.cli.options import add_running, check_outputs, show_progress
+from kmgpu.cli.streams import output, report
 from kmgpu.summary import table
 
 DEMO_PICTURE = "kmgpu-demo.png"
@@ -28,13 +29,14 @@ def _demo(args: argparse.Namespace) -> None:
     no_picture = None
     try:
         require_matplotlib()
-        check_outputs({".png": picture}, ())
+        check_outputs({"--out": (picture, ".png")}, ())
     except ImportError as error:
         if args.out is not None:
             raise
         no_picture = f"no picture was drawn: {error}"
     fits, summaries = fit_colours(photo, args.device, show_progress(args))
-    print(table(summaries))
-    if no_picture is None:
-        save_figure(demo_figure(photo, fits), picture)
-    print(no_picture or f"picture written to {picture}")
+    if no_picture is not None:
+        output([table(summaries), f"\n{no_picture}\n"])
+        return
+    save_figure(demo_figure(photo, fits), picture)
+    report([table(summaries), f"\npicture written to {picture}\n"])

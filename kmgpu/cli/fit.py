@@ -18,6 +18,7 @@ from kmgpu.cli.options import (
     show_progress,
     write_labels,
 )
+from kmgpu.cli.streams import output, report
 from kmgpu.data_io import read_table, read_weights
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.lloyd import EMPTY_CLUSTER
@@ -54,7 +55,8 @@ def add(commands: Any) -> None:
 
 
 def _fit(args: argparse.Namespace) -> None:
-    check_outputs({".npz": args.out, ".npy": args.labels}, (args.data, args.weights, args.init))
+    inputs = args.data, args.weights, args.init
+    check_outputs({"--out": (args.out, ".npz"), "--labels": (args.labels, ".npy")}, inputs)
     table = read_table(args.data, args.array, args.header)
     drawn = {"--seed": args.seed, "--n-init": args.n_init}
     estimator = ESTIMATORS[args.loss](
@@ -73,13 +75,20 @@ def _fit(args: argparse.Namespace) -> None:
     estimator.fit(table.data, sample_weight=weights)
     if table.names is not None:
         estimator.feature_names_in_ = np.asarray(table.names, dtype=object)
-    print(summary_table([fit_summary(estimator, perf_counter() - start)]))
+    summary = fit_summary(estimator, perf_counter() - start)
     estimator.progress = False
+    written = []
     if args.out is not None:
         save_model(estimator, args.out)
-        print(f"model written to {args.out}")
+        written.append(f"model written to {args.out}\n")
     if args.labels is not None:
         write_labels(args.labels, estimator.labels_)
+        written.append(f"labels written to {args.labels}\n")
+    said = [summary_table([summary]), "\n", *written]
+    if written:
+        report(said)
+    else:
+        output(said)
 
 
 def _n_init(text: str) -> int | str:

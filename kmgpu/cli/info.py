@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from kmgpu.cli.streams import output
+
 
 def add(commands: Any) -> None:
     """The subcommand and its arguments."""
@@ -16,4 +18,4 @@ def _info(args: argparse.Namespace) -> None:
     del args
     from kmgpu.info import info
 
-    print(info())
+    output([info(), "\n"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -111,26 +113,40 @@ def in_order(table: Table, names: Sequence[str], path: str) -> np.ndarray:
     return table.data[:, [table.names.index(name) for name in names]]
 
 
-def check_outputs(outputs: dict[str, str | None], inputs: Sequence[str | None]) -> None:
-    """Raise before any work is done for outputs that cannot be written or would harm an input."""
-    read = {Path(name).resolve() for name in inputs if name is not None}
-    for suffix, name in outputs.items():
+def check_outputs(outputs: dict[str, tuple[str | None, str]], inputs: Sequence[str | None]) -> None:
+    """Raise before any work is done for outputs that cannot be written or would harm a file.
+
+    Parameters
+    ----------
+    outputs : dict
+        Option -> the file given for it, and what the file's name must end in.
+    inputs : sequence of str or None
+    """
+    taken: dict[str, str] = {}
+    for option, (name, suffix) in outputs.items():
         if name is None:
             continue
         if Path(name).suffix.lower() != suffix:
             msg = f"{name} cannot be written: its name must end in {suffix}."
             raise ValueError(msg)
-        if Path(name).resolve() in read:
+        check_writable(name)
+        file = os.path.realpath(name)
+        if file in (os.path.realpath(read) for read in inputs if read is not None):
             msg = f"{name} is an input and would be overwritten; give another name."
             raise ValueError(msg)
-        check_writable(name)
+        if file in taken:
+            msg = f"{name} is both {taken[file]} and {option}; give them two names."
+            raise ValueError(msg)
+        taken[file] = option
 
 
 def write_labels(path: str, labels: np.ndarray) -> None:
     """Write the labels to `path`, an .npy file, whole or not at all."""
+    content = BytesIO()
+    np.save(content, labels, allow_pickle=False)
     with replacing(path) as file:
-        np.save(file, labels, allow_pickle=False)
-    print(f"labels written to {path}")
+        # by NumPy itself an error would not say why
+        file.write(content.getbuffer())
 
 
 def show_progress(args: argparse.Namespace) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -12,10 +12,13 @@ import numpy as np
 
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.cli.options import DEVICE_HELP, add_data, check_outputs, in_order, write_labels
+from kmgpu.cli.streams import output, report
 from kmgpu.data_io import Table, read_table
 from kmgpu.devices import device_name, resolve
 from kmgpu.model_io import load_model
 from kmgpu.summary import predict_summary, table
+
+AT_A_TIME = 1 << 14
 
 
 def add(commands: Any) -> None:
@@ -31,7 +34,7 @@ def add(commands: Any) -> None:
 
 
 def _predict(args: argparse.Namespace) -> None:
-    check_outputs({".npy": args.out}, (args.model, args.data))
+    check_outputs({"--out": (args.out, ".npy")}, (args.model, args.data))
     model = load_model(args.model)
     data = _matched(read_table(args.data, args.array, args.header), model, args.data)
     place = resolve(args.device, data)
@@ -40,10 +43,17 @@ def _predict(args: argparse.Namespace) -> None:
     labels = model.predict(data)
     seconds = perf_counter() - start
     if args.out is None:
-        np.savetxt(sys.stdout, labels, fmt="%d")
+        output(_lines(labels))
         return
-    print(table([predict_summary(model, data, place, seconds)]))
+    summary = predict_summary(model, data, place, seconds)
     write_labels(args.out, labels)
+    report([table([summary]), f"\nlabels written to {args.out}\n"])
+
+
+def _lines(labels: np.ndarray) -> Iterator[str]:
+    """The labels, one a line, some thousands at a time."""
+    for start in range(0, len(labels), AT_A_TIME):
+        yield "".join(f"{label}\n" for label in labels[start : start + AT_A_TIME].tolist())
 
 
 def _matched(table: Table, model: AlternatingMinimizer, path: str) -> np.ndarray:

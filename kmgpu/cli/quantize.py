@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from kmgpu.cli.options import add_loss, add_running, check_outputs, show_progress
+from kmgpu.cli.streams import report
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.summary import fit_summary, table
 
@@ -39,11 +39,8 @@ def add(commands: Any) -> None:
 def _quantize(args: argparse.Namespace) -> None:
     from kmgpu.images import distinct_colours, quantise, read_picture, save_palette, save_picture
 
-    check_outputs({".png": args.out}, (args.picture,))
-    check_outputs({".png": args.palette}, (args.picture,))
-    if args.palette is not None and Path(args.palette).resolve() == Path(args.out).resolve():
-        msg = f"{args.palette} is both --out and --palette; give them two names."
-        raise ValueError(msg)
+    outputs = {"--out": (args.out, ".png"), "--palette": (args.palette, ".png")}
+    check_outputs(outputs, (args.picture,))
     picture = read_picture(args.picture)
     colours = distinct_colours(picture)
     n_colours = len(colours.rgb)
@@ -71,8 +68,8 @@ def _quantize(args: argparse.Namespace) -> None:
         for (red, green, blue), share in zip(quantised.palette, quantised.shares, strict=True)
     }
     save_picture(quantised, args.out)
-    print(table([about | summary | shares]))
-    print(f"picture written to {args.out}")
+    written = [f"picture written to {args.out}\n"]
     if args.palette is not None:
         save_palette(quantised, args.palette)
-        print(f"palette written to {args.palette}")
+        written.append(f"palette written to {args.palette}\n")
+    report([table([about | summary | shares]), "\n", *written])

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from html import escape
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from subprocess import CalledProcessError
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
 from kmgpu.devices import Unavailable
-from kmgpu.files import PathLike, check_writable, replacing
+from kmgpu.files import PathLike, check_writable, named_errors, replacing
 from kmgpu.plotting.figures import Figure
 
 FORMATS = (".html", ".gif", ".mp4")
@@ -70,7 +71,7 @@ class Film(FuncAnimation):
         ValueError
             For another ending.
         RuntimeError
-            For .mp4 without ffmpeg.
+            For .mp4 without ffmpeg, or where it fails.
         """
         if writer is not None:
             with self._arranged():
@@ -82,9 +83,10 @@ class Film(FuncAnimation):
         encode = {
             ".html": lambda: self.to_html().encode(),
             ".gif": self._gif,
-            ".mp4": lambda: self._through(FFMpegWriter, suffix),
+            ".mp4": lambda: self._mp4(filename),
         }
-        content = encode[suffix]()
+        with named_errors(filename, f"{gettempdir()} (TMPDIR)"):
+            content = encode[suffix]()
         with replacing(filename) as file:
             file.write(content)
 
@@ -105,6 +107,14 @@ class Film(FuncAnimation):
 
     def _gif(self) -> bytes:
         return self._through(PillowWriter, ".gif")
+
+    def _mp4(self, filename: PathLike) -> bytes:
+        try:
+            return self._through(FFMpegWriter, ".mp4")
+        except (BrokenPipeError, CalledProcessError) as error:
+            said = getattr(error, "stderr", "").strip() or f"{type(error).__name__}, no message"
+            msg = f"{filename}: ffmpeg failed ({said}); write .gif or .html."
+            raise Unavailable(msg) from error
 
     def _through(self, writer: Any, suffix: str) -> bytes:
         """The file that one of matplotlib's writers makes."""
