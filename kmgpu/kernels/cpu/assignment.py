@@ -20,7 +20,7 @@ from kmgpu.threads import Workers, single_threaded_blas
 
 _SHORT = 1 << 24  # products that one thread forms sooner than two are woken
 _SCORES = 1 << 18  # numbers of a block
-_LEAST_ROWS = 16
+_LEAST_ROWS, _FEW_ROWS = 16, 1024
 FEW_NUMBERS = 1 << 18  # products that take less than to prepare a matrix product
 # relative error of a squared distance, above which it is computed from differences
 _FINE = 1e-11
@@ -102,9 +102,11 @@ class _Products:
     def _place(self, centers: np.ndarray, ref: np.ndarray) -> None:
         self._ref, self._shifted = ref, bool(ref.any())
         centers = np.ascontiguousarray(centers)
-        about = np.zeros_like(centers)
-        self.targets: Targets = dense.targets_of(centers, ref, about, about)
-        self._factor = dense.product_of(self.targets)
+        nothing = centers[:0]
+        self.targets: Targets = dense.targets_of(centers, ref, nothing, nothing)
+        # a transposed copy pays for itself in many blocks
+        few = len(self._x) < _FEW_ROWS
+        self._factor = (-2 * self.targets.centers).T if few else dense.product_of(self.targets)
 
     def scores(self, lo: int, hi: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows lo to hi, ``-2 x·c`` of them about the origin, and their lengths."""

@@ -71,7 +71,7 @@ class Rows:
 
 
 def _sample(X: np.ndarray) -> np.ndarray:
-    return X[:: max(1, len(X) // SAMPLE)]
+    return X[:: max(1, len(X) // min(SAMPLE, max(16, SAMPLED // (8 * X.shape[1]))))]
 
 
 def working_dtype(X: np.ndarray) -> np.dtype:

@@ -62,23 +62,25 @@ def place_centers(centers, ref, before, shifted, rounded, squares, moved):
     before : ndarray of shape (n_clusters, n_features), float64
         The centres of the iteration before, less the reference.
     shifted : ndarray of shape (n_clusters, n_features), float64, written
-    rounded : the same of the dtype of `ref`, written
+        With no row at all, where no iteration follows, neither it nor `before` is used.
+    rounded : ndarray of shape (n_clusters, n_features), dtype of `ref`, written
     squares : ndarray of shape (n_clusters,), float64, written
         Of the rounded centres.
     moved : ndarray of shape (n_clusters,), float64, written
     """
-    kind = ref.dtype.type
+    kind, follows = ref.dtype.type, shifted.shape[0] > 0
     for j in range(centers.shape[0]):
         square = 0.0
         step = 0.0
         for p in range(centers.shape[1]):
             value = centers[j, p] - np.float64(ref[p])
             near = kind(value)
-            difference = value - before[j, p]
-            shifted[j, p] = value
             rounded[j, p] = near
             square += np.float64(near) * np.float64(near)
-            step += difference * difference
+            if follows:
+                difference = value - before[j, p]
+                shifted[j, p] = value
+                step += difference * difference
         squares[j] = square
         moved[j] = np.sqrt(step)
 
