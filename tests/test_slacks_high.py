@@ -6,9 +6,11 @@ import numba
 import numpy as np
 import pytest
 
-from kmgpu.kernels.cpu.highdim import dense, pruning
+from kmgpu import L2, KMeans
+from kmgpu.kernels.cpu.highdim import dense, pruning, sums
 from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
 from kmgpu.kernels.cpu.highdim.stored import StoredBounds
+from kmgpu.kernels.cpu.rows import frozen
 from tests.near_ties import close_by, costs_in_order
 
 WIDTHS = pytest.mark.parametrize("d", [3, 40, 200])
@@ -204,3 +206,35 @@ def test_paths_are_rounded_up_and_down(dtype):
             steps = int(stored.record.paths[0, j])
             assert steps * Fraction(stride) >= path[j] > (steps - 2) * Fraction(stride)
             assert Fraction(float(stored.record.path_down[j])) <= path[j]
+
+
+@numba.njit
+def _squares(X, ref, centers, out):
+    for i in range(X.shape[0]):
+        for j in range(centers.shape[0]):
+            out[i, j] = pruning.row_square(X, ref, i, centers[j])
+
+
+@pytest.mark.parametrize(("dtype", "offset"), [(np.float32, 1.5e7), (np.float64, 4e15)])
+@pytest.mark.parametrize("d", [33, 200])
+def test_an_origin_is_taken_off_before_the_centre(dtype, offset, d):
+    """Added to the centre instead, it would round the centre away."""
+    rng = np.random.default_rng(d)
+    X = (rng.integers(-3, 4, (40, d)) + offset).astype(dtype)
+    ref, centers = np.full(d, offset, dtype), rng.standard_normal((6, d)).astype(dtype)
+    squares = np.empty((40, 6), dtype)
+    _squares(frozen(X), frozen(ref), frozen(centers), squares)
+    apart = (X.astype(np.float64) - offset)[:, None] - centers
+    np.testing.assert_allclose(squares, (apart**2).sum(-1), rtol=100 * np.finfo(dtype).eps)
+    costs = np.empty(40)
+    labels = rng.integers(0, 6, 40).astype(np.int32)
+    sums.own_costs(X, ref, centers.astype(np.float64), labels, 0, 40, costs)
+    np.testing.assert_allclose(costs, (apart**2).sum(-1)[np.arange(40), labels], rtol=1e-13)
+
+
+def test_integers_far_from_zero_have_the_nearest_centres():
+    X = np.random.default_rng(0).integers(-3, 4, (3000, 33)).astype(np.int32) + 15_000_000
+    for n_iter in (1, 300):
+        model = KMeans(300, random_state=0, max_iter=n_iter).fit(X)
+        costs = L2.pairwise(X.astype(np.float64), model.cluster_centers_)
+        np.testing.assert_array_equal(model.labels_, costs.argmin(axis=1))

@@ -21,6 +21,16 @@ MOST_SAMPLED = 1 << 19  # numbers of the rows that choose an origin
 FAST = {"contract", "reassoc", "nsz", "nnan"}  # values are finite: the engine checks the norms
 
 
+@njit(fastmath=False)
+def apart(x, origin, center):
+    """``(x - origin) - center``, rounded twice.
+
+    Flags that let sums be reordered let the compiler add the origin to the centre, which undoes
+    what the origin is for.
+    """
+    return (x - origin) - center
+
+
 @njit(nogil=True, cache=True, fastmath=FAST)
 def center_rows(X, ref, lo, hi, out):
     """Write ``X[lo:hi] - ref`` to `out`."""
@@ -78,7 +88,7 @@ def place_centers(centers, ref, before, shifted, rounded, squares, moved):
             rounded[j, p] = near
             square += np.float64(near) * np.float64(near)
             if follows:
-                difference = value - before[j, p]
+                difference = apart(centers[j, p], np.float64(ref[p]), before[j, p])
                 shifted[j, p] = value
                 step += difference * difference
         squares[j] = square

@@ -9,7 +9,7 @@ import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
 from kmgpu.kernels.cpu.exact import exact_among
-from kmgpu.kernels.cpu.highdim.dense import FAST
+from kmgpu.kernels.cpu.highdim.dense import FAST, apart
 from kmgpu.kernels.cpu.highdim.scan import (
     FULL,
     candidates,
@@ -126,7 +126,7 @@ def row_square(X, ref, i, center):
     """What `_own_square` returns, without the copy."""
     total = center.dtype.type(0)
     for p in range(center.shape[0]):
-        difference = (X[i, p] - ref[p]) - center[p]
+        difference = apart(X[i, p], ref[p], center[p])
         total += difference * difference
     return total
 

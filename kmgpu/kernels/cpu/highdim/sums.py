@@ -3,7 +3,7 @@
 import numpy as np
 
 from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.highdim.dense import FAST, row_norms
+from kmgpu.kernels.cpu.highdim.dense import FAST, apart, row_norms
 from kmgpu.weights import lost_too_much
 
 _RECOUNT_EVERY = 64  # updates by difference, so that nothing drifts
@@ -20,7 +20,7 @@ def own_costs(X, ref, centers, labels, lo, hi, costs):
         label = labels[i]
         cost = 0.0
         for p in range(X.shape[1]):
-            difference = np.float64(X[i, p]) - np.float64(ref[p]) - centers[label, p]
+            difference = apart(np.float64(X[i, p]), np.float64(ref[p]), centers[label, p])
             cost += difference * difference
         costs[i] = cost
 
