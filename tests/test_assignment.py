@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from kmgpu import kernels
+from kmgpu import KMeans, KMedians, kernels
 from kmgpu.assignment import costs_at, distances, nearest, weighted_sum
 from kmgpu.losses import L1, L2
 from tests import oracles
@@ -144,3 +144,14 @@ def test_more_than_2_to_31_row_centre_pairs():
     x = (quarters / 4).astype(np.float32)[:, None]
     labels = nearest(x, np.arange(k, dtype=np.float64)[:, None], L2)
     np.testing.assert_array_equal(labels, np.clip((quarters + 1) // 4, 0, k - 1))
+
+
+@pytest.mark.parametrize("d", [3, 64])
+@pytest.mark.parametrize("estimator", [KMeans, KMedians])
+def test_distances_that_the_dtype_does_not_hold(backend, estimator, d):
+    x = (np.random.default_rng(0).uniform(-1, 1, (100, d)) * 3e38).astype(np.float32)
+    model = estimator(3, random_state=0).fit(backend.asarray(x))
+    with pytest.raises(ValueError, match=r"overflow in .*float32.*pass X as float64"):
+        model.transform(backend.asarray(x))
+    found = backend.to_numpy(model.transform(backend.asarray(x.astype(np.float64))))
+    np.testing.assert_array_equal(found.argmin(axis=1), backend.to_numpy(model.labels_))
