@@ -21,10 +21,17 @@ DELIMITERS = (",", ";", "\t", "|", BLANKS)
 BOM = b"\xef\xbb\xbf"
 # what is written where a value is missing, in lower case
 MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-", ".", "missing"}
+MISSING |= {"n.a.", "n.a", "nil", "(null)", "undefined", "*", "**", "..", "...", "--", "\\n"}
+# of C on Windows, and of Excel, whose "#" before the first cell is taken for that of a comment
+MISSING |= {"nan(ind)", "-nan(ind)", "1.#qnan", "1.#snan", "1.#ind", "1.#inf"}
+EXCEL = ("n/a", "n/a n/a", "div/0!", "value!", "num!", "ref!", "name?", "null!")
+MISSING |= {*EXCEL, *(f"#{error}" for error in EXCEL)}
 SAMPLE_BYTES, LEAST_LINES, MOST_ROWS = 1 << 16, 16, 100
 # evenly spaced numbers are names sooner than data from this many columns on
 EVENLY = 5
 INDEX = re.compile(r"Unnamed: 0(\.\d+)*")
+# amounts, shares, dates and the like: a row, or names such as 2020_sales
+OTHERWISE = re.compile(r"\W*\d|(true|false)$", re.IGNORECASE)
 
 
 class Text(NamedTuple):
@@ -178,7 +185,7 @@ def is_number(cell: str, decimal: str = ".") -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    return cell.isascii() and "_" not in cell
 
 
 def goes_on(cell: str) -> bool:
@@ -225,9 +232,13 @@ def _is_header(
     if len(labels) < len(cells) and labels == _counted(len(labels)):
         return True
     known = [cell for cell in cells if not is_missing(cell)]
-    if not all(is_number(cell, decimal) for cell in known):
-        return not any(is_number(cell, decimal) for cell in known)
-    if len(known) == len(cells) and _are_numbered(lines, first, rows, decimal):
+    numbers = [is_number(cell, decimal) for cell in known]
+    otherwise = [bool(OTHERWISE.match(cell)) for cell in known]
+    if not all(numbers) and not (all(otherwise) and not any(numbers)):
+        return not any(numbers)
+    if not all(numbers) or (
+        len(known) == len(cells) and _are_numbered(lines, first, rows, decimal)
+    ):
         shown = shortened(", ".join(cells[:4])) + (", …" if len(cells) > 4 else "")
         msg = (
             f"{name}: the first line ({shown}) may be numbers or the names of columns; say "

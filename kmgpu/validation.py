@@ -158,6 +158,9 @@ def _weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
     """The weights on the host; see `check_sample_weight`."""
     if sample_weight is None:
         return None
+    if issparse(sample_weight):
+        msg = "sample_weight is a sparse matrix; pass sample_weight.toarray().ravel()."
+        raise TypeError(msg)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, float(sample_weight))
     weight = _floats(sample_weight, "sample_weight")

@@ -88,6 +88,11 @@ def test_bad_weights_are_named_by_row(backend, estimator, value):
             estimator(2).fit(x).score(x, sample_weight=bad)
 
 
+def test_sparse_weights_are_refused_with_the_remedy():
+    with pytest.raises(TypeError, match="sample_weight is a sparse matrix; pass"):
+        KMeans(2).fit(np.eye(5), sample_weight=sparse.csr_array(np.ones((5, 1))))
+
+
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
