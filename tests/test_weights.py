@@ -186,3 +186,17 @@ def test_a_row_that_left_for_far_away_leaves_no_rounding_behind(d, far):
     for j in range(4):
         mean = x[model.labels_ == j].mean(axis=0)
         np.testing.assert_allclose(model.cluster_centers_[j], mean, rtol=1e-14, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("d", [3, 40, 200])
+@pytest.mark.parametrize("far", [1e12, 1e15, 1e18])
+def test_a_group_near_zero_beside_most_rows_far_away(far, d, dtype):
+    """Sums are taken about the far rows, and some of these are in its cluster at first."""
+    near = np.random.default_rng(0).normal(size=(20, d)).astype(dtype)
+    others = [np.full((3, d), 0.9 * far, dtype), np.full((30, d), 1.6 * far, dtype)]
+    init = np.concatenate([np.zeros((1, d)), np.full((1, d), 2 * far)])
+    model = KMeans(2, init=init, tol=0).fit(np.concatenate([near, *others]))
+    mean = near.astype(np.float64).mean(axis=0)
+    rtol = 1e-5 if dtype == "float32" else 1e-9
+    np.testing.assert_allclose(model.cluster_centers_[0], mean, rtol=0, atol=rtol)

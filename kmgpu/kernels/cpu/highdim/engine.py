@@ -240,7 +240,7 @@ class HighDimensionalL2:
     def refit(self):
         """Return the means of the labelled rows (float64) and the loss there."""
         centers, loss = self._sums.refit(self._centers, self.labels)
-        return centers + self._ref.astype(np.float64), loss
+        return self._sums.placed(centers, self.labels), loss
 
     def move(self, rows, clusters):
         """Relabel a few rows, as the relocation of empty clusters does."""

@@ -8,6 +8,7 @@ from kmgpu.weights import lost_too_much
 
 _RECOUNT_EVERY = 64  # updates by difference, so that nothing drifts
 _CANCELLED = 1e-5  # a loss below this share of the total is summed directly
+_HIDDEN = 2.0**-40  # squared length, beside that of the origin: 32 bits are left of a float64
 _PARTS = 4
 _WORTH_PARTS = 1 << 20  # numbers to be added
 _MOST_SUMS = 1 << 20  # numbers of all sums of a part
@@ -132,6 +133,22 @@ class ClusterSums:
             found = self._means(centers)
             loss = self.loss(found, labels)
         return found, loss
+
+    def placed(self, centers, labels):
+        """Return means relative to `ref` where they lie; summed about 0 where `ref` hides them.
+
+        Beside a distant `ref` a mean near 0 keeps few of its bits.
+        """
+        ref = self._ref.astype(np.float64)
+        centers = centers + ref
+        lengths = np.einsum("jp,jp->j", centers, centers)
+        hidden = (lengths < _HIDDEN * (ref @ ref)) & (self.sizes > 0)
+        if hidden.any():
+            sums, rows = np.zeros_like(centers), np.flatnonzero(hidden[labels])
+            zero = np.zeros_like(self._ref)
+            _add_rows(self._X, zero, self._weight, rows, labels[rows], 1.0, sums)
+            centers[hidden] = sums[hidden] / self._masses[hidden, None]
+        return centers
 
     def _add(self, rows, labels, sign):
         k, d = self._sums.shape
