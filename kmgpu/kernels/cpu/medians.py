@@ -228,8 +228,9 @@ class Medians:
         """Values and weights of the rows of some clusters, as `solve_medians` reads them."""
         data, weight, rowwise = self._data, self._weight, self._rowwise(q1 - q0)
         step = max(1024, BLOCK // data.d) if data.in_place else max(256, CONVERTED // data.d)
-        room = self._room // (2 * self._workers.n_threads * (q1 - q0) * data.dtype.itemsize)
-        step = min(step, max(1, room)) if rowwise else data.n
+        # fewer rows at a time than a megabyte's take longer to count than to copy
+        room = max(self._room, 1 << 20) // (q1 - q0) // data.dtype.itemsize
+        step = min(step, max(1, room // (2 * self._workers.n_threads))) if rowwise else data.n
         edges, places = self._places(wanted, step)
         buffer = self._values(starts[-1] * (q1 - q0))
         masses = np.empty(starts[-1] if weight.size else 0)
