@@ -233,7 +233,9 @@ def test_a_well_kept_reader_reads_where_there_is_one(reader, write, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "content", [b"1,2\n", gzip.compress(b"1,2\n" * 9999)[:-9], gzip.compress(b"1,2\n" * 99)[:9]]
+    "content",
+    [b"1,2\n", gzip.compress(b"1,2\n" * 9999)[:-9], gzip.compress(b"1,2\n" * 99)[:9]],
+    ids=["text", "cut", "cut in its header"],  # archives hold the time at which they were made
 )
 def test_a_damaged_archive(reader, write, content):
     with pytest.raises(ValueError, match=r"x\.csv\.gz cannot be read: ") as caught:
