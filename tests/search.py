@@ -10,21 +10,18 @@ the exit status is 1 if any did.
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
 import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from kmgpu import KMeans, KMedians, kernels
+from tests.children import Child, Lost, parser_of
 from tests.search_cases import Case, drawn, init_of, laid_out, rows_of, weights_of
 from tests.search_checks import CHECKS, Fitted, excused, out_of_range
 
@@ -142,45 +139,24 @@ def search(seed: int, seconds: float, only: str) -> int:
 
 
 def _results(seed: int, seconds: float, only: str) -> Iterator[tuple[int, Case, list[Any]]]:
-    """Results of one case after the other, made in a process that is ended where one hangs."""
-    spawn = multiprocessing.get_context("spawn")
-    end, number, child = time.monotonic() + seconds, 0, None
+    """Results of one case after the other."""
+    child, end, number = Child(_found, seed), time.monotonic() + seconds, 0
     while time.monotonic() < end:
         case = drawn(np.random.default_rng([seed, number]))
         if chosen(case, only):
-            if child is None:
-                ours, theirs = spawn.Pipe()
-                child = spawn.Process(target=_serve, args=(theirs, seed), daemon=True)
-                child.start()
-                theirs.close()
-            ours.send(number)
             try:
-                if ours.poll(HANGS):
-                    yield number, case, ours.recv()
-                else:
-                    yield number, case, [("hangs", f"no end after {HANGS} s")]
-                    child.kill()
-                    end += HANGS
-                    child = None
-            except EOFError:
-                child.join()
-                yield number, case, [("crash", f"the process ended with {child.exitcode}")]
-                child = None
+                yield number, case, child.ask(number, HANGS)
+            except Lost as lost:
+                yield number, case, [lost.args]
         number += 1
 
 
-def _serve(pipe: Any, seed: int) -> None:
-    with suppress(EOFError):  # the search is over
-        while True:
-            pipe.send(run(seed, pipe.recv())[1])
+def _found(seed: int, number: int) -> list[tuple[str, str]]:
+    return run(seed, number)[1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.search", description=__doc__)
-    today = int(datetime.now(UTC).strftime("%Y%m%d"))
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=today, help="default: the date, YYYYMMDD")
-    parser.add_argument("--case", type=int, help="this case alone")
+    parser = parser_of("tests.search", __doc__)
     parser.add_argument("--only", default="", metavar="NAME=VALUE,...", help="cases like these")
     options = parser.parse_args(arguments)
     print(f"seed {options.seed}", flush=True)

@@ -9,8 +9,6 @@ exit status is 1 if anything failed.
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
 import resource
 import sys
 import tempfile
@@ -18,8 +16,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +25,7 @@ from PIL import Image
 from kmgpu import load_model
 from kmgpu.data_io import read_table
 from kmgpu.images import read_picture
+from tests.children import Child, Lost, parser_of
 from tests.faults import mutations, samples
 
 SHOWN = 3  # failures of a kind
@@ -183,45 +180,24 @@ def search(seed: int, seconds: float) -> int:
 
 
 def _results(seed: int, seconds: float) -> Iterator[tuple[int, str, bool, list[Any]]]:
-    """One case after the other, in a process that is ended where one hangs."""
-    spawn = multiprocessing.get_context("spawn")
-    end, number, child = time.monotonic() + seconds, 0, None
+    """Results of one case after the other."""
+    child, end, number = Child(_found, seed), time.monotonic() + seconds, 0
     while time.monotonic() < end:
-        if child is None:
-            ours, theirs = spawn.Pipe()
-            child = spawn.Process(target=_serve, args=(theirs, seed), daemon=True)
-            child.start()
-            theirs.close()
-        ours.send(number)
         try:
-            if ours.poll(HANGS if number else 10 * HANGS):  # the first one imports
-                yield number, *ours.recv()
-            else:
-                yield number, "?", False, [("hangs", f"no end after {HANGS} s")]
-                child.kill()
-                child = None
-        except EOFError:
-            child.join()
-            yield number, "?", False, [("crash", f"the process ended with {child.exitcode}")]
-            child = None
+            yield number, *child.ask(number, HANGS if number else 10 * HANGS)  # the first imports
+        except Lost as lost:
+            yield number, "?", False, [lost.args]
         number += 1
 
 
-def _serve(pipe: Any, seed: int) -> None:
+def _found(seed: int, number: int) -> tuple[str, bool, list[tuple[str, str]]]:
     Image.MAX_IMAGE_PIXELS = 1 << 20  # so that damaged sizes take no minutes
-    with suppress(EOFError):  # the search is over
-        while True:
-            case, read, found = run(seed, pipe.recv())
-            pipe.send((case.reader, read, found))
+    case, read, found = run(seed, number)
+    return case.reader, read, found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.fuzz", description=__doc__)
-    today = int(datetime.now(UTC).strftime("%Y%m%d"))
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=today, help="default: the date, YYYYMMDD")
-    parser.add_argument("--case", type=int, help="this case alone")
-    options = parser.parse_args(arguments)
+    options = parser_of("tests.faults.fuzz", __doc__).parse_args(arguments)
     print(f"seed {options.seed}", flush=True)
     if options.case is None:
         return int(search(options.seed, options.seconds) > 0)
