@@ -154,28 +154,10 @@ def distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None = 
 
     Euclidean for L2, Manhattan for L1; computed in float64, from differences wherever a product
     would lose digits. The first of a row's least distances is that of its label.
-
-    Raises
-    ------
-    ValueError
-        For distances that this dtype does not hold.
     """
     fused = kernel("distances", loss.kernel_name, x, centers.shape[0])
-    found = (
-        _distances(x, centers, loss, memory_budget)
-        if fused is None
-        else fused(x, centers, memory_budget)
-    )
-    xp = namespace(found)
-    if not bool(xp.isfinite(xp.max(found))):
-        wide = found.dtype == xp.float64
-        remedy = "scale X and the centres down" if wide else "pass X as float64"
-        msg = f"distances of X to the centres overflow in {found.dtype}, the dtype of X; {remedy}."
-        raise ValueError(msg)
-    return found
-
-
-def _distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None) -> Array:
+    if fused is not None:
+        return fused(x, centers, memory_budget)
     xp, device = place = place_of(centers)
     out_dtype = compute_dtype(x)
     index = xp.arange(centers.shape[0], dtype=xp.int32, device=device)

@@ -33,6 +33,7 @@ from kmgpu.sparse import canonical
 from kmgpu.validation import (
     check_choice,
     check_device_array,
+    check_distances,
     check_finite,
     check_init_centers,
     check_integer,
@@ -153,10 +154,13 @@ class AlternatingMinimizer(
         """Distance of every row of `X` to every centre, (n_samples, n_clusters).
 
         Euclidean for k-means, Manhattan for k-medians, in the units of the data; computed in
-        float64, returned in the floating dtype of `X`, where `X` is.
+        float64, returned in the floating dtype of `X`, where `X` is; ValueError where that does
+        not hold a distance.
         """
         with self._at_work(X) as (x, centers, home):
-            return asarray(distances(x, centers, self._loss, self.memory_budget), home)
+            found = distances(x, centers, self._loss, self.memory_budget)
+            check_distances(found)
+            return asarray(found, home)
 
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).transform(X)``."""
@@ -228,11 +232,7 @@ class AlternatingMinimizer(
         with working_at(place, X, self.n_clusters):
             x = X if place == place_of(X) else asarray(X, place)
             check_finite(x, "X")
-            yield (
-                x,
-                asarray(self.cluster_centers_, place, place.xp.float64),
-                home,
-            )
+            yield x, asarray(self.cluster_centers_, place, place.xp.float64), home
 
     def _plan(
         self, x: Array, place: Place, dtype: Any, memory_budget: int | None, weight_factor: float

@@ -21,6 +21,7 @@ from kmgpu.arrays import (
     is_extension,
     is_floating,
     is_real,
+    namespace,
     place_of,
     to_host,
 )
@@ -110,6 +111,16 @@ def check_finite(x: Array, name: str) -> None:
     with place.current():
         blocks = row_blocks(x.shape[0], 8 * x.shape[1], block_bytes(place, None))
         over_blocks(blocks, check, place == HOST)
+
+
+def check_distances(distances: Array) -> None:
+    """Raise ValueError where the dtype of X does not hold a distance to a centre."""
+    xp = namespace(distances)
+    if not bool(xp.isfinite(xp.max(distances))):
+        wide = distances.dtype == xp.float64
+        remedy = "scale X and the centres down" if wide else "pass X as float64"
+        msg = f"distances of X to the centres overflow in {distances.dtype}; {remedy}."
+        raise ValueError(msg)
 
 
 def _raise_not_finite(name: str, row: int, column: int, value: float) -> None:
