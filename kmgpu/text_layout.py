@@ -15,23 +15,15 @@ from itertools import islice, pairwise
 from typing import BinaryIO, NamedTuple
 
 from kmgpu.reading import BadFile, shortened
+from kmgpu.text_cells import goes_on, is_amount, is_missing, is_number
 
 BLANKS = " "
 DELIMITERS = (",", ";", "\t", "|", BLANKS)
 BOM = b"\xef\xbb\xbf"
-# what is written where a value is missing, in lower case
-MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-", ".", "missing"}
-MISSING |= {"n.a.", "n.a", "nil", "(null)", "undefined", "*", "**", "..", "...", "--", "\\n"}
-# of C on Windows, and of Excel, whose "#" before the first cell is taken for that of a comment
-MISSING |= {"nan(ind)", "-nan(ind)", "1.#qnan", "1.#snan", "1.#ind", "1.#inf"}
-EXCEL = ("n/a", "n/a n/a", "div/0!", "value!", "num!", "ref!", "name?", "null!")
-MISSING |= {*EXCEL, *(f"#{error}" for error in EXCEL)}
 SAMPLE_BYTES, LEAST_LINES, MOST_ROWS = 1 << 16, 16, 100
 # evenly spaced numbers are names sooner than data from this many columns on
 EVENLY = 5
 INDEX = re.compile(r"Unnamed: 0(\.\d+)*")
-# amounts, shares, dates and the like: a row, or names such as 2020_sales
-OTHERWISE = re.compile(r"\W*\d|(true|false)$", re.IGNORECASE)
 
 
 class Text(NamedTuple):
@@ -177,27 +169,6 @@ def records(lines: Iterable[str], delimiter: str, before: int = 0) -> Iterator[R
         raise OpenQuote(before + ended + 1) from error
 
 
-def is_number(cell: str, decimal: str = ".") -> bool:
-    """Whether a cell reads as a number, NaN and infinity among them."""
-    if decimal == ",":
-        cell = cell.replace(".", "?").replace(",", ".")
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return cell.isascii() and "_" not in cell
-
-
-def goes_on(cell: str) -> bool:
-    """Whether a cell goes on over the end of a line."""
-    return "\n" in cell or "\r" in cell
-
-
-def is_missing(cell: str) -> bool:
-    """Whether a cell says that there is no value."""
-    return cell.lower().lstrip("+-") in MISSING or cell.lower() in MISSING
-
-
 def _delimiter(lines: Sequence[str]) -> str:
     """The one that makes most rows several numbers, or else several cells, as many as the first."""
 
@@ -233,12 +204,15 @@ def _is_header(
         return True
     known = [cell for cell in cells if not is_missing(cell)]
     numbers = [is_number(cell, decimal) for cell in known]
-    otherwise = [bool(OTHERWISE.match(cell)) for cell in known]
-    if not all(numbers) and not (all(otherwise) and not any(numbers)):
-        return not any(numbers)
-    if not all(numbers) or (
-        len(known) == len(cells) and _are_numbered(lines, first, rows, decimal)
-    ):
+    if all(numbers):
+        unclear = len(known) == len(cells) and _are_numbered(lines, first, rows, decimal)
+    elif any(numbers):
+        return False
+    else:
+        unclear = all(is_amount(cell) for cell in known)
+        if not unclear:
+            return True
+    if unclear:
         shown = shortened(", ".join(cells[:4])) + (", …" if len(cells) > 4 else "")
         msg = (
             f"{name}: the first line ({shown}) may be numbers or the names of columns; say "

@@ -15,17 +15,8 @@ from typing import BinaryIO
 import numpy as np
 
 from kmgpu.reading import BadFile, told
-from kmgpu.text_layout import (
-    BLANKS,
-    Layout,
-    OpenQuote,
-    Text,
-    goes_on,
-    is_missing,
-    is_number,
-    layout_of,
-    records,
-)
+from kmgpu.text_cells import goes_on, is_missing, is_number
+from kmgpu.text_layout import BLANKS, Layout, OpenQuote, Text, layout_of, records
 
 Reader = Callable[[BinaryIO, Layout], "np.ndarray | None"]
 # in bytes; a row must fit into a block, and a number takes no more than this

@@ -14,6 +14,7 @@ PACKAGE = Path(kmgpu.__file__).parent
 ORDER = [
     "reading",
     "npz",
+    "text_cells",
     "text_layout",
     "text_tables",
     "files",
