@@ -25,6 +25,7 @@ def plan(starts, loss, said=None, **changes):
         "empty_cluster": "farthest",
         "memory_budget": None,
         "algorithm": "auto",
+        "weight_factor": 1.0,
         "rng": np.random.default_rng(0),
         "watch": lambda loop: loop,
         "say": (lambda message: None) if said is None else said.append,

@@ -243,21 +243,13 @@ def nearest_rows_bounds(X, scores, targets, lo, norms, labels, bounds):
 
     The rows are lo to lo + m of those that `bounds` is of.
     """
-    kind = scores.dtype.type
-    more, less = kind(1) + targets.slack, kind(1) - targets.slack
+    kind, squares = scores.dtype.type, targets.squares
+    top, slack, tiny = targets.top, targets.slack, targets.least
+    more, less = kind(1) + slack, kind(1) - slack
     low_of = np.empty(bounds.n_groups, scores.dtype)
-    found = np.empty(scores.shape[1] + 1, np.int32)
-    exact, squares, low_squares = targets.exact, targets.squares, targets.low_squares
-    top, slack, tiny, longest = targets.top, targets.slack, targets.least, targets.longest
-    total = 0
+    n_exact = nearest_rows(X, scores, targets, norms, labels)
     for e in range(X.shape[0]):
-        row, i, usable = scores[e], lo + e, norms[e] < longest
-        limit = _limit(_lowest(row, squares), kind(norms[e]), top, slack, tiny, kind)
-        count, label = _within(row, low_squares, limit)
-        if count != 1 or not usable:
-            label, count = _ranked(X[e], row, low_squares, exact, limit, usable, found)
-            total += count
-        labels[e] = label
+        row, i, label = scores[e], lo + e, labels[e]
         low = row[label] + squares[label]
         square = kind(norms[e] * norms[e])
         error = kind(slack * (norms[e] + top) ** 2) + tiny * tiny
@@ -267,7 +259,7 @@ def nearest_rows_bounds(X, scores, targets, lo, norms, labels, bounds):
         )
         bounds.upper[i] = np.sqrt(max(low + square + error, kind(0))) * more
         bounds.lower[i] = kind(least) * stride * less
-    return total
+    return n_exact
 
 
 def origin_of(X: np.ndarray) -> np.ndarray:
