@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from kmgpu.arrays import Usable
-from kmgpu.gpus import cupy_usable, torch_usable
+from kmgpu.backend.arrays import Usable
+from kmgpu.backend.gpus import cupy_usable, torch_usable
 from tests.gpuless import cupy_on_cpu, kernel_build
 
 settings.register_profile(

@@ -22,8 +22,8 @@ from benchmarks.client import ROOT
 from benchmarks.gpu_card import Card, card, least_seconds
 from benchmarks.gpu_engines import ENGINES, GpuEngine, engines
 from benchmarks.rows import blobs, initial_centers
-from kmgpu.arrays import place_of
-from kmgpu.gpus import cupy_usable, free_bytes, room_for
+from kmgpu.backend.arrays import place_of
+from kmgpu.backend.gpus import cupy_usable, free_bytes, room_for
 
 HEADER = (
     f"{'':18s}{'seconds':>10s}{'ms/iter':>10s}{'iter':>6s}{'kmgpu ×':>9s}{'roofline':>10s}"

@@ -1,19 +1,19 @@
 """k-means and k-medians by alternating minimisation, on NumPy, CuPy and PyTorch arrays."""
 
 from kmgpu import startup as startup  # first: a command is ready for Ctrl-C while it imports
+from kmgpu.algorithm.lloyd import HalfStep as HalfStep
+from kmgpu.algorithm.lloyd import lloyd as lloyd
+from kmgpu.algorithm.losses import L1 as L1
+from kmgpu.algorithm.losses import L2 as L2
+from kmgpu.algorithm.losses import Loss as Loss
+from kmgpu.backend.threads import get_num_threads as get_num_threads
+from kmgpu.backend.threads import set_num_threads as set_num_threads
 from kmgpu.estimators import KMeans as KMeans
 from kmgpu.estimators import KMedians as KMedians
-from kmgpu.lloyd import HalfStep as HalfStep
-from kmgpu.lloyd import lloyd as lloyd
-from kmgpu.losses import L1 as L1
-from kmgpu.losses import L2 as L2
-from kmgpu.losses import Loss as Loss
-from kmgpu.model_io import load_model as load_model
-from kmgpu.model_io import save_model as save_model
-from kmgpu.sweep import Sweep as Sweep
-from kmgpu.sweep import sweep as sweep
-from kmgpu.threads import get_num_threads as get_num_threads
-from kmgpu.threads import set_num_threads as set_num_threads
+from kmgpu.io.models import load_model as load_model
+from kmgpu.io.models import save_model as save_model
+from kmgpu.selection.sweep import Sweep as Sweep
+from kmgpu.selection.sweep import sweep as sweep
 
 __version__ = "0.1.0"
 __all__ = [

@@ -18,18 +18,27 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kmgpu.arrays import HOST, Array, Place, adopted, asarray, compute_dtype, is_array, place_of
-from kmgpu.assignment import costs_at, distances, nearest, weighted_sum
-from kmgpu.blocks import working_at
-from kmgpu.devices import borrowed, device_name, resolve
-from kmgpu.host_data import host_numbers
-from kmgpu.kernels import COMPILATION
-from kmgpu.layout import arranged
-from kmgpu.lloyd import EMPTY_CLUSTER, HalfStep
-from kmgpu.losses import Loss
-from kmgpu.runs import Plan, best_run
-from kmgpu.seeding import METHODS
-from kmgpu.sparse import canonical
+from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
+from kmgpu.algorithm.lloyd import EMPTY_CLUSTER, HalfStep
+from kmgpu.algorithm.losses import Loss
+from kmgpu.algorithm.restarts import Plan, best_run
+from kmgpu.algorithm.seeding import METHODS
+from kmgpu.backend.arrays import (
+    HOST,
+    Array,
+    Place,
+    adopted,
+    asarray,
+    compute_dtype,
+    is_array,
+    place_of,
+)
+from kmgpu.backend.blocks import working_at
+from kmgpu.backend.devices import borrowed, device_name, resolve
+from kmgpu.backend.host_data import host_numbers
+from kmgpu.backend.layout import arranged
+from kmgpu.backend.sparse import canonical
+from kmgpu.kernels.compilation import COMPILATION
 from kmgpu.validation import (
     check_choice,
     check_device_array,

@@ -8,7 +8,7 @@ import numpy as np
 
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import KMeans, KMedians
-from kmgpu.images import require_pillow
+from kmgpu.quantize import require_pillow
 from kmgpu.summary import fit_summary
 
 N_COLOURS = 16

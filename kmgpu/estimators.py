@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from kmgpu.algorithm.losses import L1, L2
 from kmgpu.base import AlternatingMinimizer
-from kmgpu.losses import L1, L2
 
 
 class KMeans(AlternatingMinimizer):

@@ -6,9 +6,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 from kmgpu import __version__
-from kmgpu.data_io import INSTALL_PARQUET
-from kmgpu.devices import explain_auto
-from kmgpu.gpus import backends
+from kmgpu.backend.devices import explain_auto
+from kmgpu.backend.gpus import backends
+from kmgpu.io.tables import INSTALL_PARQUET
 from kmgpu.kernels import describe
 from kmgpu.plotting import INSTALL_PLOT
 

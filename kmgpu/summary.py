@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kmgpu.arrays import Array, Place
+from kmgpu.backend.arrays import Array, Place
+from kmgpu.backend.devices import device_name
 from kmgpu.base import AlternatingMinimizer
-from kmgpu.devices import device_name
 
 NAMES = {"l2": "k-means", "l1": "k-medians"}
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
-from kmgpu.arrays import (
+from kmgpu.backend.arrays import (
     HOST,
     Array,
     Place,
@@ -25,9 +25,9 @@ from kmgpu.arrays import (
     place_of,
     to_host,
 )
-from kmgpu.blocks import block_bytes, over_blocks, row_blocks
-from kmgpu.host_data import host_floats, host_numbers
-from kmgpu.sparse import canonical
+from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
+from kmgpu.backend.host_data import host_floats, host_numbers
+from kmgpu.backend.sparse import canonical
 
 MIN_MEMORY_BUDGET = 1 << 16
 # with room for sums in another order

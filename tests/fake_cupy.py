@@ -1,4 +1,4 @@
-"""A module that stands in for CuPy on a machine of given GPUs: what `kmgpu.gpus` asks of it."""
+"""A stand-in for CuPy on a machine of given GPUs: what `kmgpu.backend.gpus` asks of it."""
 
 import sys
 from types import ModuleType, SimpleNamespace

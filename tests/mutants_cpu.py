@@ -54,77 +54,80 @@ GAINS = "test_kernels_seeding.py::test_gains_of_any_number_of_trials"
 SKETCH = "test_kernels_seeding.py::test_the_sketch_excludes_no_row_that_is_nearer_and_most_others"
 CPU_MUTANTS = {
     "sums of float64 costs reordered": CpuMutant(
-        "exact.py",
+        "lowlevel/exact.py",
         "@njit(fastmath=False)\ndef exact_cost(",
         '@njit(fastmath={"reassoc", "contract"})\ndef exact_cost(',
         f"{ALIKE}[200-float64-l2]",
     ),
     "float64 costs of float32 differences": CpuMutant(
-        "exact.py", "v = np.float64(x[q])", "v = np.float32(x[q])", f"{ALIKE}[40-float64-l1]"
+        "lowlevel/exact.py",
+        "v = np.float64(x[q])",
+        "v = np.float32(x[q])",
+        f"{ALIKE}[40-float64-l1]",
     ),
     "the last of equal centres": CpuMutant(
-        "exact.py",
+        "lowlevel/exact.py",
         "if costs[j] < best:",
         "if costs[j] <= best:",
         "test_kernels_exact.py::test_equal_centres_give_the_lowest[l2]",
     ),
     "the former best forgotten": CpuMutant(
-        "exact.py",
+        "lowlevel/exact.py",
         "label, best, second = j, costs[j], best",
         "label, best = j, costs[j]",
         f"{ALIKE}[3-float64-l2]",
     ),
     "no margin in a sketch": CpuMutant(
-        "sketch.py",
+        "seeding/sketch.py",
         "MARGIN = 8 * 2.0**-24",
         "MARGIN = 0.0",
         "test_slacks.py::test_limits_of_a_sketch_leave_room_for_rounding[l1]",
     ),
     "no L2 margin of rows": CpuMutant(
-        "sketch.py",
+        "seeding/sketch.py",
         "0.5 * (reach - length) + MARGIN * (reach + length)",
         "0.5 * (reach - length)",
         "test_slacks.py::test_limits_of_a_sketch_leave_room_for_rounding[l2]",
     ),
     "no L2 margin of points": CpuMutant(
-        "sketch.py",
+        "seeding/sketch.py",
         "(MARGIN - 0.5) * square",
         "-0.5 * square",
         "test_slacks.py::test_offsets_of_a_sketch_leave_room_for_rounding[l2]",
     ),
     "no L1 margin of points": CpuMutant(
-        "sketch.py",
+        "seeding/sketch.py",
         " + MARGIN * (np.abs(z) / self.unit).sum(axis=1)",
         "",
         "test_slacks.py::test_offsets_of_a_sketch_leave_room_for_rounding[l1]",
     ),
     "what a sketch leaves of points forgotten": CpuMutant(
-        "sketch.py", "lost += rest * rest", "lost += 0.0", f"{SKETCH}[25-l2]"
+        "seeding/sketch.py", "lost += rest * rest", "lost += 0.0", f"{SKETCH}[25-l2]"
     ),
     "what a sketch leaves of rows forgotten": CpuMutant(
-        "sketch.py", "else lost * lost", "else 0.0", f"{SKETCH}[25-l2]"
+        "seeding/sketch.py", "else lost * lost", "else 0.0", f"{SKETCH}[25-l2]"
     ),
     "codes not shifted back": CpuMutant(
-        "sketch.py", "np.int32(-SHIFT * total)", "np.int32(0)", f"{SKETCH}[25-l2]"
+        "seeding/sketch.py", "np.int32(-SHIFT * total)", "np.int32(0)", f"{SKETCH}[25-l2]"
     ),
     "fewer fractions of a step": CpuMutant(
-        "scores.py", "FRACTION_BITS = 7", "FRACTION_BITS = 6", f"{SKETCH}[25-l1]"
+        "lowlevel/scores.py", "FRACTION_BITS = 7", "FRACTION_BITS = 6", f"{SKETCH}[25-l1]"
     ),
     "exact costs of a tile rounded once less": CpuMutant(
-        "tile_costs.py",
+        "lowlevel/tile_costs.py",
         "fused = () if is_exact else _FUSED",
         "fused = _FUSED",
         "test_kernels_nearest.py::test_open_rows_are_ranked_by_the_costs_that_decide"
         "[200-7-float64-l2]",
     ),
     "the last of equal costs in a tile": CpuMutant(
-        "tile_costs.py",
+        "lowlevel/tile_costs.py",
         'less = builder.fcmp_ordered("<", cost, best, flags=_FAST)',
         'less = builder.fcmp_ordered("<=", cost, best, flags=_FAST)',
         "test_kernels_low.py::test_duplicates_and_ties",
     ),
     "the second nearest in a tile forgotten": CpuMutant(
-        "tile_costs.py",
+        "lowlevel/tile_costs.py",
         "builder.store(lesser(builder, worse, second), self._second)",
         "builder.store(worse, self._second)",
         "test_kernels_nearest.py::test_rows_that_slack_does_not_settle_get_the_nearest_centre"

@@ -11,8 +11,8 @@ import pytest
 
 import kmgpu
 from kmgpu.cli import main
-from kmgpu.examples import EXAMPLES, load_example
 from kmgpu.plotting import animate
+from kmgpu.plotting.examples import EXAMPLES, load_example
 from tests import oracles
 
 Image = pytest.importorskip("PIL.Image")

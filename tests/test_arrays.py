@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from kmgpu import arrays
+from kmgpu.backend import arrays
 
 X = np.arange(12.0).reshape(4, 3)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians, kernels
-from kmgpu.assignment import costs_at, distances, nearest, weighted_sum
-from kmgpu.losses import L1, L2
+from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
+from kmgpu.algorithm.losses import L1, L2
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
-from kmgpu import KMeans, blas
-from kmgpu.blas import single_threaded_blas
+from kmgpu import KMeans
+from kmgpu.backend import blas
+from kmgpu.backend.blas import single_threaded_blas
 from tests import oracles
 
 X = oracles.blobs(3000, 64, 5, seed=1).astype(np.float32)

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kmgpu import KMeans, KMedians, arrays, blocks, lloyd
+from kmgpu import KMeans, KMedians, lloyd
+from kmgpu.backend import arrays, blocks
 from tests import oracles
 
 LIBRARIES = {

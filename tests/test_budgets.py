@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians, kernels, lloyd
-from kmgpu.assignment import costs_at, nearest
-from kmgpu.losses import L1, L2
-from kmgpu.refit import group_rows
-from kmgpu.seeding import initial_centers
+from kmgpu.algorithm.assignment import costs_at, nearest
+from kmgpu.algorithm.losses import L1, L2
+from kmgpu.algorithm.refit import group_rows
+from kmgpu.algorithm.seeding import initial_centers
+from kmgpu.kernels import dispatch
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L1, L2], ids=lambda loss: loss.name)
@@ -145,11 +146,11 @@ def test_reference_means_plain_calls(backend, counted, loss):
     """And it gives the same clustering."""
     x = oracles.blobs(300, 4, 5, seed=6, spread=2).astype(np.float32)
     there, start = backend.asarray(x), backend.asarray(x[:5])
-    assert kernels.lookup("nearest", loss.name, backend.xp, there.dtype) is not None
+    assert dispatch.lookup("nearest", loss.name, backend.xp, there.dtype) is not None
     with kernels.use("fused"):
         fused = list(lloyd(there, start, loss))
     with kernels.use("reference"):
-        assert kernels.lookup("nearest", loss.name, backend.xp, there.dtype) is None
+        assert dispatch.lookup("nearest", loss.name, backend.xp, there.dtype) is None
         plain = list(lloyd(there, start, loss))
     assert [step.kind for step in fused] == [step.kind for step in plain]
     for a, b in zip(fused[1:], plain[1:], strict=True):

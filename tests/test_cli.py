@@ -15,9 +15,9 @@ import pytest
 
 import kmgpu
 from kmgpu import KMeans, KMedians, load_model
-from kmgpu.arrays import HOST, Place, Usable
+from kmgpu.backend.arrays import HOST, Place, Usable
+from kmgpu.backend.devices import device_name
 from kmgpu.cli import main
-from kmgpu.devices import device_name
 from tests import oracles
 
 ESTIMATORS = {"l2": KMeans, "l1": KMedians}
@@ -198,7 +198,7 @@ def test_outputs_are_checked_before_the_work_starts(folder, capsys, monkeypatch)
     def full(part, _):
         raise OSError(28, "No space left on device", str(part))
 
-    monkeypatch.setattr("kmgpu.files._created", full)
+    monkeypatch.setattr("kmgpu.io.files._created", full)
     capsys.readouterr()
     assert cli("fit x.npy -k 2 --labels z.npy") == 2
     assert_one_line(capsys.readouterr().err, "z.npy cannot be written: No space left on device in")
@@ -313,7 +313,7 @@ def test_a_reader_that_stops_reading_is_no_error(folder, repeats):
 
 INTERRUPTED = """
 import os, signal, sys, time
-from kmgpu import {where}
+from {home} import {where}
 def interrupted(*_, **__):
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)
@@ -324,11 +324,14 @@ sys.exit(main("fit x.npy -k 3 --seed 0 --out m.npz --labels z.npy".split()))
 """
 
 
+INTERRUPTED_IN = [("kmgpu", "KMeans", "fit"), ("kmgpu.io", "models", "np.savez")]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill with SIGINT ends the process there")
-@pytest.mark.parametrize(("where", "what"), [("KMeans", "fit"), ("model_io", "np.savez")])
-def test_an_interrupt_is_exit_code_130_and_leaves_no_file(folder, where, what):
+@pytest.mark.parametrize(("home", "where", "what"), INTERRUPTED_IN)
+def test_an_interrupt_is_exit_code_130_and_leaves_no_file(folder, home, where, what):
     before = sorted(path.name for path in folder.iterdir())
-    done = run(code=INTERRUPTED.format(where=where, what=what), cwd=folder)
+    done = run(code=INTERRUPTED.format(home=home, where=where, what=what), cwd=folder)
     assert done.returncode == 130
     assert done.stderr == "kmgpu: interrupted; unfinished output was discarded\n"
     assert sorted(path.name for path in folder.iterdir()) == before

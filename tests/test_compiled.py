@@ -16,13 +16,13 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 import kmgpu
-from kmgpu import kernels
-from kmgpu.kernels.cpu import compiled
+from kmgpu.kernels import dispatch
+from kmgpu.kernels.cpu.lowlevel import compiled
 
 PACKAGE = Path(kmgpu.__file__).parent
 CACHED = """
 import numpy as np
-from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
 
 @njit(cache=True)
 def total(x):
@@ -240,8 +240,8 @@ def test_a_broken_numba_is_said_once_and_the_reference_serves(
 
 def test_a_numba_that_compiles_nothing_is_not_used(monkeypatch):
     monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
-    assert not kernels.numba_usable.__wrapped__().yes
-    assert "NUMBA_DISABLE_JIT" in kernels.numba_usable.__wrapped__().why
+    assert not dispatch.numba_usable.__wrapped__().yes
+    assert "NUMBA_DISABLE_JIT" in dispatch.numba_usable.__wrapped__().why
 
 
 def test_running_out_of_memory_while_numba_is_imported_says_nothing_of_numba(monkeypatch):
@@ -252,12 +252,12 @@ def test_running_out_of_memory_while_numba_is_imported_says_nothing_of_numba(mon
 
     monkeypatch.setattr("builtins.__import__", no_memory)
     with pytest.raises(MemoryError):
-        kernels.numba_usable.__wrapped__()
+        dispatch.numba_usable.__wrapped__()
 
 
 MOVED = (
-    f"Numba {numba.__version__} has moved {{}}: mend kmgpu/kernels/cpu/compiled.py, the one file "
-    f"that uses what is private of Numba; only then raise the cap in pyproject.toml."
+    f"Numba {numba.__version__} has moved {{}}: mend kmgpu/kernels/cpu/lowlevel/compiled.py, the "
+    f"one file that uses what is private of Numba; only then raise the cap in pyproject.toml."
 )
 # beside what it imports: attributes that it sets, calls or relies on
 ATTRIBUTES = {
@@ -315,4 +315,4 @@ def test_numba_is_capped_at_what_is_tested():
     assert Version(numba.__version__) in allowed, "tested with a Numba that users do not get"
     major, minor = Version(numba.__version__).release[:2]
     assert f"{major}.{minor + 1}" not in allowed, "the next Numba has not been tested"
-    assert asked in kernels.INSTALL_NUMBA
+    assert asked in dispatch.INSTALL_NUMBA

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_info
 
 from kmgpu import KMeans, KMedians, kernels, lloyd, set_num_threads
-from kmgpu.threads import Workers
+from kmgpu.backend.threads import Workers
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])

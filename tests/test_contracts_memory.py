@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians, lloyd
-from kmgpu.arrays import place_of
+from kmgpu.backend.arrays import place_of
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from kmgpu.data_io import read_data, read_weights
+from kmgpu.io.tables import read_data, read_weights
 
 TABLE = np.array([[1.5, -2.0], [3.25, 4e6], [0.0, 7.0]])
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from kmgpu import KMeans, arrays, devices, gpus
+from kmgpu import KMeans
+from kmgpu.backend import arrays, devices, gpus
 from kmgpu.info import info
 from tests import fake_cupy
 

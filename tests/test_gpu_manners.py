@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians, lloyd
-from kmgpu.arrays import place_of
+from kmgpu.backend.arrays import place_of
 from tests import oracles
 
 X = oracles.blobs(600, 4, 5, seed=9, spread=3)

@@ -14,15 +14,27 @@ ONLY_WHEN_NEEDED = {"cupy", "torch", "numba", "matplotlib", "tqdm", "PIL"}
 ROOMS = "Imports between rooms point down"
 GPU = "GPU libraries are named by the backend and CUDA kernels alone"
 ALGORITHM = "The algorithm names no array library but host NumPy"
+INSIDE = "Imports inside {} point down"
 PLANTED = {
-    "a module of its own": ("losses.py", "import kmgpu.lloyd", ROOMS),
     "a folder": ("plotting/points.py", "import kmgpu.cli", ROOMS),
-    "into a folder": ("refit.py", "import kmgpu.plotting.points", ROOMS),
-    "kernels": ("kernels/cpu/means.py", "from kmgpu.lloyd import lloyd", ROOMS),
-    "in a function": ("losses.py", "def _late():\n    import kmgpu.steps", ROOMS),
-    "a new room": ("upstairs.py", "", ROOMS),
-    "a GPU library": ("kernels/cpu/means.py", "import cupy", GPU),
-    "an array library": ("seeding.py", "import array_api_compat.numpy", ALGORITHM),
+    "into a folder": ("algorithm/refit.py", "import kmgpu.plotting.points", ROOMS),
+    "deep inside": ("kernels/cpu/lowdim/engine.py", "from kmgpu.algorithm import lloyd", ROOMS),
+    "in a function": ("validation.py", "def _late():\n    import kmgpu.algorithm.steps", ROOMS),
+    "backend": ("backend/machine.py", "import kmgpu.backend.threads", INSIDE.format("the backend")),
+    "algorithm": (
+        "algorithm/losses.py",
+        "import kmgpu.algorithm.steps",
+        INSIDE.format("the algorithm"),
+    ),
+    "files": ("io/reading.py", "import kmgpu.io.npz", INSIDE.format("files")),
+    "kernels": ("kernels/compilation.py", "import kmgpu.kernels.cpu", INSIDE.format("kernels")),
+    "CPU kernels": (
+        "kernels/cpu/lowlevel/exact.py",
+        "import kmgpu.kernels.cpu.highdim.dense",
+        INSIDE.format("kernels of the CPU"),
+    ),
+    "a GPU library": ("kernels/cpu/lowdim/engine.py", "import cupy", GPU),
+    "an array library": ("algorithm/seeding.py", "import array_api_compat.numpy", ALGORITHM),
 }
 
 
@@ -51,11 +63,20 @@ def test_a_planted_violation_is_found(planted, tmp_path):
     file, line, broken = PLANTED[planted]
     shutil.copytree(ROOT / "kmgpu", tmp_path / "kmgpu", ignore=shutil.ignore_patterns("*.pyc"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    with (tmp_path / "kmgpu" / file).open("a") as there:
-        there.write(f"\n{line}\n")
+    there = tmp_path / "kmgpu" / file
+    there.write_text(f"{there.read_text()}\n{line}\n")
     code, said = contracts(tmp_path)
     assert code == 1, said
-    assert f"{broken} BROKEN" in said or "upstairs" in said, said
+    assert f"{broken} BROKEN" in said
+
+
+def test_a_new_room_needs_its_place(tmp_path):
+    shutil.copytree(ROOT / "kmgpu", tmp_path / "kmgpu", ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "kmgpu" / "upstairs.py").write_text("")
+    code, said = contracts(tmp_path)
+    assert code == 1
+    assert "kmgpu.upstairs" in said
 
 
 def test_imports_are_absolute():

@@ -6,7 +6,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from kmgpu import KMeans, KMedians, arrays, devices, lloyd
+from kmgpu import KMeans, KMedians, lloyd
+from kmgpu.backend import arrays, devices
 from tests import fake_cupy, oracles
 
 X = oracles.blobs(120, 3, 4, seed=8, spread=3)

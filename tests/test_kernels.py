@@ -11,29 +11,30 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from kmgpu import KMeans, KMedians, kernels
-from kmgpu.arrays import HOST, Usable
+from kmgpu.backend.arrays import HOST, Usable
+from kmgpu.kernels import dispatch
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 
 
 def test_lookup_finds_kernels_for_numpy_alone():
-    assert kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is not None
-    assert kernels.lookup("steps", "l1", array_api_strict, np.dtype("float32")) is None
-    assert kernels.lookup("no such operation", "l2", HOST.xp, np.dtype("float32")) is None
+    assert dispatch.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is not None
+    assert dispatch.lookup("steps", "l1", array_api_strict, np.dtype("float32")) is None
+    assert dispatch.lookup("no such operation", "l2", HOST.xp, np.dtype("float32")) is None
 
 
 def test_reference_is_forced_and_the_choice_ends_with_the_block():
     with kernels.use("reference"):
-        assert kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is None
+        assert dispatch.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is None
         assert "off" in kernels.describe()
-    assert kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is not None
+    assert dispatch.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is not None
     assert kernels.describe().startswith("on")
 
 
 def test_fused_is_an_error_where_there_is_none():
     with kernels.use("fused"), pytest.raises(RuntimeError, match=r"no fused kernel.*auto"):
-        kernels.lookup("steps", "l2", array_api_strict, np.dtype("float32"))
+        dispatch.lookup("steps", "l2", array_api_strict, np.dtype("float32"))
 
 
 def test_cupy_arrays_have_kernels_for_functions(backend):
@@ -41,11 +42,11 @@ def test_cupy_arrays_have_kernels_for_functions(backend):
         pytest.skip("about CuPy")
     for loss in ("l1", "l2"):
         for op in ("nearest", "costs_at", "refit"):
-            assert kernels.lookup(op, loss, backend.xp, np.dtype("float32")) is not None
+            assert dispatch.lookup(op, loss, backend.xp, np.dtype("float32")) is not None
         with kernels.use("fused"):
-            assert kernels.lookup("steps", loss, backend.xp, np.dtype("uint8")) is None
+            assert dispatch.lookup("steps", loss, backend.xp, np.dtype("uint8")) is None
             with pytest.raises(RuntimeError, match=r"no fused kernel.*int32"):
-                kernels.lookup("nearest", loss, backend.xp, np.dtype("int32"))
+                dispatch.lookup("nearest", loss, backend.xp, np.dtype("int32"))
 
 
 def test_an_unknown_mode_is_named():
@@ -57,7 +58,7 @@ def test_the_choice_is_the_calling_threads_own():
     seen = []
 
     def other():
-        seen.append(kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")))
+        seen.append(dispatch.lookup("steps", "l2", HOST.xp, np.dtype("float32")))
 
     with kernels.use("reference"):
         thread = threading.Thread(target=other)
@@ -67,8 +68,8 @@ def test_the_choice_is_the_calling_threads_own():
 
 
 def test_without_numba_the_reference_serves(monkeypatch):
-    monkeypatch.setattr(kernels, "numba_usable", lambda: Usable(False, "Numba cannot be imported"))
-    assert kernels.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is None
+    monkeypatch.setattr(dispatch, "numba_usable", lambda: Usable(False, "Numba cannot be imported"))
+    assert dispatch.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is None
     assert "Numba cannot be imported" in kernels.describe()
 
 
@@ -151,7 +152,7 @@ def test_compiling_is_said_once_and_loading_is_silent_and_light(tmp_path):
 def test_a_kernel_that_cannot_be_cached_is_compiled_all_the_same(monkeypatch):
     from numba.core.caching import CacheImpl
 
-    from kmgpu.kernels.cpu.compiled import njit
+    from kmgpu.kernels.cpu.lowlevel.compiled import njit
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     assert njit(cache=True)(lambda x: 2 * x)(21) == 42
@@ -159,7 +160,7 @@ def test_a_kernel_that_cannot_be_cached_is_compiled_all_the_same(monkeypatch):
 
 CACHED = """
 import numpy as np
-from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
 
 @njit(cache=True)
 def total(x, limit):

@@ -5,9 +5,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from kmgpu.algorithm.losses import L1, L2
+from kmgpu.algorithm.refit import group_rows
 from kmgpu.kernels.cuda import module, nearest, refit
-from kmgpu.losses import L1, L2
-from kmgpu.refit import group_rows
 from tests import oracles
 from tests.kernels_on_host import kernels_on_host
 

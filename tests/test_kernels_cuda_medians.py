@@ -5,8 +5,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from kmgpu.algorithm.refit import group_rows
 from kmgpu.kernels.cuda import refit
-from kmgpu.refit import group_rows
 from tests.test_kernels_cuda_refit import DTYPES, KEPT, WEIGHTS, expected_centers, refitted
 
 SEGMENT = 64

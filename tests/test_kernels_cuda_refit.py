@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from kmgpu import kernels
+from kmgpu.algorithm.losses import L1, L2
+from kmgpu.algorithm.refit import group_rows
 from kmgpu.kernels.cuda import module, refit
-from kmgpu.losses import L1, L2
-from kmgpu.refit import group_rows
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("loss", ["l1", "l2"])

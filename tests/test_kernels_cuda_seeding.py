@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from kmgpu import kernels
+from kmgpu.algorithm.losses import LOSSES
+from kmgpu.algorithm.seeding import greedy_seed
 from kmgpu.kernels.cuda import seeding
-from kmgpu.losses import LOSSES
-from kmgpu.seeding import greedy_seed
 from tests import oracles
 from tests.test_kernels_cuda import BOTH, LAYOUTS
 

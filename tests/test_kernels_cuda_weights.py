@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from kmgpu.algorithm.refit import group_rows
 from kmgpu.kernels.cuda import refit
-from kmgpu.refit import group_rows
 from tests.test_kernels_cuda_medians import small_segments
 from tests.test_kernels_cuda_refit import refitted
 

@@ -8,8 +8,8 @@ import numba
 import numpy as np
 import pytest
 
-from kmgpu.kernels.cpu.exact import exact_among, exact_costs, exact_nearest
-from kmgpu.losses import LOSSES
+from kmgpu.algorithm.losses import LOSSES
+from kmgpu.kernels.cpu.lowlevel.exact import exact_among, exact_costs, exact_nearest
 
 
 @numba.njit

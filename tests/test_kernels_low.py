@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kmgpu.kernels.cpu.means import LowDimMeans
-from kmgpu.kernels.cpu.medians import Medians
+from kmgpu.kernels.cpu.lowdim.engine import LowDimMeans
+from kmgpu.kernels.cpu.medians.engine import Medians
 
 
 def pairwise(X, C, squared):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kmgpu import KMedians
-from kmgpu.kernels.cpu.medians import Medians
+from kmgpu.kernels.cpu.medians.engine import Medians
 
 ALGORITHMS = pytest.mark.parametrize("algorithm", ["auto", "dense", "elkan"])
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from kmgpu.kernels.cpu.nearest import CHUNK, FARTHEST, nearest_rows, padded
-from kmgpu.kernels.cpu.rows import frozen
-from kmgpu.losses import LOSSES
+from kmgpu.algorithm.losses import LOSSES
+from kmgpu.kernels.cpu.lowdim.nearest import CHUNK, FARTHEST, nearest_rows, padded
+from kmgpu.kernels.cpu.lowlevel.rows import frozen
 
 
 def distances(X, C, squared):

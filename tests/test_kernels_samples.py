@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from kmgpu.kernels.cpu.rows import SAMPLED, Rows, sampled_features
-from kmgpu.kernels.cpu.sketch import _ranges
+from kmgpu.kernels.cpu.lowlevel.rows import SAMPLED, Rows, sampled_features
+from kmgpu.kernels.cpu.seeding.sketch import _ranges
 
 SHAPES = [(1, 1), (1, 700), (5, 3), (700, 40), (2047, 300), (5000, 600)]
 

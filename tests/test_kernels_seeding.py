@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians
-from kmgpu.kernels.cpu import scores
-from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
-from kmgpu.kernels.cpu.scores import POINTS, SHIFT, TILE, integer_scores
-from kmgpu.kernels.cpu.seeding import greedy_seed
+from kmgpu.backend.threads import Workers
+from kmgpu.kernels.cpu.lowlevel import scores
+from kmgpu.kernels.cpu.lowlevel.blocks import ROWS, BlockWorkers
+from kmgpu.kernels.cpu.lowlevel.scores import POINTS, SHIFT, TILE, integer_scores
+from kmgpu.kernels.cpu.seeding.greedy import greedy_seed
 from kmgpu.kernels.cpu.seeding.low import low_gains
-from kmgpu.kernels.cpu.sketch import Sketch, row_limit
-from kmgpu.threads import Workers
+from kmgpu.kernels.cpu.seeding.sketch import Sketch, row_limit
 
 
 def _distance(X, p, loss):

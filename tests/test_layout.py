@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from kmgpu import KMeans, KMedians
-from kmgpu.layout import arranged
+from kmgpu.backend.layout import arranged
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 X = np.random.default_rng(0).integers(0, 50, (400, 40))

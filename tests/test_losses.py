@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kmgpu import lloyd, sweep
-from kmgpu.arrays import asarray, place_of
-from kmgpu.losses import L1, L2, LOSSES, get_loss
+from kmgpu.algorithm.losses import L1, L2, LOSSES, get_loss
+from kmgpu.backend.arrays import asarray, place_of
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from kmgpu import blocks, machine
+from kmgpu.backend import blocks, machine
 
 GB = 1 << 30
 

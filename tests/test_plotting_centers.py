@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kmgpu.losses import L2, LOSSES
+from kmgpu.algorithm.losses import L2, LOSSES
 from kmgpu.plotting import (
     animate_mean_vs_median,
     plot_elbow,
     plot_loss_curve,
     plot_mean_vs_median,
 )
-from kmgpu.sweep import Sweep, SweepEntry
+from kmgpu.selection.sweep import Sweep, SweepEntry
 from tests import oracles
 
 FigureCanvasAgg = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg

@@ -85,7 +85,7 @@ def test_the_end_of_main_is_not_held_up_by_threads_that_fit(request):
 def test_after_fork_the_child_starts_its_own_threads(request):
     lines = run(
         """
-from kmgpu import threads
+from kmgpu.backend import threads
 say(fits())
 child = os.fork()
 assert threads._pool._n_threads == (2 if child else 0)
@@ -113,7 +113,7 @@ def test_a_fork_while_another_thread_fits(request):
         """
 say(fits())
 at_work, go_on = threading.Event(), threading.Event()
-from kmgpu.threads import Workers
+from kmgpu.backend.threads import Workers
 def slow(i):
     at_work.set()
     go_on.wait()
@@ -166,7 +166,7 @@ def test_where_no_thread_can_be_started(request):
     lines = run(
         """
 print(fits())
-import kmgpu.threads as threads
+import kmgpu.backend.threads as threads
 def refuse(*_):
     raise RuntimeError("can't start new thread")
 threads.start_new_thread, threads._pool = refuse, threads._Pool()
@@ -185,7 +185,7 @@ fit()
 def room():
     pages = int(open("/proc/self/statm").read().split()[0])
     return pages * resource.getpagesize()
-from kmgpu.threads import Workers
+from kmgpu.backend.threads import Workers
 refused = 0
 for left in range(0, 48 << 20, 1 << 20):
     resource.setrlimit(resource.RLIMIT_AS, (room() + left, resource.RLIM_INFINITY))
@@ -240,7 +240,7 @@ before, tasks = predict(60)
 after, tasks_after = predict(240)
 assert tasks == tasks_after
 assert after < before + (4 << 20), (after - before) / 1e6
-from kmgpu.kernels.cpu.rows import groups
+from kmgpu.kernels.cpu.lowlevel.rows import groups
 for n in range(10_000):
     groups(n)
 assert groups.cache_info().currsize <= 64

@@ -59,7 +59,11 @@ def test_half_steps_and_losses_document_their_fields():
 
 
 def test_the_examples_of_the_docstrings_run():
-    for module, least in ((estimators, 8), (sys.modules["kmgpu.sweep"], 5), (kmgpu.threads, 3)):
+    for module, least in (
+        (estimators, 8),
+        (sys.modules["kmgpu.selection.sweep"], 5),
+        (kmgpu.backend.threads, 3),
+    ):
         ran = doctest.testmod(module)
         assert ran.attempted >= least
         assert ran.failed == 0

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from kmgpu.arrays import compute_dtype
-from kmgpu.losses import L1, L2
-from kmgpu.refit import group_rows
+from kmgpu.algorithm.losses import L1, L2
+from kmgpu.algorithm.refit import group_rows
+from kmgpu.backend.arrays import compute_dtype
 from tests import oracles
 
 LOSSES = pytest.mark.parametrize("loss", [L2, L1], ids=["means", "medians"])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kmgpu.losses import L1, L2
-from kmgpu.runs import Plan, best_run
+from kmgpu.algorithm.losses import L1, L2
+from kmgpu.algorithm.restarts import Plan, best_run
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from kmgpu import KMeans, KMedians, lloyd
-from kmgpu.scale import SAMPLED_ROWS
+from kmgpu.algorithm.scale import SAMPLED_ROWS
 from tests import oracles
 
 WIDTHS = pytest.mark.parametrize("n_features", [1, 3, 40, 200])

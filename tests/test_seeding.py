@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kmgpu.losses import L1, L2
-from kmgpu.seeding import draw, greedy_seed, initial_centers, random_rows
+from kmgpu.algorithm.losses import L1, L2
+from kmgpu.algorithm.seeding import draw, greedy_seed, initial_centers, random_rows
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)

@@ -4,9 +4,9 @@ import numba
 import numpy as np
 import pytest
 
-from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
-from kmgpu.kernels.cpu.sketch import Sketch, row_limit
-from kmgpu.threads import Workers
+from kmgpu.backend.threads import Workers
+from kmgpu.kernels.cpu.lowlevel.blocks import ROWS, BlockWorkers
+from kmgpu.kernels.cpu.seeding.sketch import Sketch, row_limit
 from tests import oracles
 
 ROOM = 4 * 2.0**-24  # of every term: scores, limits, offsets and their sum are rounded

@@ -6,10 +6,10 @@ import numba
 import numpy as np
 import pytest
 
-from kmgpu.kernels.cpu import grouped_kernels
-from kmgpu.kernels.cpu.grouped import GroupBounds, _rounding
-from kmgpu.kernels.cpu.rows import Rows
-from kmgpu.threads import Workers
+from kmgpu.backend.threads import Workers
+from kmgpu.kernels.cpu.lowlevel.rows import Rows
+from kmgpu.kernels.cpu.medians import grouped_kernels
+from kmgpu.kernels.cpu.medians.grouped import GroupBounds, _rounding
 from tests.near_ties import close_by, costs_in_order
 
 UNIT = 2.0**-24  # what a float32 is rounded by, of its size

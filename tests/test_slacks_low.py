@@ -7,10 +7,10 @@ import numba
 import numpy as np
 import pytest
 
-from kmgpu.kernels.cpu import bounds, nearest
-from kmgpu.kernels.cpu.bounds import RowBounds, follow
-from kmgpu.kernels.cpu.rows import Rows, frozen
-from kmgpu.threads import Workers
+from kmgpu.backend.threads import Workers
+from kmgpu.kernels.cpu.lowdim import bounds, nearest
+from kmgpu.kernels.cpu.lowdim.bounds import RowBounds, follow
+from kmgpu.kernels.cpu.lowlevel.rows import Rows, frozen
 from tests.near_ties import close_by, costs_in_order
 
 BOTH = pytest.mark.parametrize("loss", ["l2", "l1"])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.highdim import dense
 from kmgpu.kernels.cpu.highdim.screen import Screen
-from kmgpu.threads import Workers
 from tests.near_ties import costs_in_order
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from kmgpu import KMeans, KMedians
 from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
-from kmgpu.kernels.cpu.means import LowDimMeans
-from kmgpu.kernels.cpu.medians import Medians
+from kmgpu.kernels.cpu.lowdim.engine import LowDimMeans
+from kmgpu.kernels.cpu.medians.engine import Medians
 from tests.near_ties import costs_in_order
 
 WIDTHS = pytest.mark.parametrize("d", [3, 40, 200])

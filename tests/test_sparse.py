@@ -11,13 +11,14 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from kmgpu import KMeans, KMedians, kernels
-from kmgpu.assignment import costs_at, distances, nearest
+from kmgpu.algorithm.assignment import costs_at, distances, nearest
+from kmgpu.algorithm.losses import L1, L2
+from kmgpu.algorithm.refit import group_rows
+from kmgpu.algorithm.restarts import scaled_tolerance
+from kmgpu.algorithm.seeding import initial_centers
+from kmgpu.backend.sparse import SparseRows, canonical
+from kmgpu.kernels import dispatch
 from kmgpu.kernels.sparse import plain, rows
-from kmgpu.losses import L1, L2
-from kmgpu.refit import group_rows
-from kmgpu.runs import scaled_tolerance
-from kmgpu.seeding import initial_centers
-from kmgpu.sparse import SparseRows, canonical
 from tests import oracles
 
 LOSSES = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
@@ -26,7 +27,7 @@ ESTIMATORS = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 
 @pytest.fixture(params=["reference", "fused"], autouse=True)
 def mode(request):
-    if request.param == "fused" and not kernels.numba_usable().yes:
+    if request.param == "fused" and not dispatch.numba_usable().yes:
         pytest.skip("no Numba")
     with kernels.use(request.param):
         yield request.param
@@ -322,7 +323,7 @@ def test_the_widths_of_features(loss, weighted):
     x = scattered(60, 30, 0.3) + np.where(np.arange(30) < 2, 7.0, 0)
     x[:, 3] = np.where(np.arange(60) == 5, 9.0, 2.0)  # stored everywhere
     weight = (np.arange(60) % 5 > 0) * 1.0 if weighted else None
-    measure = kernels.kernel("widths", loss.name, sparse.csr_array(x), 1)
+    measure = dispatch.kernel("widths", loss.name, sparse.csr_array(x), 1)
     found = measure(sparse.csr_array(x), weight, 1 << 16)
     assert_array_equal(found, np.ptp(x if weight is None else x[weight > 0], axis=0))
     assert measure(sparse.csr_array(x), np.zeros(60), None).max() == 0

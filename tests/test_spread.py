@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from kmgpu import kernels
+from kmgpu.algorithm.losses import L1, L2
+from kmgpu.algorithm.spread import scaled_tolerance
 from kmgpu.kernels.cpu import spread as compiled
-from kmgpu.losses import L1, L2
-from kmgpu.spread import scaled_tolerance
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)

@@ -107,11 +107,11 @@ def test_what_is_drawn_is_what_a_fit_ran(loss):
 def test_regions_are_those_of_the_nearest_centre(loss):
     centers = np.array([[0.0, 0], [3, 1], [-1, 4]])
     view = (-5.0, 5.0, -6.0, 4.0)
-    found = region_labels(centers, kmgpu.losses.LOSSES[loss], view, 40)
+    found = region_labels(centers, kmgpu.algorithm.losses.LOSSES[loss], view, 40)
     for row, column in ((0, 0), (39, 39), (20, 30), (33, 12)):
         middle = [[-5 + (column + 0.5) / 4, -6 + (row + 0.5) / 4]]
         assert found[row, column] == oracles.labels(middle, centers, loss)[0]
-    line = region_labels(centers[:, :1], kmgpu.losses.LOSSES[loss], view, 40)
+    line = region_labels(centers[:, :1], kmgpu.algorithm.losses.LOSSES[loss], view, 40)
     expected = oracles.labels((-5 + (np.arange(40) + 0.5) / 4)[:, None], centers[:, :1], loss)
     np.testing.assert_array_equal(line[0], expected)
 
@@ -120,7 +120,7 @@ def test_regions_are_straight_for_l2_and_bent_for_l1():
     centers, view = np.array([[0.0, 0], [3, 1]]), (-5.0, 5.0, -5.0, 5.0)
     widths = {}
     for name in ("l2", "l1"):
-        labels = region_labels(centers, kmgpu.losses.LOSSES[name], view, 400)
+        labels = region_labels(centers, kmgpu.algorithm.losses.LOSSES[name], view, 400)
         widths[name] = (labels == 0).sum(axis=1)
     slope = np.diff(widths["l2"])
     assert set(slope) <= {0, -1}  # x + y / 3 is constant

@@ -15,9 +15,9 @@ from tqdm.auto import tqdm
 
 import kmgpu
 from kmgpu import KMeans, KMedians, sweep
-from kmgpu.assignment import runner_up
-from kmgpu.losses import LOSSES
-from kmgpu.sweep import Sweep, SweepEntry
+from kmgpu.algorithm.assignment import runner_up
+from kmgpu.algorithm.losses import LOSSES
+from kmgpu.selection.sweep import Sweep, SweepEntry
 from tests import oracles
 
 ESTIMATORS = {"l2": KMeans, "l1": KMedians}

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kmgpu import text_tables
-from kmgpu.data_io import read_data, read_table
+from kmgpu.io import text_tables
+from kmgpu.io.tables import read_data, read_table
 
 TABLE = np.array([[1.5, -2.0], [3.25, 4e6], [0.0, 7.0]])
 

@@ -11,8 +11,9 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 import kmgpu
-from kmgpu import KMeans, blas, machine, threads
-from kmgpu.threads import Workers
+from kmgpu import KMeans
+from kmgpu.backend import blas, machine, threads
+from kmgpu.backend.threads import Workers
 from tests import oracles
 
 X = oracles.blobs(30_000, 3, 5, seed=1).astype(np.float32)

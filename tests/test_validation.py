@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from kmgpu import KMeans, KMedians, lloyd
-from kmgpu.arrays import place_of
+from kmgpu.backend.arrays import place_of
 from kmgpu.validation import check_data, check_sample_weight
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from kmgpu import KMeans, KMedians
-from kmgpu.weights import middle_ranks, unit_factors
+from kmgpu.kernels.agreement import middle_ranks, unit_factors
 from tests import oracles
 
 WIDTHS = pytest.mark.parametrize("d", [1, 3, 40, 200])

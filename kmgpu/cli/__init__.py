@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn, TextIO
 
+from kmgpu.backend.devices import Unavailable
 from kmgpu.cli import animate, demo, fit, info, predict, quantize
 from kmgpu.cli.interrupts import Interrupts
 from kmgpu.cli.streams import harmless_stderr, output
-from kmgpu.devices import Unavailable
 
 INTERNAL = 1
 BAD_INPUT = 2

@@ -15,8 +15,8 @@ from kmgpu.cli.options import (
     initialisation,
 )
 from kmgpu.cli.streams import report
-from kmgpu.data_io import Table, read_table
-from kmgpu.examples import EXAMPLES, load_example
+from kmgpu.io.tables import Table, read_table
+from kmgpu.plotting.examples import EXAMPLES, load_example
 
 PICTURE = ".png"
 MOVING = (".html", ".gif", ".mp4")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
 from kmgpu.cli.options import (
     add_data,
     add_init,
@@ -19,10 +20,9 @@ from kmgpu.cli.options import (
     write_labels,
 )
 from kmgpu.cli.streams import output, report
-from kmgpu.data_io import read_table, read_weights
 from kmgpu.estimators import ESTIMATORS
-from kmgpu.lloyd import EMPTY_CLUSTER
-from kmgpu.model_io import save_model
+from kmgpu.io.models import save_model
+from kmgpu.io.tables import read_table, read_weights
 from kmgpu.summary import fit_summary
 from kmgpu.summary import table as summary_table
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kmgpu.data_io import READERS, STDIN, Table, read_table
+from kmgpu.algorithm.seeding import METHODS
 from kmgpu.estimators import ESTIMATORS
-from kmgpu.files import check_writable, replacing
-from kmgpu.seeding import METHODS
+from kmgpu.io.files import check_writable, replacing
+from kmgpu.io.tables import READERS, STDIN, Table, read_table
 
 DATA_HELP = f"rows × features: {', '.join(READERS)} (.npy is memory-mapped); {STDIN}: text on stdin"
 DEVICE_HELP = "cpu, cuda, cuda:N, or auto: a GPU if one is usable (default: auto)"

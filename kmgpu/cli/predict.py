@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from kmgpu.backend.devices import device_name, resolve
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.cli.options import DEVICE_HELP, add_data, check_outputs, in_order, write_labels
 from kmgpu.cli.streams import output, report
-from kmgpu.data_io import Table, read_table
-from kmgpu.devices import device_name, resolve
-from kmgpu.model_io import load_model
+from kmgpu.io.models import load_model
+from kmgpu.io.tables import Table, read_table
 from kmgpu.summary import predict_summary, table
 
 AT_A_TIME = 1 << 14

@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
 
 
 def _quantize(args: argparse.Namespace) -> None:
-    from kmgpu.images import distinct_colours, quantise, read_picture, save_palette, save_picture
+    from kmgpu.quantize import distinct_colours, quantise, read_picture, save_palette, save_picture
 
     outputs = {"--out": (args.out, ".png"), "--palette": (args.palette, ".png")}
     check_outputs(outputs, (args.picture,))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from kmgpu.arrays import to_host
+from kmgpu.backend.arrays import to_host
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.plotting.figures import Figure, new_figure
 from kmgpu.plotting.panel import LARGE, draw_centers, draw_points, prepare, view_of

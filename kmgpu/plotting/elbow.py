@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kmgpu.plotting.figures import ASSIGN_COLOUR, REFIT_COLOUR, Axes, Figure, new_figure
-from kmgpu.sweep import Sweep
+from kmgpu.selection.sweep import Sweep
 
 KNEE_COLOUR = "#cc3311"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kmgpu.files import PathLike, replacing
+from kmgpu.io.files import PathLike, replacing
 
 Axes = Any
 Figure = Any

@@ -12,8 +12,8 @@ from typing import Any
 
 from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
-from kmgpu.devices import Unavailable
-from kmgpu.files import PathLike, check_writable, named_errors, replacing
+from kmgpu.backend.devices import Unavailable
+from kmgpu.io.files import PathLike, check_writable, named_errors, replacing
 from kmgpu.plotting.figures import Figure
 
 FORMATS = (".html", ".gif", ".mp4")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from kmgpu.algorithm.restarts import HistoryEntry
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.plotting.figures import ASSIGN_COLOUR, REFIT_COLOUR, Axes, Figure, new_figure
-from kmgpu.runs import HistoryEntry
 from kmgpu.summary import NAMES
 
 

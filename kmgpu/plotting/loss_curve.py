@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kmgpu.losses import Loss, get_loss
+from kmgpu.algorithm.losses import Loss, get_loss
 from kmgpu.plotting.figures import Axes, Figure, new_figure
 from kmgpu.plotting.one_dimension import LOOKS, POINTS, best_center, points_on_a_line
 

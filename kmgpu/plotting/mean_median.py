@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kmgpu.losses import LOSSES
+from kmgpu.algorithm.losses import LOSSES
 from kmgpu.plotting.figures import Axes, Figure, new_figure, require_matplotlib
 from kmgpu.plotting.one_dimension import LOOKS, POINTS, best_center, points_on_a_line
 from kmgpu.validation import check_integer

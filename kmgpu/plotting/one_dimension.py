@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kmgpu.arrays import HOST, to_host
-from kmgpu.blocks import CPU_BLOCK_BYTES
-from kmgpu.losses import Loss
-from kmgpu.refit import group_rows
+from kmgpu.algorithm.losses import Loss
+from kmgpu.algorithm.refit import group_rows
+from kmgpu.backend.arrays import HOST, to_host
+from kmgpu.backend.blocks import CPU_BLOCK_BYTES
 from kmgpu.validation import check_data, check_sample_weight
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kmgpu.arrays import Array
+from kmgpu.backend.arrays import Array
 from kmgpu.plotting.figures import Axes
 from kmgpu.plotting.palette import NO_CLUSTER, look
 from kmgpu.plotting.points import Drawn, Plane

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kmgpu.arrays import to_host
+from kmgpu.backend.arrays import to_host
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.plotting.figures import Axes, Figure, new_figure
 from kmgpu.plotting.history import draw_history

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.arrays import Array, asarray, namespace, place_of, take_rows, to_host
+from kmgpu.backend.arrays import Array, asarray, namespace, place_of, take_rows, to_host
 from kmgpu.validation import check_data
 
 MAX_DRAWN = 5_000

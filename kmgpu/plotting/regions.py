@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kmgpu.assignment import nearest
-from kmgpu.losses import Loss
+from kmgpu.algorithm.assignment import nearest
+from kmgpu.algorithm.losses import Loss
 from kmgpu.plotting.figures import Axes
 from kmgpu.plotting.palette import tints
 

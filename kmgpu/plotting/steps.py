@@ -6,7 +6,7 @@ from math import ceil
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from kmgpu.losses import Loss
+from kmgpu.algorithm.losses import Loss
 from kmgpu.plotting.figures import Axes, Figure, new_figure, require_matplotlib
 from kmgpu.plotting.history import draw_history
 from kmgpu.plotting.panel import SMALL, draw_frame, story_view

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from kmgpu.arrays import Array, to_host
+from kmgpu.algorithm.lloyd import HalfStep, lloyd
+from kmgpu.algorithm.losses import Loss, get_loss
+from kmgpu.algorithm.restarts import HistoryEntry
+from kmgpu.algorithm.seeding import initial_centers
+from kmgpu.backend.arrays import Array, to_host
 from kmgpu.kernels import use
-from kmgpu.lloyd import HalfStep, lloyd
-from kmgpu.losses import Loss, get_loss
 from kmgpu.plotting.points import Drawn, Plane, drawn_rows, plane_of, taken
-from kmgpu.runs import HistoryEntry
-from kmgpu.seeding import initial_centers
 from kmgpu.summary import NAMES
 from kmgpu.validation import check_data, check_integer, check_n_clusters
 

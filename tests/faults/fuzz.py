@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image
 
 from kmgpu import load_model
-from kmgpu.data_io import read_table
-from kmgpu.images import read_picture
+from kmgpu.io.tables import read_table
+from kmgpu.quantize import read_picture
 from tests.children import Child, Lost, parser_of
 from tests.faults import mutations, samples
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kmgpu import text_tables
-from kmgpu.data_io import read_data, read_table, read_weights
-from kmgpu.images import read_picture
-from kmgpu.npz import CHUNK
+from kmgpu.io import text_tables
+from kmgpu.io.npz import CHUNK
+from kmgpu.io.tables import read_data, read_table, read_weights
+from kmgpu.quantize import read_picture
 from tests.faults import samples
 
 TABLES = sorted(samples.tables())

@@ -57,7 +57,7 @@ def test_a_signal_discards_what_is_unfinished(folder, capsys, monkeypatch, name,
 SWALLOWED = """
 import os, signal, sys, time
 import numpy as np
-from kmgpu import model_io
+from kmgpu.io import models
 from kmgpu.cli import interrupts, main
 interrupts.TOGETHER = 0.05
 def half(file, **_):

@@ -1,4 +1,4 @@
-"""What `kmgpu.assignment` computes where no half-step follows, for NumPy arrays.
+"""What `kmgpu.algorithm.assignment` computes where no half-step follows, for NumPy arrays.
 
 Labels and distances of rows at given centres: nothing is kept of them, and no row is copied but to
 a block that a core's cache holds.
@@ -9,14 +9,14 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from kmgpu.kernels.cpu import FUSED_FEATURES
-from kmgpu.kernels.cpu.bounds import RowBounds
-from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.exact import exact_among, exact_cost, exact_costs, exact_nearest
+from kmgpu.backend.threads import Workers, single_threaded_blas
 from kmgpu.kernels.cpu.highdim import dense
 from kmgpu.kernels.cpu.highdim.records import Targets
-from kmgpu.kernels.cpu.rows import LONGEST, Rows, frozen, own_costs, working_dtype
-from kmgpu.threads import Workers, single_threaded_blas
+from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
+from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.exact import exact_among, exact_cost, exact_costs, exact_nearest
+from kmgpu.kernels.cpu.lowlevel.rows import LONGEST, Rows, frozen, own_costs, working_dtype
 
 _SHORT = 1 << 24  # products that one thread forms sooner than two are woken
 _SCORES = 1 << 18  # numbers of a block
@@ -29,12 +29,12 @@ _FINE = 1e-11
 def nearest(
     x: np.ndarray, centers: np.ndarray, memory_budget: int | None, *, squared: bool
 ) -> np.ndarray:
-    """See `kmgpu.assignment.nearest`."""
+    """See `kmgpu.algorithm.assignment.nearest`."""
     labels = np.empty(len(x), np.int32)
     if x.size * len(centers) <= FEW_NUMBERS:
         _exact_labels(rows_of(x), frozen(np.ascontiguousarray(centers)), squared, labels)
         return labels
-    if not squared or x.shape[1] <= FUSED_FEATURES:
+    if not squared or x.shape[1] <= MOST_FEATURES:
         bounds = RowBounds(Rows(x), len(centers), squared, Workers())
         bounds.assign(np.ascontiguousarray(centers), lambda *_: None)
         return bounds.labels
@@ -56,7 +56,7 @@ def costs_at(
     *,
     squared: bool,
 ) -> np.ndarray:
-    """See `kmgpu.assignment.costs_at`."""
+    """See `kmgpu.algorithm.assignment.costs_at`."""
     costs, centers = np.empty(len(x)), frozen(np.ascontiguousarray(centers))
 
     def cost(lo: int, hi: int) -> None:
@@ -203,11 +203,11 @@ def _product_distances(x, scores, targets, lengths, norms, out):
 def distances(
     x: np.ndarray, centers: np.ndarray, memory_budget: int | None, *, squared: bool
 ) -> np.ndarray:
-    """See `kmgpu.assignment.distances`; float32 for dtypes that it holds, else float64."""
+    """`kmgpu.algorithm.assignment.distances`; float32 for dtypes that it holds, else float64."""
     k = len(centers)
     kept = np.float32 if x.dtype in (np.float16, np.float32) else np.float64
     out = np.empty((len(x), k), kept)
-    if not squared or x.shape[1] <= FUSED_FEATURES or x.size * k <= FEW_NUMBERS:
+    if not squared or x.shape[1] <= MOST_FEATURES or x.size * k <= FEW_NUMBERS:
         exact = frozen(np.ascontiguousarray(centers))
 
         def from_differences(lo: int, hi: int) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from kmgpu.blocks import over_blocks
-from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.rows import frozen, weight_of
-from kmgpu.sparse import SparseRows
+from kmgpu.backend.blocks import over_blocks
+from kmgpu.backend.sparse import SparseRows
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.rows import frozen, weight_of
 
 # clusters are summed in so many tasks
 TASKS = 32
@@ -159,7 +159,7 @@ def _offset_sums(indptr, indices, data, order, bounds, weight, anchors, first, l
     ----------
     indptr, indices, data : CSR of n rows, read-only
     order, bounds : ndarrays of shape (n,) and (k + 1,), int64
-        See `kmgpu.refit.Groups`.
+        See `kmgpu.algorithm.refit.Groups`.
     weight : ndarray of shape (n,) or (0,), float64, read-only
         Empty: all one.
     anchors, sums, held : ndarrays of shape (k, d), float64; the last two are added to

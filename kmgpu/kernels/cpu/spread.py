@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.rows import frozen, groups, weight_of
-from kmgpu.threads import Workers
+from kmgpu.backend.threads import Workers
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.rows import frozen, groups, weight_of
 
 _FAST = {"contract", "reassoc"}
 
@@ -37,7 +37,7 @@ def spread(
     squared: bool,
     n_threads: int | None = None,
 ) -> float:
-    """`kmgpu.spread.spread` of C-contiguous float32 or float64 rows."""
+    """`kmgpu.algorithm.spread.spread` of C-contiguous float32 or float64 rows."""
     x, weight, workers = frozen(x), weight_of(sample_weight), Workers(n_threads)
     n, d = x.shape
     origin = x[0].astype(np.float64)

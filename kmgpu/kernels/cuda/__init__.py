@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from kmgpu.arrays import Array
+from kmgpu.backend.arrays import Array
 from kmgpu.kernels.cuda import nearest, refit, seeding
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 

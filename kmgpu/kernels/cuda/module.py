@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.arrays import Array
+from kmgpu.backend.arrays import Array
 
 FOLDER = Path(__file__).parent
 # CUDA's names of the dtypes that kernels read; other integers are left to plain calls

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.arrays import Array, namespace, place_of
-from kmgpu.blocks import block_bytes, over_blocks, row_blocks
+from kmgpu.backend.arrays import Array, namespace, place_of
+from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.kernels.cuda.module import TYPES, checked, compute_type, launch, matrix, type_of
 
 COST = {"l1": "Manhattan", "l2": "Squared"}
@@ -50,7 +50,7 @@ class _Centers:
 
 
 def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = None) -> Array:
-    """Index of the nearest centre of every row; see `kmgpu.assignment.nearest`.
+    """Index of the nearest centre of every row; see `kmgpu.algorithm.assignment.nearest`.
 
     Of n rows, k centres and d features in float32, L1 reads 4nd bytes (again for every 64
     centres, from the cache) and makes 2nkd additions; plain calls write and read n×k costs for
@@ -229,7 +229,7 @@ def _takes_tensor_cores(x: Array) -> bool:
 def costs_at(
     loss: str, x: Array, centers: Array, labels: Array, memory_budget: int | None = None
 ) -> Array:
-    """Cost of every row at the centre its label names; see `kmgpu.assignment.costs_at`.
+    """Cost of every row at the centre its label names; see `kmgpu.algorithm.assignment.costs_at`.
 
     Reads each number of x once, 4nd bytes in float32, where plain calls move some 60nd through
     float64 copies of the rows and of their centres: 15 times as long on paper.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.arrays import Array, place_of
+from kmgpu.backend.arrays import Array, place_of
 from kmgpu.kernels.cuda.module import TYPES, checked, launch, matrix, type_of
 
 THREADS = 256
@@ -29,7 +29,7 @@ SCALING, COUNTING = f"choose_scales<{WARPS}>", f"count_weights<{THREADS}>"
 def means(
     x: Array, groups: Any, sample_weight: Array | None, previous: Array, budget: int
 ) -> Array:
-    """Weighted mean of every cluster; see `kmgpu.refit.means`.
+    """Weighted mean of every cluster; see `kmgpu.algorithm.refit.means`.
 
     Reads each number of x once, 4nd bytes in float32, and adds nd times in float64 in an order that
     depends on the shapes and the labels alone. Plain calls make a product with a matrix of
@@ -93,7 +93,7 @@ def means_names(dtype: Any, weighted: bool) -> tuple[str, str]:
 def medians(
     x: Array, groups: Any, sample_weight: Array | None, previous: Array, budget: int
 ) -> Array:
-    """Weighted coordinatewise median of every cluster; see `kmgpu.refit.medians`.
+    """Weighted coordinatewise median of every cluster; see `kmgpu.algorithm.refit.medians`.
 
     Selection by eight bits of a number at a time, with weights by four: a pass over the data for
     each of the 4 (8) digits of float32, 2 (4) of float16, 8 (16) of float64, 1 (2) of uint8. By
@@ -105,7 +105,8 @@ def medians(
     launch. Larger ones are cut into segments, with two launches a digit; their counts take about
     nd / 4 bytes, with weights nd / 32, and at most some 128 MiB.
 
-    Weights are counted in whole numbers, as `kmgpu.weights` defines them; these take 8n bytes.
+    Weights are counted in whole numbers, the units of `kmgpu.kernels.agreement`; these take 8n
+    bytes.
     """
     del budget
     xp, device = place_of(x)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.arrays import Array, asarray, namespace, place_of, to_host
-from kmgpu.kernels import TIE
+from kmgpu.backend.arrays import Array, asarray, namespace, place_of, to_host
+from kmgpu.kernels.agreement import TIE
 from kmgpu.kernels.cuda.module import TYPES, checked, launch, matrix, type_of
 from kmgpu.kernels.cuda.nearest import COST
 
@@ -35,7 +35,7 @@ def greedy_seed(
     rng: np.random.Generator,
     memory_budget: int | None = None,
 ) -> tuple[np.ndarray, None]:
-    """Greedy weighted k-means++, without labels; see `kmgpu.seeding.greedy_seed`.
+    """Greedy weighted k-means++, without labels; see `kmgpu.algorithm.seeding.greedy_seed`.
 
     What all rounds draw is known from the start, so one copy brings it and one takes the rows away.
     A round of t trials reads each number of x once (twice beyond 12 trials), 4nd bytes in float32,

@@ -80,7 +80,7 @@ template <typename T>
 using SearchOf = Search<typename Keys<T>::Key>;
 
 // What the weight up to the lower median reaches, and that below the upper one does not pass;
-// kmgpu.weights.middle_ranks() says why. `rounded` is the number of weights, 0 if there are none.
+// kmgpu.kernels.agreement.middle_ranks() says why. `rounded` is the number of weights, 0 if there are none.
 template <typename Search>
 __device__ __forceinline__ void set_targets(Search& s, long long total, long long rounded) {
   const long long tolerance = rounded + (total >> 52);

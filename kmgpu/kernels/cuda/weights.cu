@@ -1,4 +1,4 @@
-// Weights as whole numbers, whose sums are exact in any order; see kmgpu.weights.
+// Weights as whole numbers, whose sums are exact in any order; see kmgpu.kernels.agreement.
 
 // The power of two that brings each cluster's weight, from the sums of sum_chunks() with d = 0, to
 // between 2^61 and 2^62. A warp takes a cluster.

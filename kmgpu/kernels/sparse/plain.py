@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from kmgpu.sparse import SparseRows, row_sums
+from kmgpu.backend.sparse import SparseRows, row_sums
 
 
 def bytes_of_nonzero(k: int) -> int:
@@ -67,7 +67,7 @@ def own_scores(
 
 
 def exact_costs(rows: csr_array, at: Any, which: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Costs of pairs of a row and a centre: `kmgpu.kernels.cpu.exact.exact_cost`, the same bits.
+    """Costs of pairs of a row and a centre, the same bits as `exact_cost` of the CPU's kernels.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def offset_sums(
     Parameters
     ----------
     rows : SparseRows of shape (n, d)
-    groups : kmgpu.refit.Groups
+    groups : kmgpu.algorithm.refit.Groups
     weight : ndarray of shape (n,), float64, or None
     anchors : ndarray of shape (k, d), float64
         A point of each cluster.

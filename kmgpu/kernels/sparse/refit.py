@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.blocks import over_blocks
-from kmgpu.sparse import canonical, ranges
-from kmgpu.weights import middle_ranks, unit_factors
+from kmgpu.backend.blocks import over_blocks
+from kmgpu.backend.sparse import canonical, ranges
+from kmgpu.kernels.agreement import middle_ranks, unit_factors
 
 
 def means(
@@ -20,7 +20,7 @@ def means(
     *,
     terms: Any,
 ) -> np.ndarray:
-    """`kmgpu.refit.means` of sparse rows.
+    """`kmgpu.algorithm.refit.means` of sparse rows.
 
     Where all rows of a cluster store a feature it is summed relative to the cluster's first row,
     so that identical rows have exactly themselves as their mean.
@@ -43,9 +43,9 @@ def means(
 def medians(
     x: Any, groups: Any, sample_weight: np.ndarray | None, previous: np.ndarray, budget: int
 ) -> np.ndarray:
-    """`kmgpu.refit.medians` of sparse rows, column by column of a copy in CSC.
+    """`kmgpu.algorithm.refit.medians` of sparse rows, column by column of a copy in CSC.
 
-    Weights are counted in units (`kmgpu.weights`), zeros that are not stored with the others.
+    Weights are counted in units (`kmgpu.kernels.agreement`), zeros that are not stored as well.
     """
     columns = canonical(x).columns
     k, d = previous.shape
@@ -77,7 +77,7 @@ def medians(
 
 
 class _Units:
-    """Weights of rows in units of their clusters, or ones; see `kmgpu.weights`.
+    """Weights of rows in units of their clusters, or ones; see `kmgpu.kernels.agreement`.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ def _cell_medians(
     units : ndarray of shape (m,), int64
         The weights of the values.
     total, low, high : ndarrays of shape (n_cells,), int64
-        Weight of each cell, zeros that are not stored included; see `kmgpu.weights.middle_ranks`.
+        Weight of each cell, zeros that are not stored included; see `middle_ranks`.
     """
     stored = np.zeros(total.size, np.int64)
     np.add.at(stored, cell, units)

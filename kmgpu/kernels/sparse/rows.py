@@ -4,8 +4,8 @@
 nonzeros of x: one multiplication or one absolute value for each pair of a nonzero and a centre.
 
 Either sum rounds. How much is bounded for every row, and what the bound leaves open is computed
-again by differences, added feature after feature as `kmgpu.kernels.cpu.exact` adds them. A feature
-where row and centre are both zero adds nothing, so only the others are visited.
+again by differences, added feature after feature as `kmgpu.kernels.cpu.lowlevel.exact` adds them.
+A feature where row and centre are both zero adds nothing, so only the others are visited.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from kmgpu.arrays import HOST
-from kmgpu.blocks import block_bytes, over_blocks
-from kmgpu.sparse import Block, SparseRows, canonical, compressed
+from kmgpu.backend.arrays import HOST
+from kmgpu.backend.blocks import block_bytes, over_blocks
+from kmgpu.backend.sparse import Block, SparseRows, canonical, compressed
 
 # a cost is kept where the bound on its rounding is this much smaller
 RESOLVED = 2.0**24
@@ -84,7 +84,7 @@ class Centers:
 def nearest(
     x: Any, centers: np.ndarray, memory_budget: int | None = None, *, squared: bool, terms: Any
 ) -> np.ndarray:
-    """`kmgpu.assignment.nearest` of sparse rows."""
+    """`kmgpu.algorithm.assignment.nearest` of sparse rows."""
     at = Centers(centers, squared)
 
     def label(block: Block, start: int, stop: int) -> np.ndarray:
@@ -103,7 +103,7 @@ def costs_at(
     squared: bool,
     terms: Any,
 ) -> np.ndarray:
-    """`kmgpu.assignment.costs_at` of sparse rows."""
+    """`kmgpu.algorithm.assignment.costs_at` of sparse rows."""
     rows, at = canonical(x), Centers(centers, squared)
     sizes = rows.sizes(squared)
 
@@ -124,7 +124,7 @@ def costs_at(
 def distances(
     x: Any, centers: np.ndarray, memory_budget: int | None = None, *, squared: bool, terms: Any
 ) -> np.ndarray:
-    """`kmgpu.assignment.distances` of sparse rows: the first least of each row is its label."""
+    """`assignment.distances` of sparse rows: the first least of each row is its label."""
     rows, at = canonical(x), Centers(centers, squared)
 
     def distance(block: Block, start: int, stop: int) -> np.ndarray:

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.arrays import HOST
-from kmgpu.blocks import block_bytes
-from kmgpu.sparse import canonical
+from kmgpu.backend.arrays import HOST
+from kmgpu.backend.blocks import block_bytes
+from kmgpu.backend.sparse import canonical
 
 
 def spread(
     x: Any, sample_weight: np.ndarray | None, memory_budget: int | None, *, squared: bool
 ) -> float:
-    """`kmgpu.spread.spread` of sparse rows."""
+    """`kmgpu.algorithm.spread.spread` of sparse rows."""
     rows = canonical(x)
     n, d = rows.shape
     # in the order in which `held` is added: its difference is 0 where no row is left out

@@ -10,12 +10,12 @@ x - ref and c - ref moves the distance by ``u (|x| + |c|)``, hence its square by
 
 import numpy as np
 
-from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.exact import exact_among
 from kmgpu.kernels.cpu.highdim.records import Targets
 from kmgpu.kernels.cpu.highdim.scan import FULL
-from kmgpu.kernels.cpu.intrinsics import lesser
-from kmgpu.kernels.cpu.rows import frozen
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.exact import exact_among
+from kmgpu.kernels.cpu.lowlevel.intrinsics import lesser
+from kmgpu.kernels.cpu.lowlevel.rows import frozen
 
 MOST_SAMPLED = 1 << 19  # numbers of the rows that choose an origin
 FAST = {"contract", "reassoc", "nsz", "nnan"}  # values are finite: the engine checks the norms

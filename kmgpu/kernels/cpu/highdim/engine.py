@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from kmgpu.blocks import kept_bytes
+from kmgpu.backend.blocks import kept_bytes
+from kmgpu.backend.threads import Workers, single_threaded_blas
 from kmgpu.kernels.cpu.highdim import dense, pruning, stored
 from kmgpu.kernels.cpu.highdim.dense import origin_of
 from kmgpu.kernels.cpu.highdim.policy import Policy
 from kmgpu.kernels.cpu.highdim.screen import Screen
 from kmgpu.kernels.cpu.highdim.sums import ClusterSums
-from kmgpu.kernels.cpu.rows import LONGEST, SHORTEST
-from kmgpu.kernels.cpu.sketch import MOST_FEATURES, bytes_of
-from kmgpu.threads import Workers, single_threaded_blas
+from kmgpu.kernels.cpu.lowlevel.rows import LONGEST, SHORTEST
+from kmgpu.kernels.cpu.seeding.sketch import MOST_FEATURES, bytes_of
 
 _SCORES = 1 << 18  # elements of a block of scores
 _PRUNED = 2048  # rows that one call prunes

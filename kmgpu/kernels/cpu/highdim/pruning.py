@@ -7,8 +7,6 @@ SDM) single bound goes first. Functions release the interpreter lock; rows are `
 
 import numpy as np
 
-from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.exact import exact_among
 from kmgpu.kernels.cpu.highdim.dense import FAST, apart
 from kmgpu.kernels.cpu.highdim.scan import (
     FULL,
@@ -17,7 +15,9 @@ from kmgpu.kernels.cpu.highdim.scan import (
     nearer,
     threshold_steps,
 )
-from kmgpu.kernels.cpu.intrinsics import lesser
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.exact import exact_among
+from kmgpu.kernels.cpu.lowlevel.intrinsics import lesser
 
 SMALL = 0.02  # movement, as a share of the distance, that leaves an upper bound good
 TINY = 0.003  # the same, beyond which no bound can be carried to the next iteration

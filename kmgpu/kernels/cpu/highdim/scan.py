@@ -6,8 +6,8 @@ test 64 centres; a bound less the path of its centre stops at zero.
 
 import numpy as np
 
-from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.intrinsics import WORD, lowest_bit, word_within
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.intrinsics import WORD, lowest_bit, word_within
 
 FULL = 65535  # the largest stored bound, also the mark of a row's own centre and of padding
 

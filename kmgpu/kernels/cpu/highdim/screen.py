@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kmgpu.kernels.cpu.blocks import ROWS, BlockWorkers
-from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.exact import exact_among
+from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.highdim.dense import FAST
 from kmgpu.kernels.cpu.highdim.pruning import aged, rounding_of, row_square
 from kmgpu.kernels.cpu.highdim.records import Targets
-from kmgpu.kernels.cpu.intrinsics import fetch_row, lowest_bit, word_not_above
-from kmgpu.kernels.cpu.scores import TILE, integer_scores
-from kmgpu.kernels.cpu.sketch import MARGIN, Factors, Sketch, byte_factors, row_limit
-from kmgpu.threads import Workers
+from kmgpu.kernels.cpu.lowlevel.blocks import ROWS, BlockWorkers
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.exact import exact_among
+from kmgpu.kernels.cpu.lowlevel.intrinsics import fetch_row, lowest_bit, word_not_above
+from kmgpu.kernels.cpu.lowlevel.scores import TILE, integer_scores
+from kmgpu.kernels.cpu.seeding.sketch import MARGIN, Factors, Sketch, byte_factors, row_limit
 
 GROUP = 2 * TILE  # rows whose scores are computed together
 _BLOCKS = 8  # that one call labels

@@ -4,7 +4,7 @@ import numpy as np
 
 from kmgpu.kernels.cpu.highdim.records import Bounds
 from kmgpu.kernels.cpu.highdim.scan import FULL
-from kmgpu.kernels.cpu.intrinsics import WORD
+from kmgpu.kernels.cpu.lowlevel.intrinsics import WORD
 
 _MOST_KINDS = 16
 _ROOM = 1.5  # what a bound can hold, at least, in lengths of the row and of a mean centre

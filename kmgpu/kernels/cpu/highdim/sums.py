@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.agreement import lost_too_much
 from kmgpu.kernels.cpu.highdim.dense import FAST, apart, row_norms
-from kmgpu.weights import lost_too_much
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
 
 _RECOUNT_EVERY = 64  # updates by difference, so that nothing drifts
 _CANCELLED = 1e-5  # a loss below this share of the total is summed directly

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kmgpu.kernels.cpu.blocks import ROWS
-from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.blocks import ROWS
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
 
 
 @njit(nogil=True, cache=True)

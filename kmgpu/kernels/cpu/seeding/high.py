@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from kmgpu.kernels.cpu.blocks import ROWS
-from kmgpu.kernels.cpu.compiled import njit
-from kmgpu.kernels.cpu.intrinsics import WORD, fetch_row, lowest_bit, word_set
-from kmgpu.kernels.cpu.scores import integer_scores
+from kmgpu.kernels.cpu.lowlevel.blocks import ROWS
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.intrinsics import WORD, fetch_row, lowest_bit, word_set
+from kmgpu.kernels.cpu.lowlevel.scores import integer_scores
 from kmgpu.kernels.cpu.seeding.draws import row_distance, weighted_sum
-from kmgpu.kernels.cpu.sketch import row_limit
+from kmgpu.kernels.cpu.seeding.sketch import row_limit
 
 # Rows that survive lie far apart: they are on their way into the cache while others are measured.
 _AHEAD = 4

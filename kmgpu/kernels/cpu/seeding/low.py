@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from kmgpu.kernels.cpu.blocks import ROWS
-from kmgpu.kernels.cpu.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.blocks import ROWS
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.tiles import gather_tile, lanes
 from kmgpu.kernels.cpu.seeding.draws import weighted_sum
 from kmgpu.kernels.cpu.seeding.low_tiles import gains_tile, lower_tile
-from kmgpu.kernels.cpu.tiles import gather_tile, lanes
 
 
 @njit(nogil=True, cache=True)

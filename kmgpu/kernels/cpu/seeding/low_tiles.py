@@ -9,9 +9,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from kmgpu.kernels.cpu.compiled import cgutils
-from kmgpu.kernels.cpu.tile_costs import CENTERS, costs_to, lesser
-from kmgpu.kernels.cpu.tiles import INT, WORD, Tile
+from kmgpu.kernels.cpu.lowlevel.compiled import cgutils
+from kmgpu.kernels.cpu.lowlevel.tile_costs import CENTERS, costs_to, lesser
+from kmgpu.kernels.cpu.lowlevel.tiles import INT, WORD, Tile
 
 _FUSED = ("contract",)
 

@@ -1,0 +1,1 @@
+"""Alternating minimisation, written once against the Python Array API standard."""

@@ -1,0 +1,289 @@
+"""The loop: alternating minimisation as a generator of half-steps.
+
+Estimators, pictures, progress bars and tests all consume this one generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from kmgpu.algorithm.losses import Loss, get_loss
+from kmgpu.algorithm.scale import check_scale
+from kmgpu.algorithm.steps import Steps, engine
+from kmgpu.backend.arrays import (
+    HOST,
+    Array,
+    Place,
+    adopted,
+    asarray,
+    compute_dtype,
+    is_array,
+    namespace,
+    place_of,
+    to_host,
+)
+from kmgpu.backend.blocks import working_at
+from kmgpu.backend.devices import borrowed
+from kmgpu.backend.layout import arranged
+from kmgpu.validation import check_choice, check_data, check_init_centers, relative_weights
+
+EMPTY_CLUSTER = ("farthest", "keep", "error")
+
+
+@dataclass(frozen=True)
+class HalfStep:
+    """What one half-step left behind.
+
+    Attributes
+    ----------
+    kind : str
+        "init" (the initial centres, nothing assigned yet), "assign" or "refit".
+    iteration : int
+        0 for "init", then 1, 2, …; the last assignment belongs to the iteration before it.
+    centers : array of shape (n_clusters, n_features)
+        The centres after this half-step: float64, but of the data's own floating dtype in the
+        last record, which is the result.
+    labels : array of shape (n_samples,), int32, or None at "init"
+        The labels after this half-step. A "refit" has those it was made from.
+    loss : float or None at "init"
+        Σ wᵢ cost(xᵢ, µ of its label), squared units of the data for L2, plain for L1.
+    shift : float
+        Σⱼ of the cost between old and new centres; 0 unless "refit".
+    n_changed : int
+        Rows of positive weight whose label changed; 0 unless "assign".
+    n_relocated : int
+        Empty clusters that were given a row before this "refit".
+    stop : str or None
+        Why the loop ends here: "labels" (nothing moved), "shift" (at most `tol`) or "max_iter".
+    """
+
+    kind: str
+    iteration: int
+    centers: Array
+    labels: Array | None = None
+    loss: float | None = None
+    shift: float = 0.0
+    n_changed: int = 0
+    n_relocated: int = 0
+    stop: str | None = None
+
+
+def lloyd(
+    x: Array,
+    init: Array,
+    loss: str | Loss = "l2",
+    *,
+    sample_weight: Array | None = None,
+    max_iter: int = 300,
+    tol: float = 0.0,
+    empty_cluster: str = "farthest",
+    memory_budget: int | None = None,
+) -> Iterator[HalfStep]:
+    """Alternate assignment and refitting from the given centres until nothing moves.
+
+    Parameters
+    ----------
+    x : array of shape (n_samples, n_features)
+        NumPy, CuPy, PyTorch or any Array API array; float, integer or boolean.
+    init : array of shape (n_clusters, n_features)
+        The initial centres.
+    loss : {"l2", "l1"} or Loss, default="l2"
+        k-means or k-medians.
+    sample_weight : array of shape (n_samples,), optional
+        Non-negative. A row of zero weight has a label and no other effect.
+    max_iter : int, default=300
+    tol : float, default=0
+        Stop when the centres' total shift is at most this: Σⱼ‖Δµⱼ‖₂² for L2, Σⱼ‖Δµⱼ‖₁ for L1.
+        An absolute value; estimators scale theirs by the spread of the data.
+    empty_cluster : {"farthest", "keep", "error"}, default="farthest"
+        An empty cluster takes the row that costs most (weight × cost) where it is; keeps its
+        centre; or raises.
+    memory_budget : int, optional
+        Bytes for temporary arrays, and for bounds; see `KMeans`.
+
+    Yields
+    ------
+    HalfStep
+        "init", then "assign" and "refit" in turn; the last one is an "assign", so its labels,
+        loss and centres agree.
+
+    Raises
+    ------
+    ValueError
+        For bad input, for costs that overflow, and for an empty cluster if so chosen.
+
+    References
+    ----------
+    S. P. Lloyd, "Least squares quantization in PCM", IEEE Trans. Inf. Theory 28(2), 1982;
+    for L1: P. S. Bradley, O. L. Mangasarian, W. N. Street, "Clustering via concave
+    minimization", NIPS 9, 1996.
+    """
+    loss = get_loss(loss)
+    check_choice("empty_cluster", empty_cluster, EMPTY_CLUSTER)
+    x = adopted(x)
+    home = place_of(x) if is_array(x) else HOST
+    x = check_data(borrowed(x))
+    place, dtype = place_of(x), compute_dtype(x)
+    x, memory_budget = arranged(x, memory_budget)
+    with working_at(place, x, (np.shape(init) or (1,))[0]):
+        weight, factor = relative_weights(sample_weight, x.shape[0], place)
+        centers = check_init_centers(init, None, x, place)
+        check_scale(x, weight, loss, memory_budget)
+        steps = engine(x, weight, centers.shape[0], loss, memory_budget)
+    loop = half_steps(
+        steps,
+        weight,
+        centers,
+        dtype,
+        weight_factor=factor,
+        max_iter=max_iter,
+        tol=tol,
+        empty_cluster=empty_cluster,
+    )
+    return _given_back(loop, home, x, centers.shape[0])
+
+
+def _given_back(
+    loop: Iterator[HalfStep], home: Place, x: Array, n_clusters: int
+) -> Iterator[HalfStep]:
+    """The half-steps, each made on the device of `x`, with arrays of `home` and labels to keep."""
+    place = place_of(x)
+    while True:
+        with working_at(place, x, n_clusters):  # what overflows is reported by the loop itself
+            step = next(loop, None)
+            if step is None:
+                return
+            labels = step.labels
+            if labels is not None:
+                labels = asarray(namespace(labels).asarray(labels, copy=True), home)
+            step = replace(step, centers=asarray(step.centers, home), labels=labels)
+        yield step
+
+
+def half_steps(
+    steps: Steps,
+    sample_weight: Array | None,
+    centers: Array,
+    dtype: Any,
+    labels: Array | None = None,
+    *,
+    weight_factor: float = 1.0,
+    max_iter: int,
+    tol: float,
+    empty_cluster: str,
+) -> Iterator[HalfStep]:
+    """The loop itself, on any engine; see `lloyd`. The input is taken as checked.
+
+    The last record's centres are of `dtype`. `labels` are those of the first assignment, where
+    seeding knows them. Those of a record are the engine's own: they hold until the next half-step.
+    Losses are those of `weight_factor` times the weights.
+    """
+    assign = partial(_assign, steps, sample_weight, weight_factor)
+    yield HalfStep("init", 0, centers)
+    iteration, stop = 0, None
+    while stop is None:
+        iteration += 1
+        known = labels if iteration == 1 else None
+        value, changed = assign(centers, True, known)
+        if iteration == 1:
+            changed = int(steps.sizes.sum())  # whatever the engine did in an earlier run
+        elif changed == 0:
+            stop = "labels"
+            break
+        yield HalfStep("assign", iteration, centers, steps.labels, value, n_changed=changed)
+        relocated = _fill_empty(steps, sample_weight, empty_cluster)
+        centers, value, shift = steps.refit()
+        value *= weight_factor
+        stop = "shift" if shift <= tol else "max_iter" if iteration >= max_iter else None
+        yield HalfStep(
+            "refit", iteration, centers, steps.labels, value, shift=shift, n_relocated=relocated
+        )
+    # the centres that users get have the data's precision: labels and loss must be theirs
+    xp = namespace(centers)
+    rounded = xp.astype(centers, dtype)
+    exact = xp.astype(rounded, xp.float64)
+    if stop != "labels" or not bool(xp.all(exact == centers)):
+        value, changed = assign(exact)
+    yield HalfStep("assign", iteration, rounded, steps.labels, value, n_changed=changed, stop=stop)
+
+
+def _assign(
+    steps: Steps,
+    sample_weight: Array | None,
+    weight_factor: float,
+    centers: Array,
+    refit_follows: bool = False,
+    labels: Array | None = None,
+) -> tuple[float, int]:
+    value, changed = steps.assign(centers, refit_follows, labels)
+    value *= weight_factor
+    if not isfinite(value):
+        most = weight_factor
+        if sample_weight is not None:
+            most *= float(namespace(sample_weight).max(sample_weight))
+        raise ValueError(_overflow(value, steps.costs(), centers, most))
+    return value, changed
+
+
+def _overflow(value: float, costs: Array, centers: Array, most_weight: float) -> str:
+    """Why the loss is not finite, and what to do."""
+    xp = namespace(costs)
+    # centres are weighted sums
+    finite = bool(xp.all(xp.isfinite(costs))) or not bool(xp.all(xp.isfinite(centers)))
+    if most_weight > 1 and finite:
+        return (
+            f"the loss is {value}: sample_weight has values too large, up to "
+            f"{most_weight:.3g}, for weighted costs to be summed in float64. "
+            f"Divide sample_weight by a constant: centres and labels stay the same."
+        )
+    return (
+        f"the loss is {value}: the costs of X at the centres overflow in float64. X (or init) has "
+        f"values too large, or too many rows of such; scale X and init down, by a power of two."
+    )
+
+
+def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -> int:
+    """Deal with empty clusters as told; the number of rows that were moved into them."""
+    empty = np.flatnonzero(steps.sizes == 0)
+    if empty.size == 0 or empty_cluster == "keep":
+        return 0
+    if empty_cluster == "error":
+        msg = (
+            f"empty_cluster='error': cluster(s) {empty.tolist()} have no row of positive weight; "
+            f"use fewer clusters, other initial centres, or empty_cluster='farthest'."
+        )
+        raise ValueError(msg)
+    rows = _costliest_rows(steps, sample_weight, int(empty.size))
+    if rows:
+        steps.move(rows, empty[: len(rows)].tolist())
+    return len(rows)
+
+
+def _costliest_rows(steps: Steps, sample_weight: Array | None, n_wanted: int) -> list[int]:
+    """Rows of largest weighted cost, lowest index first among equals, that no cluster dies of.
+
+    A refused row is the last of its cluster, so at most n_clusters are refused.
+    """
+    costs = steps.costs()
+    xp = namespace(costs)
+    if sample_weight is not None:
+        costs = costs * sample_weight
+    sizes = steps.sizes.copy()
+    order = xp.argsort(-costs, stable=True)[: n_wanted + sizes.shape[0]]
+    candidates = to_host(order)
+    worth = to_host(xp.take(costs, order))
+    labels = to_host(xp.take(steps.labels, order))
+    chosen: list[int] = []
+    for row, cost, label in zip(candidates, worth, labels, strict=True):
+        if len(chosen) == n_wanted or not cost > 0:
+            break
+        if sizes[label] > 1:
+            sizes[label] -= 1
+            chosen.append(int(row))
+    return chosen

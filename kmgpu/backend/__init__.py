@@ -1,0 +1,1 @@
+"""Arrays, devices, memory and threads: what the algorithm runs on."""

@@ -1,0 +1,1 @@
+"""Data files, models and images in and out."""

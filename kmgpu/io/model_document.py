@@ -1,0 +1,193 @@
+"""What a saved model must hold: every value is one that a fit accepts or leaves behind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
+from kmgpu.algorithm.restarts import HistoryEntry
+from kmgpu.algorithm.seeding import METHODS
+from kmgpu.base import ALGORITHMS, AlternatingMinimizer
+from kmgpu.estimators import KMeans, KMedians
+from kmgpu.io.reading import shortened
+from kmgpu.validation import MIN_MEMORY_BUDGET
+
+CLASSES: dict[str, type[AlternatingMinimizer]] = {cls.__name__: cls for cls in (KMeans, KMedians)}
+DOCUMENT = "kmgpu_model"
+INIT = "init"
+DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
+DTYPES = {"cluster_centers_": ("float32", "float64"), "labels_": ("int32",), INIT: ("float64",)}
+KEYS = {"version", "class", "parameters", "scalars", "history", "feature_names"}
+
+Check = Callable[[Any], bool]
+
+
+def _count(least: int) -> Check:
+    return lambda value: type(value) is int and value >= least
+
+
+def _among(choices: Collection[str]) -> Check:
+    return lambda value: isinstance(value, str) and value in choices
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str | None)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _amount(value: Any) -> bool:
+    """Nothing, something or infinity, not NaN."""
+    return _number(value) and value >= 0
+
+
+PARAMETERS: dict[str, Check] = {
+    "n_clusters": _count(1),
+    "init": _among(METHODS),
+    "n_init": lambda value: value == "auto" or _count(1)(value),
+    "max_iter": _count(1),
+    "tol": _amount,
+    "verbose": _plain,
+    "random_state": lambda value: value is None or (isinstance(value, int) and value >= 0),
+    "copy_x": _plain,
+    "algorithm": _among(ALGORITHMS),
+    "empty_cluster": _among(EMPTY_CLUSTER),
+    "device": lambda value: (
+        value is None or (isinstance(value, str) and bool(DEVICE.fullmatch(value)))
+    ),
+    "memory_budget": lambda value: value is None or _count(MIN_MEMORY_BUDGET)(value),
+    "progress": _plain,
+}
+SCALARS: dict[str, Check] = {
+    "inertia_": lambda value: isinstance(value, float) and isfinite(value) and value >= 0,
+    "n_iter_": _count(1),
+    "converged_": lambda value: isinstance(value, bool),
+    "n_relocated_": _count(0),
+    "n_features_in_": _count(1),
+    "_n_features_out": _count(1),
+    "_n_init": _count(1),
+}
+HISTORY: dict[str, Check] = {
+    "kind": _among(("assign", "refit")),
+    "iteration": _count(1),
+    "loss": lambda value: _number(value) and isfinite(value),
+    "shift": _amount,
+    "n_changed": _count(0),
+    "n_relocated": _count(0),
+}
+
+
+def rebuilt(document: Any, arrays: Mapping[str, np.ndarray]) -> AlternatingMinimizer:
+    """The fitted estimator that a document and arrays describe.
+
+    Parameters
+    ----------
+    document : object
+        What a JSON text said, of any type.
+    arrays : mapping
+        `DTYPES` says which there may be; all but "init" must be.
+
+    Raises
+    ------
+    ValueError
+        When anything is missing, unknown, or not what a fit accepts or leaves behind.
+    """
+    try:
+        estimator = _without_arrays(document)
+    except (TypeError, ValueError, OverflowError) as error:
+        msg = f"its {DOCUMENT} document is incomplete or damaged ({error})"
+        raise ValueError(msg) from error
+    shape = (estimator.n_clusters, estimator.n_features_in_)
+    if INIT in arrays:
+        if INIT in document["parameters"]:
+            msg = "it holds an init and the name of another"
+            raise ValueError(msg)
+        estimator.init = _checked(arrays[INIT], INIT, shape)
+    estimator.cluster_centers_ = _checked(arrays["cluster_centers_"], "cluster_centers_", shape)
+    labels = estimator.labels_ = _checked(arrays["labels_"], "labels_", arrays["labels_"].shape)
+    if labels.ndim != 1 or not len(labels) or labels.min() < 0 or labels.max() >= shape[0]:
+        msg = f"its labels_ are not one of 0 to {shape[0] - 1} for every row"
+        raise ValueError(msg)
+    return estimator
+
+
+def _without_arrays(document: Any) -> AlternatingMinimizer:
+    """The estimator but for its arrays."""
+    if not isinstance(document, dict) or not document.keys() >= KEYS:
+        msg = f"there are not all of {', '.join(sorted(KEYS))}"
+        raise ValueError(msg)
+    if not _among(CLASSES)(document["class"]):
+        msg = (
+            f"its class is {shortened(repr(document['class']))}, which is none of "
+            f"{', '.join(CLASSES)}"
+        )
+        raise ValueError(msg)
+    parameters, scalars = document["parameters"], document["scalars"]
+    _check_values(parameters, PARAMETERS, required=())
+    _check_values(scalars, SCALARS, required=SCALARS)
+    estimator = CLASSES[document["class"]](**parameters)
+    for name, value in scalars.items():
+        setattr(estimator, name, value)
+    if estimator._n_features_out != estimator.n_clusters:
+        msg = f"_n_features_out is {estimator._n_features_out}, and n_clusters is another"
+        raise ValueError(msg)
+    estimator.history_ = tuple(_entry(entry) for entry in _listed(document, "history"))
+    names = _listed(document, "feature_names")
+    if names:
+        if len(names) != estimator.n_features_in_ or not all(isinstance(n, str) for n in names):
+            msg = f"feature_names are not one for each of {estimator.n_features_in_} features"
+            raise ValueError(msg)
+        estimator.feature_names_in_ = np.asarray(names, dtype=object)
+    return estimator
+
+
+def _check_values(values: Any, checks: Mapping[str, Check], required: Collection[str]) -> None:
+    if not isinstance(values, dict):
+        msg = f"there is {shortened(repr(values))} where names and values are expected"
+        raise TypeError(msg)
+    for name in required:
+        if name not in values:
+            msg = f"there is no {name}"
+            raise ValueError(msg)
+    for name, value in values.items():
+        if name not in checks:
+            msg = f"{shortened(name)} is not known"
+            raise ValueError(msg)
+        if not checks[name](value):
+            msg = f"{name} is {shortened(repr(value))}"
+            raise ValueError(msg)
+
+
+def _listed(document: dict[str, Any], name: str) -> list[Any]:
+    if not isinstance(document[name], list):
+        msg = f"{name} is {shortened(repr(document[name]))}, not a list"
+        raise TypeError(msg)
+    return document[name]
+
+
+def _entry(values: Any) -> HistoryEntry:
+    if not isinstance(values, list) or len(values) != len(HISTORY):
+        msg = f"history holds {shortened(repr(values))}"
+        raise TypeError(msg)
+    _check_values(dict(zip(HISTORY, values, strict=True)), HISTORY, required=())
+    return HistoryEntry(*values)
+
+
+def _checked(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    if str(array.dtype) not in DTYPES[name]:
+        msg = f"its {name} are {array.dtype}, not {' or '.join(DTYPES[name])}"
+        raise ValueError(msg)
+    if array.shape != shape:
+        msg = f"its {name} have shape {array.shape} where {shape} is expected"
+        raise ValueError(msg)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        msg = f"its {name} hold NaN or infinity"
+        raise ValueError(msg)
+    return array

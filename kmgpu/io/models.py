@@ -1,0 +1,177 @@
+"""Fitted models in a file: arrays and one JSON document in an .npz archive, never pickled code."""
+
+from __future__ import annotations
+
+import json
+import warnings
+import zipfile
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.validation import check_is_fitted
+
+from kmgpu.backend.arrays import to_host
+from kmgpu.base import AlternatingMinimizer
+from kmgpu.io.files import PathLike, replacing
+from kmgpu.io.model_document import CLASSES, DOCUMENT, INIT, SCALARS, rebuilt
+from kmgpu.io.npz import SUFFIX as NPY
+from kmgpu.io.npz import WrongDtype, member_array, members_of
+from kmgpu.io.reading import BadFile, opened, shortened, told
+
+VERSION = 1
+ARRAYS = ("cluster_centers_", "labels_")
+# the kinds of dtypes of the members that there may be
+KINDS = {"cluster_centers_": "f", "labels_": "i", INIT: "f"}
+REMEDY = "take another copy, or write one with kmgpu.save_model"
+
+
+def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
+    """Write a fitted estimator to `path`.
+
+    The file is complete or not there: it is written beside `path` and then put in its place.
+
+    Parameters
+    ----------
+    estimator : KMeans or KMedians
+        Fitted, on any backend; its arrays are copied to the host.
+    path : str or path-like
+        Taken as it is; .npz is the usual ending.
+
+    Raises
+    ------
+    TypeError
+        For any other class, a subclass included: `load_model` could not name it.
+    sklearn.exceptions.NotFittedError
+        When there is nothing to save yet.
+    ValueError
+        When a parameter or an attribute has been set to what no fit accepts or leaves behind.
+    OSError
+        When `path` cannot be written.
+
+    Warns
+    -----
+    UserWarning
+        For a parameter that is neither a number, a string nor an array, such as a callable
+        `init` or a Generator as `random_state`: the loaded model has its default.
+    """
+    if CLASSES.get(type(estimator).__name__) is not type(estimator):
+        msg = f"estimator is of {type(estimator)!r}; only {', '.join(CLASSES)} can be saved."
+        raise TypeError(msg)
+    check_is_fitted(estimator)
+    arrays = {name: to_host(getattr(estimator, name)) for name in ARRAYS}
+    document = {
+        "version": VERSION,
+        "class": type(estimator).__name__,
+        "parameters": _parameters(estimator, arrays),
+        "scalars": {name: _plain(getattr(estimator, name)) for name in SCALARS},
+        "history": estimator.history_,
+        "feature_names": list(getattr(estimator, "feature_names_in_", ())),
+    }
+    text = json.dumps(document)
+    try:
+        rebuilt(json.loads(text), arrays)
+    except ValueError as error:
+        msg = f"the estimator cannot be saved: {error}; it could not be loaded. Fit it again."
+        raise ValueError(msg) from error
+    contents: dict[str, Any] = {DOCUMENT: np.array(text), **arrays}
+    with replacing(path) as file:
+        np.savez(file, **contents)
+
+
+def load_model(path: PathLike) -> AlternatingMinimizer:
+    """Read an estimator that `save_model` wrote; no GPU is needed, and nothing is unpickled.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    KMeans or KMedians
+        Fitted, its arrays NumPy's. `predict`, `transform` and `score` give what they gave
+        before. A `device` that named a GPU is now "auto": that GPU where there is one, else the
+        CPU.
+
+    Raises
+    ------
+    ValueError
+        When the file is no model, is damaged, or is of another format version; the message
+        names the file and says what was found.
+    OSError, MemoryError
+        When it cannot be opened, or there is too little memory; the message names it, too.
+    """
+    with opened(path, "is not a model that kmgpu can load", REMEDY) as file:
+        if not zipfile.is_zipfile(file):
+            msg = "it is no .npz archive"
+            raise ValueError(msg)
+        with zipfile.ZipFile(file) as archive:
+            members = members_of(archive, file)
+            missing = [name for name in (DOCUMENT, *ARRAYS) if f"{name}{NPY}" not in members]
+            if missing:
+                msg = f"it holds {shortened(str(sorted(members)))} and lacks {missing}"
+                raise ValueError(msg)
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
+                msg = "it is compressed, and kmgpu compresses no models"
+                raise ValueError(msg)
+            document = _document(path, archive, members.pop(f"{DOCUMENT}{NPY}"))
+            arrays = dict(_array(archive, member) for member in members.values())
+        estimator = rebuilt(document, arrays)
+        if str(estimator.device).startswith("cuda"):
+            estimator.device = "auto"
+        return estimator
+
+
+def _parameters(estimator: AlternatingMinimizer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The parameters that JSON can hold; an array `init` is added to `arrays`."""
+    kept = {}
+    for name, value in estimator.get_params(deep=False).items():
+        plain = _plain(value)
+        if isinstance(plain, bool | int | float | str | None):
+            kept[name] = plain
+        elif name == "init" and not callable(value):
+            dense = value.toarray() if issparse(value) else value
+            arrays[INIT] = to_host(dense).astype(np.float64)
+        else:
+            warnings.warn(
+                f"{name}={value!r} cannot be saved without pickling; the loaded model will have "
+                f"the default {name}.",
+                UserWarning,
+                stacklevel=3,
+            )
+    return kept
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _document(path: PathLike, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
+    """The JSON document of a model of this version."""
+    try:
+        document = json.loads(member_array(archive, member, "U").item())
+        version = document["version"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        msg = f"its {DOCUMENT} document cannot be read ({told(error)})"
+        raise ValueError(msg) from error
+    if type(version) is not int or version != VERSION:
+        msg = (
+            f"{path} is a model of format version {shortened(repr(version))}, and this kmgpu reads "
+            f"version {VERSION}; load it with the kmgpu that wrote it, or fit and save it again."
+        )
+        raise BadFile(msg)
+    return document
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[str, np.ndarray]:
+    """The name of an array of a model, and the array."""
+    name = member.filename.removesuffix(NPY)
+    if f"{name}{NPY}" != member.filename or name not in KINDS:
+        msg = f"it holds {shortened(member.filename)!r}, which is no part of a model"
+        raise ValueError(msg)
+    try:
+        array = member_array(archive, member, KINDS[name])
+    except WrongDtype as error:
+        msg = f"its {name} are {error.held}"
+        raise ValueError(msg) from error
+    return name, array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,229 @@
+"""Tables of numbers in files, read without unpickling anything."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from os import fstat
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import numpy as np
+
+from kmgpu.io.files import PathLike
+from kmgpu.io.npz import LONGEST_HEADER, WrongDtype, header_of, member_array, members_of
+from kmgpu.io.npz import SUFFIX as NPY
+from kmgpu.io.reading import BadFile, reading, shortened
+from kmgpu.io.text_layout import Text
+from kmgpu.io.text_tables import read_text
+
+INSTALL_PARQUET = "pip install 'kmgpu[parquet]'"
+STDIN, PACKED = "-", ".gz"
+# kinds of dtypes
+NUMBERS = "biuf"
+ANEW = "take an undamaged copy, or write the table of numbers anew"
+
+
+class Table(NamedTuple):
+    """What a file holds.
+
+    Attributes
+    ----------
+    data : numpy.ndarray of shape (n_samples, n_features)
+    names : tuple of str or None
+        Of the columns, where the file has them.
+    """
+
+    data: np.ndarray
+    names: tuple[str, ...] | None = None
+
+
+def read_table(path: PathLike, array: str | None = None, header: bool | None = None) -> Table:
+    """The rows and features that a file holds, and the names of the features.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The ending names the format; "-" is text on standard input. .npy is memory-mapped,
+        read-only. Text (.csv, .tsv, .txt, and these with .gz) becomes float64; it may start with a
+        line of names and be separated by commas, semicolons, tabs, bars or blanks; where commas do
+        not separate they may be the decimal mark. Of .parquet every column is a feature, except an
+        index that pandas stored beside them; nulls become NaN.
+    array : str, optional
+        Which array of an .npz file; needed where it holds several.
+    header : bool, optional
+        Whether the first line of text holds names. By default it does if there is no number in
+        it; numbers that look like names are an error.
+
+    Returns
+    -------
+    Table
+        Its data are integer, boolean or floating.
+
+    Raises
+    ------
+    ValueError
+        In one line: the file, what was found (for text, or a value that is missing, the line and
+        column), and the remedy.
+    OSError, MemoryError
+        The same where the file cannot be opened or there is too little memory.
+    ImportError
+        For .parquet without pyarrow.
+    """
+    table = _read(path, array, header)
+    if table.data.ndim != 2 or 0 in table.data.shape:
+        msg = (
+            f"{path} holds an array of shape {table.data.shape}; expected (n_samples, n_features), "
+            f"at least one of each."
+        )
+        raise ValueError(msg)
+    return table
+
+
+def read_data(path: PathLike, array: str | None = None, header: bool | None = None) -> np.ndarray:
+    """``read_table(path, array, header).data``: the rows and features alone."""
+    return read_table(path, array, header).data
+
+
+def read_weights(path: PathLike, array: str | None = None) -> np.ndarray:
+    """One number a row, (n_samples,): a one-dimensional array or a single column.
+
+    Parameters, formats and errors are those of `read_table`.
+    """
+    data = _read(path, array, None).data
+    if data.ndim == 2 and data.shape[1] == 1:
+        data = data[:, 0]
+    if data.ndim != 1:
+        msg = f"{path} holds an array of shape {data.shape}; expected weights, (n_samples,)."
+        raise ValueError(msg)
+    return data
+
+
+def _read(path: PathLike, array: str | None, header: bool | None) -> Table:
+    if array is not None and path == STDIN:
+        msg = f"standard input holds one table, and array={array!r} was given; leave it out."
+        raise ValueError(msg)
+    file = Path(path)
+    with reading("standard input" if path == STDIN else path, remedy=ANEW):
+        try:
+            return _read_stdin(header) if path == STDIN else _read_file(file, array, header)
+        except WrongDtype as error:
+            msg = f"{path} holds values of dtype {error.held}, which are not real numbers."
+            raise BadFile(msg) from error
+
+
+def _read_file(path: Path, array: str | None, header: bool | None) -> Table:
+    suffix = path.suffix.lower()
+    if suffix == PACKED:
+        suffix = "".join(path.suffixes[-2:]).lower()
+    reader = READERS.get(suffix)
+    is_file = S_ISREG(path.stat().st_mode)
+    if reader is None or not is_file:
+        msg = (
+            f"{path} is not a file that kmgpu can read; give one of {', '.join(READERS)}, or - for "
+            f"text on standard input."
+        )
+        raise BadFile(msg)
+    if array is not None and reader is not _read_npz:
+        msg = f"{path} holds one table, and array={array!r} was given; leave it out."
+        raise BadFile(msg)
+    if header is not None and reader is not _read_text:
+        msg = f"{path} is no text, and header={header} was given; leave it out."
+        raise BadFile(msg)
+    return reader(path, array, header)
+
+
+def _read_npy(path: Path, array: str | None, header: bool | None) -> Table:
+    del array, header
+    with path.open("rb") as file:
+        beginning = file.read(LONGEST_HEADER)
+        if not beginning.startswith(np.lib.format.MAGIC_PREFIX):
+            msg = f"{path} is not an .npy file; write one with numpy.save."
+            raise BadFile(msg)
+        found = header_of(beginning, fstat(file.fileno()).st_size, NUMBERS)
+        order: Any = "F" if found.fortran else "C"
+        return Table(np.memmap(file, found.dtype, "r", found.start, found.shape, order))
+
+
+def _read_npz(path: Path, array: str | None, header: bool | None) -> Table:
+    del header
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            msg = f"{path} is not an .npz archive; write one with numpy.savez."
+            raise BadFile(msg)
+        with zipfile.ZipFile(file) as archive:
+            members = members_of(archive, file)
+            names = [name.removesuffix(NPY) for name in members if name.endswith(NPY)]
+            if array in names:
+                return Table(member_array(archive, members[f"{array}{NPY}"], NUMBERS))
+            if array is None and len(names) == 1:
+                return Table(member_array(archive, members[f"{names[0]}{NPY}"], NUMBERS))
+    wanted = "name one with --array (array=…)" if array is None else f"there is no {array!r}"
+    msg = f"{path} holds the arrays {shortened(', '.join(names)) or '(none)'}; {wanted}."
+    raise BadFile(msg)
+
+
+def _read_text(path: Path, array: str | None, header: bool | None) -> Table:
+    del array
+    opened = gzip.open if path.suffix.lower() == PACKED else Path.open
+    text = Text(str(path), lambda: cast(BinaryIO, opened(path, "rb")))
+    return Table(*read_text(text, header))
+
+
+def _read_stdin(header: bool | None) -> Table:
+    if sys.stdin is None:
+        msg = "standard input is closed; give a file, or pipe text to kmgpu."
+        raise BadFile(msg)
+    content = sys.stdin.buffer.read()
+    return Table(*read_text(Text("standard input", lambda: BytesIO(content)), header))
+
+
+def _read_parquet(path: Path, array: str | None, header: bool | None) -> Table:
+    del array, header
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        msg = f"{path}: reading .parquet needs pyarrow ({error}); {INSTALL_PARQUET}"
+        raise ImportError(msg) from error
+    table = _without_index(parquet.read_table(path))
+    for field in table.schema:
+        kind = field.type
+        number = (
+            pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+        )
+        if not number:
+            msg = (
+                f"{path}, column {shortened(field.name)!r} holds {shortened(str(kind))}, not "
+                f"numbers; drop or convert it."
+            )
+            raise BadFile(msg)
+    columns = [_numeric(column.to_numpy()) for column in table.columns]
+    data = np.empty((table.num_rows, len(columns)), np.result_type(*columns, np.bool_))
+    for at, column in enumerate(columns):
+        data[:, at] = column
+    return Table(data, tuple(table.column_names))
+
+
+def _without_index(table: Any) -> Any:
+    """The table less the row labels that pandas may have stored as columns."""
+    stored = (table.schema.pandas_metadata or {}).get("index_columns", ())
+    return table.drop_columns([name for name in stored if name in table.column_names])
+
+
+def _numeric(column: np.ndarray) -> np.ndarray:
+    """Booleans with nulls arrive as objects; they become floats with NaN."""
+    return column.astype(np.float64) if column.dtype == object else column
+
+
+READERS: dict[str, Callable[[Path, str | None, bool | None], Table]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".csv": _read_text,
+    ".parquet": _read_parquet,
+    **dict.fromkeys((".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), _read_text),
+}

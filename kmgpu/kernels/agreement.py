@@ -1,0 +1,99 @@
+"""What the reference and all kernels agree on, to the last bit: when trials tie, weights' middles.
+
+A cluster's weights are whole numbers, so that the middle of its weight is found exactly. They are
+multiplied by the power of two that brings their sum between 2**61 and 2**62, and rounded: its
+*units*. Sums of integers do not depend on their order and lose nothing, and a light cluster is
+measured by its own weight, whatever lies beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# trials of seeding whose potentials differ by less of the present one tie, however summed
+TIE = 1e-11
+# Sums kept by difference hold the rounding of all that has left: 2**-53 of it for every addition.
+# Where that is more than this many times what is left, sums are added up anew. Of weights: means
+# stay within about 1e-14 of the data's extent times the root of the number of additions. Of weights
+# times lengths, beside weight times the lesser of the data's spread and the centre's length: within
+# about 1e-12 of these, also where rows far away have left.
+MOST_LEFT = 64.0
+MOST_LENGTHS_LEFT = 4096.0
+UNIT_BITS = 62
+ROUNDED = 52  # bits of a float64 weight beyond which its own rounding begins
+
+
+def middle_ranks(total: Any, n_rounded: Any) -> tuple[Any, Any]:
+    """The weights that the median must reach, and that it must pass to stand alone.
+
+    The median is the least value up to which the weight is at least the first; where the weight
+    up to there is less than the second, half the weight lies on either side, and the median is
+    midway to the next value.
+
+    Weights such as 0.1 are rounded before they come here. So halves count as equal when they
+    differ by no more than that rounding, and by one unit for every weight rounded to units.
+
+    Parameters
+    ----------
+    total : int64 or ndarray of int64
+        Sum of a cluster's units, or its number of rows if there are no weights.
+    n_rounded : int64 or ndarray of int64
+        Number of weights that were rounded to units; 0 if there are none.
+
+    Returns
+    -------
+    low, high : int64 or ndarrays of int64
+    """
+    tolerance = n_rounded + (total >> ROUNDED)
+    low = np.maximum((total + 1) // 2 - tolerance, 1)
+    return low, np.minimum(total // 2 + 1 + tolerance, total)
+
+
+def unit_factors(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two powers of two whose product turns weights into units.
+
+    One alone might not be representable.
+
+    Parameters
+    ----------
+    totals : ndarray of shape (n_clusters,), float64
+        Sums of weights; 0 for a cluster that has none.
+
+    Returns
+    -------
+    half, rest : ndarrays of shape (n_clusters,), float64
+    """
+    shift = UNIT_BITS - np.frexp(totals)[1]
+    return np.ldexp(1.0, shift // 2), np.ldexp(1.0, shift - shift // 2)
+
+
+def lost_too_much(
+    sizes: np.ndarray,
+    weight: np.ndarray,
+    left: np.ndarray,
+    lengths_left: np.ndarray,
+    centers: np.ndarray,
+    loss: float,
+) -> bool:
+    """Whether what has left clusters may have left rounding in their sums that counts.
+
+    Parameters
+    ----------
+    sizes : ndarray of shape (n_clusters,), int64
+    weight : ndarray of shape (n_clusters,), float64
+        As kept by difference.
+    left, lengths_left : the same
+        Weight that has left each cluster, and weight times length (about the origin of the sums).
+    centers : ndarray of shape (n_clusters, n_features), float64
+        About the same origin.
+    loss : float
+        Sum of squared distances, weighted.
+    """
+    with np.errstate(all="ignore"):
+        lengths = np.sqrt(np.einsum("jp,jp->j", centers, centers))
+        spread = np.fmin(np.sqrt(loss / weight.sum()), lengths)
+        little = lengths_left <= MOST_LENGTHS_LEFT * weight * spread
+    little &= left <= MOST_LEFT * weight
+    return not bool((little | (left == 0) | (sizes == 0)).all())

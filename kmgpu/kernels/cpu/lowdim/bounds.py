@@ -1,0 +1,164 @@
+"""Assignment that skips the rows whose nearest centre cannot have changed (low dimension)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kmgpu.backend.threads import Workers
+from kmgpu.kernels.cpu.lowdim.nearest import FARTHEST, nearest_rows, padded
+from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.rows import STEP, Rows, frozen
+
+# more features are summed in two levels, so that rounding stays small
+PIECES = 64
+
+
+@njit(nogil=True, cache=True)
+def follow(centers, before, reference, squared, tiny, c, loose, drift):
+    """Centres about the reference, and how far their movement loosens the bounds.
+
+    Parameters
+    ----------
+    centers : ndarray of shape (k, d), float64
+    before : ndarray of shape (k, d) or (0, d), float64
+        The centres of an earlier call, if there was one.
+    reference : ndarray of shape (d,), dtype of the computation, read-only
+    squared : bool
+    tiny : float
+        What squares that underflow may hide of a movement.
+    c : ndarray of shape (at least k, d), dtype of the computation, written
+        Finite, also where the dtype cannot hold a centre.
+    loose : ndarray of shape (at least k,), float64, written
+        Twice the error that rounding x and a centre brings to the distance of a row of that label,
+        less what grows with the distance.
+    drift : ndarray of shape (k + 1,), float64, updated
+    """
+    k, d = centers.shape
+    kind = c.dtype.type
+    most = np.finfo(c.dtype).max
+    moved = np.zeros(k)
+    for j in range(k):
+        length, still = 0.0, True
+        for q in range(d):
+            apart = centers[j, q] - np.float64(reference[q])
+            c[j, q] = kind(max(min(apart, most), -most))
+            length += apart * apart if squared else abs(apart)
+            if before.shape[0] and centers[j, q] != before[j, q]:
+                still = False
+                step = abs(centers[j, q] - before[j, q])
+                moved[j] += step * step if squared else step
+        if squared:
+            length, moved[j] = np.sqrt(length), np.sqrt(moved[j])
+        moved[j] += 0.0 if still else tiny
+        loose[j] = 2 * np.finfo(c.dtype).eps * length
+    furthest, first, second = 0, -1.0, 0.0
+    for j in range(k):
+        if moved[j] > first:
+            furthest, first, second = j, moved[j], max(first, 0.0)
+        else:
+            second = max(second, moved[j])
+    for j in range(k):
+        other = second if j == furthest else first
+        drift[j + 1] += (moved[j] + other) * (1 + (d + 8) * np.finfo(np.float64).eps)
+
+
+class RowBounds:
+    """Labels of rows for a sequence of centres, with one bound a row.
+
+    When a row was last visited, ``gap`` = (distance to the second nearest centre) - (distance to
+    the nearest). Later its own centre j has moved by at most U, every other one by at most D, so
+    the row keeps its label while ``gap > U + D`` (Hamerly, "Making k-means even faster", SDM 2010).
+    With ``drift[j]``, the sum of U + D over all iterations, ``slack = gap + drift[j]`` at the visit
+    is compared with the present ``drift[j]``: settled rows are only read, never rewritten.
+
+    Rounding. With u the unit roundoff of the computation, a computed distance is
+    ``1 + e, |e| <= (d + 2) u`` times that of the rounded row and centre (d + 2 roundings of
+    non-negative terms). Rounding x - r and c - r, r the reference, changes the distance by at most
+    ``u (|x - r| + |c - r|)``. By the triangle inequality ``|c - r|`` is at most the distance plus
+    ``|x - r|``, and ``|x - r|`` at most the distance to the nearest centre plus its ``|c - r|``. So
+    the gap errs by less than ``gamma = 2 (d + 8) u`` times the two distances, plus
+    ``loose = 4 u |c - r|`` of the nearest. Squares that underflow hide at most ``tiny``. The
+    float64 costs that decide labels err by less. They rank what is not certain after all this.
+
+    Parameters
+    ----------
+    data : Rows
+    n_clusters : int
+    squared : bool
+        Squared Euclidean costs, or else Manhattan costs.
+    workers : Workers
+    algorithm : {"auto", "dense", "elkan"}
+        "dense" visits every row at every assignment; bounds cost too little to be left out else.
+    """
+
+    def __init__(
+        self, data: Rows, n_clusters: int, squared: bool, workers: Workers, algorithm: str = "auto"
+    ) -> None:
+        self.data = data
+        self.labels = np.full(data.n, -1, np.int32)
+        self._squared, self._dense = squared, algorithm == "dense"
+        self._l1 = None if squared else True
+        self._pieces = True if data.d > PIECES else None
+        self._workers = workers
+        info: Any = np.finfo(data.dtype)
+        self._gamma = data.dtype.type((data.d + 8) * info.eps)
+        least = float(info.tiny)
+        self._tiny = data.dtype.type(4 * (np.sqrt(data.d * least) if squared else data.d * least))
+        self._slack = np.full(data.n, -np.inf, np.float32)
+        # after an infinity for rows that have no label yet
+        self._drift = np.zeros(n_clusters + 1)
+        self._drift[0] = np.inf
+        self._centers = np.empty((0, data.d))
+
+    def assign(self, centers: np.ndarray, visit: Callable) -> None:
+        """Set ``labels`` to the nearest centres.
+
+        Parameters
+        ----------
+        centers : ndarray of shape (n_clusters, n_features), float64, C-contiguous
+        visit : callable
+            ``visit(group, lo, block, rows, old)`` for every range of rows, in any order but each
+            group in its own order: ``lo + rows`` changed label, from ``old`` (-1: none yet).
+        """
+        c, loose = self._shifted(centers)
+        data, exact = self.data, np.full(c.shape, np.inf)
+        exact[: len(centers)] = centers
+        exact = frozen(exact)
+        if self._dense:
+            self._slack[:] = -np.inf
+        drift = frozen(self._drift)
+        limit = drift.astype(np.float32)
+        limit = frozen(np.where(limit < drift, np.nextafter(limit, np.float32(np.inf)), limit))
+        drift = frozen(np.minimum(drift, FARTHEST))
+
+        def work(item: tuple[int, int, int]) -> None:
+            group, begin, end = item
+            rows, old = self._workers.scratch("moved", (2, STEP), np.int32)
+            for lo, hi in data.steps(begin, end):
+                block = data.block(lo, hi)
+                changed = nearest_rows(
+                    block, data.reference, c, self._l1, self._pieces, self._gamma, self._tiny,
+                    loose, exact, drift, limit, self.labels[lo:hi], self._slack[lo:hi], rows, old,
+                )  # fmt: skip
+                if changed:
+                    visit(group, lo, block, rows[:changed], old[:changed])
+
+        self._workers.map(work, data.groups)
+
+    def forget(self, rows: np.ndarray) -> None:
+        """Visit these rows at the next assignment, whatever their bounds say."""
+        self._slack[rows] = -np.inf
+
+    def _shifted(self, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Padded centres minus the reference, and their `loose`; adds movement to the drifts."""
+        k, d = centers.shape
+        dtype = self.data.dtype
+        c = np.full((padded(k), d), np.finfo(dtype).max / 4, dtype)
+        loose = np.full(padded(k), np.inf)
+        follow(
+            centers, self._centers, self.data.reference, self._squared, float(self._tiny),
+            c, loose, self._drift,
+        )  # fmt: skip
+        self._centers = centers.copy()
+        return frozen(c), frozen(loose)

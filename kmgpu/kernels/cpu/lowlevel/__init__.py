@@ -1,0 +1,1 @@
+"""Tiles, vectors and threads: what all CPU kernels are made of."""

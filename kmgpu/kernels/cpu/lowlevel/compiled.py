@@ -1,0 +1,212 @@
+"""Numba's ``njit`` as the kernels use it: cached where it can be, quick to load, heard of.
+
+What kernels use of Numba beside its documented names is imported here and nowhere else;
+tests/test_compiled.py says what has moved when Numba does.
+
+Where neither the package's folder nor the user's cache can be written, a kernel is compiled in
+every process.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numba
+from numba.core import cgutils as cgutils
+from numba.core import event
+from numba.core.caching import FunctionCache
+from numba.core.environment import Environment, lookup_environment
+from numba.core.runtime import rtsys
+from numba.core.serialize import dumps
+
+from kmgpu.kernels.compilation import COMPILATION
+
+
+def make_array(array_type: Any) -> Any:
+    """Numba's proxy for the struct of an array of that type."""
+    from numba.np.arrayobj import make_array  # 0.2 s, and only compiling needs it
+
+    return make_array(array_type)
+
+
+class _Cache(FunctionCache):
+    """Numba's cache, but loading does not first import Numba's own implementations.
+
+    Those of Python's and NumPy's functions (0.2 s) serve compiling, which imports them itself.
+    What was compiled holds their machine code, and needs of Numba its run time for memory alone.
+
+    A kernel is out of date when any source of its package has changed, not its own alone: it holds
+    the code of those it calls.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        own = Path(function.__code__.co_filename).parent
+        stamp = _stamp(_KERNELS if _KERNELS in [own, *own.parents] else own)
+        self._cache_file = _CacheFile(Path(self._cache_path), self._impl.filename_base, stamp)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)
+        return self._load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            self._save_overload(sig, data)
+        except OSError as error:  # a full disk, or a folder that is no longer ours
+            _say_once(f"in {self._cache_path} ({error.strerror or error})")
+
+
+@cache
+def _warned() -> list[str]:
+    """What has been said in this process of kernels that cannot be cached."""
+    return []
+
+
+def _say_once(where: str) -> None:
+    if not _warned():
+        _warned().append(where)
+        with suppress(Warning):  # where warnings are errors, this one breaks no fit
+            warnings.warn(
+                f"Compiled kernels cannot be cached {where}: every process compiles them anew, "
+                f"which takes some seconds. NUMBA_CACHE_DIR names another folder.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+_KERNELS = Path(__file__).parent
+
+
+@cache
+def _stamp(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, time and size of every source in a folder and below."""
+    sources = ((path, path.stat()) for path in sorted(folder.rglob("*.py")))
+    return [
+        (path.relative_to(folder).as_posix(), status.st_mtime_ns, status.st_size)
+        for path, status in sources
+    ]
+
+
+class _CacheFile:
+    """A file for each signature of a kernel: a checksum, then what was compiled.
+
+    The checksum is also of what the kernel was made from. So a file that is damaged, half-written
+    or of other sources is as good as none, whatever processes write at once.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        What the files of this kernel begin with.
+    stamp : object
+        The sources, as told by its repr.
+    """
+
+    def __init__(self, folder: Path, name: str, stamp: Any) -> None:
+        self._folder, self._name = folder, name
+        self._made_from = repr((numba.__version__, stamp))
+
+    def _path(self, key: tuple[Any, ...]) -> Path:
+        """Of a signature on a processor; other code of this name writes the same file anew."""
+        return self._folder / f"{self._name}.{sha256(repr(key[:2]).encode()).hexdigest()[:16]}.nbc"
+
+    def _checksum(self, key: tuple[Any, ...], data: bytes) -> bytes:
+        return sha256(repr((self._made_from, key)).encode() + data).digest()
+
+    def load(self, key: tuple[Any, ...]) -> Any:
+        """What was saved under that key, or None."""
+        try:
+            content = self._path(key).read_bytes()
+        except OSError:
+            return None
+        checksum, data = content[:32], content[32:]
+        return _Unpickler(BytesIO(data)).load() if checksum == self._checksum(key, data) else None
+
+    def save(self, key: tuple[Any, ...], compiled: Any) -> None:
+        data, path = dumps(compiled), self._path(key)
+        part = path.with_name(f"{path.name}.{uuid4().hex}")
+        try:
+            part.write_bytes(self._checksum(key, data) + data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        for path in self._folder.glob(f"{self._name}.*.nbc"):
+            path.unlink(missing_ok=True)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        rebuilt = (module, name) == ("numba.core.environment", "_rebuild_env")
+        return _environment if rebuilt else super().find_class(module, name)
+
+
+def _environment(module: str, constants: list[Any], name: str) -> Environment:
+    """The constants of a compiled function; its globals, for Python code alone, if at hand."""
+    known = lookup_environment(name)
+    if known is not None:
+        return known
+    loaded = sys.modules.get(module)
+    made = Environment(vars(loaded) if loaded else {"__name__": module})
+    made.consts[:] = constants
+    made.env_name = name
+    Environment._memo[name] = made
+    return made
+
+
+def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.njit` with options alone.
+
+    ``cache=True`` for kernels that Python calls: kept on disk where there is a place. The others
+    can be called from kernels only, which saves a fifth of all compiling.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        options.update(no_cfunc_wrapper=True, no_cpython_wrapper=not cache)
+        kernel = numba.njit(**options)(function)
+        if cache:
+            try:
+                kernel._cache = _Cache(function)
+            except RuntimeError:
+                _say_once("in any folder that can be written")
+        return kernel
+
+    return decorate
+
+
+class _Ear(event.Listener):
+    """Tells `COMPILATION` of the kernels that are compiled, those inside others not apart."""
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+
+    def on_start(self, event: Any) -> None:
+        depth = getattr(self._own, "depth", 0)
+        self._own.depth = depth + 1
+        if depth == 0:
+            self._own.start = time.perf_counter()
+            self._own.ours = event.data["dispatcher"].py_func.__module__.startswith("kmgpu.")
+            if self._own.ours:
+                COMPILATION.begins()
+
+    def on_end(self, event: Any) -> None:
+        del event
+        self._own.depth -= 1
+        if self._own.depth == 0 and self._own.ours:
+            COMPILATION.took(time.perf_counter() - self._own.start)
+
+
+event.register("numba:compile", _Ear())

@@ -1,0 +1,161 @@
+"""Manhattan assignment with bounds to groups of centres, for many features.
+
+Elkan ("Using the triangle inequality to accelerate k-means", ICML 2003) where a bound for every
+row and centre fits the memory budget, else Yinyang (Ding et al., ICML 2015): one bound for every
+row and group of centres. The triangle inequality is all they need, so they hold for L1.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kmgpu.backend.threads import Workers
+from kmgpu.kernels.cpu.lowdim.nearest import padded
+from kmgpu.kernels.cpu.lowlevel.rows import CONVERTED, STEP, Rows, frozen, groups, own_costs
+from kmgpu.kernels.cpu.medians.grouped_kernels import Centers, Rounding, prune_rows, search_rows
+
+DENSE_SHARE = 0.35
+PROBE = 512
+EPS = 2.0**-52
+
+
+class GroupBounds:
+    """Labels of rows for a sequence of centres, in Manhattan distance.
+
+    ``lower[i, g]`` holds (a lower bound of the distance of row i to every centre of group g but its
+    own) + (the sum until then of the largest movements in the group), so that it is rewritten only
+    where a distance is computed anew; ``upper[i]`` likewise holds the distance to the own centre
+    minus the movement of that centre so far, ``slack`` what ``bounds.RowBounds`` describes. Where a
+    probe of some rows says that the bounds settle too few pairs, all are computed block by block.
+
+    Rounding. Bounds are of the true distances, between rows and float64 centres. Distances are
+    computed from rows and centres that are rounded about the reference. Both ways of summing add at
+    most ``d / 32 + 72`` roundings to one term; the costs of ``exact``, by which labels are defined,
+    add at most ``d + 2`` of float64. ``gamma`` counts both, and ``1 ± 3 gamma`` in stored bounds
+    then keeps every label that those costs could choose (see ``bounds.RowBounds``). Rounding about
+    the reference changes a distance by at most half an eps of the lengths of row and centre;
+    `grouped_kernels` adds that. Where it leaves a row's nearest two open, ``exact`` ranks them.
+    Stored float32 values take another 2^-21, and 2^-126 where they underflow.
+
+    Parameters
+    ----------
+    data : Rows
+    n_clusters : int
+    workers : Workers
+    budget : int
+        Bytes for labels and bounds; ``lower`` has at least one column.
+    algorithm : {"auto", "dense", "elkan"}
+        Choose between distances and bounds; or force one of them.
+    """
+
+    def __init__(
+        self,
+        data: Rows,
+        n_clusters: int,
+        workers: Workers,
+        budget: int,
+        algorithm: str = "auto",
+    ) -> None:
+        self.data = data
+        self.labels = np.full(data.n, -1, np.int32)
+        self._workers, self._algorithm = workers, algorithm
+        self._rounding = _rounding(data)
+        n_groups = max(1, min(n_clusters, budget // (4 * data.n) - 3))
+        edges = np.arange(n_groups + 1, dtype=np.int64) * n_clusters // n_groups
+        self._edges = frozen(edges)
+        self._lower = np.empty((data.n, n_groups), np.float32)
+        self._upper = np.empty(data.n, np.float32)
+        self._slack = np.full(data.n, -np.inf, np.float32)
+        self._group_drift = np.zeros(n_groups)
+        self._own_drift = np.zeros(n_clusters)
+        self._pair_drift = np.zeros(n_clusters)
+        self._centers: np.ndarray | None = None
+
+    def assign(self, centers: np.ndarray, visit: Callable) -> None:
+        """Set ``labels`` to the nearest centres; parameters as in ``RowBounds.assign``."""
+        first = self._centers is None
+        c = self._placed(centers)
+        kernel = search_rows if first or self._searches(c) else prune_rows
+        ranges = groups(self.data.n)
+        longest = min(STEP, max(end - begin for _, begin, end in ranges))
+
+        def work(item: tuple[int, int, int]) -> None:
+            group, begin, end = item
+            rows, old = self._workers.scratch("moved", (2, longest), np.int32)
+            for lo, hi in self.data.steps(begin, end):
+                block = self.data.block(lo, hi)
+                changed = kernel(
+                    block, self.data.reference, True, c, self._rounding, self._edges,
+                    self.labels[lo:hi], self._lower[lo:hi], self._upper[lo:hi],
+                    self._slack[lo:hi], rows, old,
+                )  # fmt: skip
+                if changed:
+                    visit(group, lo, block, rows[:changed], old[:changed])
+
+        self._workers.map(work, ranges)
+
+    def forget(self, rows: np.ndarray) -> None:
+        """Compute all distances of these rows at the next assignment."""
+        self._slack[rows] = -np.inf
+        self._lower[rows] = -np.inf
+
+    def _searches(self, c: Centers) -> bool:
+        """Whether to compute every distance: as told, or where the bounds settle too few pairs."""
+        if self._algorithm != "auto":
+            return self._algorithm == "dense"
+        return self._open_share(c) > DENSE_SHARE
+
+    def _open_share(self, c: Centers) -> float:
+        """Share of (row, group) pairs that the bounds leave open, in some rows."""
+        data = self.data
+        rows = np.arange(0, data.n, max(1, data.n // PROBE))
+        own = np.empty(len(rows))
+        step = max(1, CONVERTED // data.d)
+        for lo in range(0, len(rows), step):
+            some = rows[lo : lo + step]
+            own_costs(data.take(some), c.exact, self.labels[some], False, own[lo : lo + step])
+        open_ = self._lower[rows] - self._group_drift <= own[:, None]
+        return float(open_.mean())
+
+    def _placed(self, centers: np.ndarray) -> Centers:
+        """Centres as the kernels read them; adds their movement to the drifts."""
+        data, (k, d) = self.data, centers.shape
+        near = np.full((padded(k), d), np.inf, data.dtype)
+        up = 1 + (d + 4) * EPS
+        with np.errstate(over="ignore"):  # then rows are ranked by `exact`
+            near[:k] = centers - data.reference
+            lengths = np.abs(near[:k]).sum(1, dtype=np.float64) * up
+            if self._centers is not None:
+                moved = centers - self._centers
+                self._drift(np.abs(moved, out=moved).sum(1) * up)
+        if data.dtype == np.float64 and not np.isfinite(lengths).all():
+            lengths[:] = np.inf  # an infinite difference may be less than another one
+        self._centers = centers
+        drifts = self._group_drift, self._own_drift, self._pair_drift
+        return Centers(*(frozen(a) for a in (centers, near, lengths, *drifts)))
+
+    def _drift(self, moved: np.ndarray) -> None:
+        """Add how far every centre has moved to the drifts."""
+        furthest = int(np.argmax(moved))
+        rest = np.delete(moved, furthest)
+        others = np.full(len(moved), moved[furthest])
+        others[furthest] = rest.max(initial=0.0)
+        self._own_drift += moved
+        self._pair_drift += (moved + others) * (1 + 4 * EPS)
+        self._group_drift += np.maximum.reduceat(moved, self._edges[:-1])
+
+
+def _rounding(data: Rows) -> Rounding:
+    """What roundings of distances of these rows add up to."""
+    info: Any = np.finfo(data.dtype)
+    eps, exact = float(info.eps), (data.d + 8) * EPS
+    gamma = (data.d / 32 + 72) * eps + exact
+    return Rounding(
+        up=1 + 3 * gamma,
+        down=1 - 3 * gamma,
+        origin=eps * (1 + 2.0**-20),
+        tiny=2 * data.d * float(info.smallest_subnormal),
+        most=float(info.max),
+        exact_up=1 + 3 * exact,
+    )
