@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,33 +120,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def _restart_on_the_cpu(config: pytest.Config) -> None:
-    """Start pytest anew in the environment of cupy-on-cpu, unless this process has it."""
-    capture = config.pluginmanager.getplugin("capturemanager")
-    capture.suspend_global_capture(in_=True)  # gives stdin, stdout and stderr back
-    try:
-        prepared = cupy_on_cpu.environment(os.environ)
-        if os.environ.get("GPULESS_RUNTIME") != prepared["GPULESS_RUNTIME"]:
-            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], prepared)
-    except kernel_build.Unavailable as error:
-        msg = f"--backend {cupy_on_cpu.NAME} cannot be used: {error}"
-        raise pytest.UsageError(msg) from error
-    finally:
-        capture.resume_global_capture()
-
-
 CHOSEN = pytest.StashKey[dict[str, Usable]]()
+CUPY = ("cupy", cupy_on_cpu.NAME)
+# tests that take such a fixture are collected for these backends alone
+ONLY_ON = {
+    "gpu": ("numpy", *CUPY),
+    "cupy": CUPY,
+    "counted": (cupy_on_cpu.NAME,),
+    "pretend_gpus": (cupy_on_cpu.NAME,),
+}
+MARKERS = (
+    "backend: depends on --backend; set where it is a fixture",
+    "only(*names): a test about these backends (cupy: on a CPU, too) is collected for no other",
+    "never(**params): is not collected where all these parameters, backend one of them, meet",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "backend: depends on --backend; set where it is a fixture")
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     asked = config.getoption("backend")
     if cupy_on_cpu.NAME in (asked or ()):
         if "cupy" in asked:
             msg = f"--backend cupy and --backend {cupy_on_cpu.NAME} are one library, CuPy"
             raise pytest.UsageError(msg)
-        _restart_on_the_cpu(config)
+        if "GPULESS_RUNTIME" not in os.environ:
+            msg = (
+                f"--backend {cupy_on_cpu.NAME} needs an environment that stands before Python "
+                f"starts: python -m tests.gpuless.run [pytest arguments]"
+            )
+            raise pytest.UsageError(msg)
         importlib.import_module("tests.gpuless.gpus")  # before anything imports CuPy
     usual = [name for name in BACKENDS if name != cupy_on_cpu.NAME]
     found = {name: _usable(name) for name in dict.fromkeys(asked or usual)}
@@ -165,17 +168,41 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     ]
 
 
+def _library(backend: str) -> str:
+    return backend.removesuffix("-on-cpu")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "backend" in metafunc.fixturenames:
-        names = [name for name, usable in metafunc.config.stash[CHOSEN].items() if usable.yes]
-        metafunc.parametrize("backend", names, indirect=True, scope="session")
+    if "backend" not in metafunc.fixturenames:
+        return
+    names = [name for name, usable in metafunc.config.stash[CHOSEN].items() if usable.yes]
+    for fixture in set(metafunc.fixturenames).intersection(ONLY_ON):
+        names = [name for name in names if name in ONLY_ON[fixture]]
+    for only in metafunc.definition.iter_markers("only"):
+        names = [name for name in names if _library(name) in only.args]
+    metafunc.parametrize("backend", names or [None], indirect=True, scope="session")
+
+
+def _concerned(item: pytest.Item) -> bool:
+    """Whether a chosen backend is one that this test, with these parameters, is about."""
+    params = item.callspec.params
+    if params["backend"] is None:
+        return False
+    never = [mark.kwargs for mark in item.iter_markers("never")]
+    params = {**params, "backend": _library(params["backend"])}
+    return not any(each.items() <= params.items() for each in never)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    kept = []
     for item in items:
         if "backend" in getattr(item, "fixturenames", ()):
+            if not _concerned(item):
+                continue
             item.add_marker("backend")
+        kept.append(item)
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")
@@ -186,29 +213,33 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 
 @pytest.fixture
+def cupy(backend: Backend) -> Any:
+    """The module; a test that takes it runs on CuPy alone."""
+    return importlib.import_module("cupy")
+
+
+@pytest.fixture
 def counted(backend: Backend) -> Any:
-    """`tests.gpuless.counters.counted`; a test that takes it is skipped off cupy-on-cpu."""
-    return pytest.importorskip("tests.gpuless.counters").counted
+    """`tests.gpuless.counters.counted`; a test that takes it runs on cupy-on-cpu alone."""
+    return importlib.import_module("tests.gpuless.counters").counted
 
 
 @pytest.fixture
 def pretend_gpus(backend: Backend) -> Any:
-    """`tests.gpuless.gpus.pretend_gpus`; a test that takes it is skipped off cupy-on-cpu."""
-    return pytest.importorskip("tests.gpuless.gpus").pretend_gpus
+    """`tests.gpuless.gpus.pretend_gpus`; a test that takes it runs on cupy-on-cpu alone."""
+    return importlib.import_module("tests.gpuless.gpus").pretend_gpus
 
 
 @pytest.fixture
 def gpu(backend: Backend, request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """The backend, if CUDA kernels run on its arrays: CuPy's, or NumPy's by way of HostModule."""
-    if backend.name == "numpy":
-        from tests.kernels_on_host import kernels_on_host
-
-        with kernels_on_host(request.getfixturevalue("host_module")):
-            yield backend
-    elif backend.name in ("cupy", cupy_on_cpu.NAME):
+    """A backend on whose arrays CUDA kernels run: CuPy's, or NumPy's by way of HostModule."""
+    if backend.name == "cupy":
         yield backend
-    else:
-        pytest.skip("CUDA kernels run on CuPy arrays, and on NumPy's through HostModule")
+        return
+    from tests.kernels_on_host import kernels_on_host
+
+    with kernels_on_host(request.getfixturevalue("host_module")):
+        yield backend
 
 
 @pytest.fixture(scope="session")

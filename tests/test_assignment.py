@@ -23,9 +23,8 @@ def found_labels(backend, x, centers, loss, budget=None):
 @BOTH
 @pytest.mark.parametrize("budget", [None, SMALLEST, 4096])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int64"])
+@pytest.mark.never(backend="strict", dtype="float16")
 def test_labels_against_brute_force(backend, loss, dtype, budget):
-    if dtype == "float16" and backend.name == "strict":
-        pytest.skip("the standard has no float16")
     x = (12 * oracles.blobs(60, 5, seed=2)).clip(0, 255).astype(dtype)
     centers = np.random.default_rng(0).uniform(0, 60, size=(7, 5))
     labels = found_labels(backend, x, centers, loss, budget)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.gpuless.kernel_build import COMPILER
 
-# the environment before pytest may have started itself anew for cupy-on-cpu
+# the environment of this process without what `tests.gpuless.run` may have prepared
 PREPARED = ("GPULESS_RUNTIME", "GPULESS_OBJECTS", "LD_LIBRARY_PATH", "PYTHONPATH")
 UNPREPARED = {name: value for name, value in os.environ.items() if name not in PREPARED}
 
@@ -63,36 +63,41 @@ def test_cupy_and_cupy_on_the_cpu_exclude_each_other(request):
     assert "are one library" in run.stderr
 
 
-def test_cupy_on_the_cpu_says_when_there_is_no_compiler(request):
-    run = python(request, *COLLECT, "--backend", "cupy-on-cpu", GPULESS_CXX="no-such-compiler")
+def test_cupy_on_the_cpu_names_the_way_to_start_it(request):
+    run = python(request, *COLLECT, "--backend", "cupy-on-cpu")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--backend cupy-on-cpu cannot be used: no-such-compiler is not on PATH" in run.stderr
+    assert "python -m tests.gpuless.run [pytest arguments]" in run.stderr
+
+
+def test_cupy_on_the_cpu_says_when_there_is_no_compiler(request):
+    run = python(request, "-m", "tests.gpuless.run", GPULESS_CXX="no-such-compiler")
+    assert run.returncode == 1
+    assert "cupy-on-cpu: no-such-compiler is not on PATH" in run.stderr
     assert "apt-get install g++" in run.stderr
 
 
 @pytest.mark.skipif(not shutil.which(COMPILER), reason="the compiler is asked for first")
 def test_cupy_on_the_cpu_says_when_the_wheel_cannot_be_had(request, tmp_path):
     nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
-    run = python(
-        request, *COLLECT, "--backend", "cupy-on-cpu", GPULESS_CACHE=str(tmp_path), **nowhere
-    )
-    assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--backend cupy-on-cpu cannot be used: fetching cupy-rocm-7-0" in run.stderr
+    run = python(request, "-m", "tests.gpuless.run", GPULESS_CACHE=str(tmp_path), **nowhere)
+    assert run.returncode == 1
+    assert "cupy-on-cpu: fetching cupy-rocm-7-0" in run.stderr
     assert "No matching distribution" in run.stderr
     assert "PIP_FIND_LINKS" in run.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_pytest_starts_itself_anew_for_cupy_on_the_cpu(request, backend, counted, tmp_path):
-    (tmp_path / "test_it.py").write_text(STARTED_ANEW)
+@pytest.mark.usefixtures("backend", "counted")
+def test_pytest_is_started_on_cupy_on_the_cpu(request, tmp_path):
+    (tmp_path / "test_it.py").write_text(STARTED)
     where = ["--rootdir", request.config.rootpath, "-p", "conftest", tmp_path]
-    run = python(request, "-m", "pytest", "--backend", "cupy-on-cpu", "-q", *where)
+    run = python(request, "-m", "tests.gpuless.run", "-q", *where)
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     assert "1 failed, 1 passed" in run.stdout
     assert "fetching" not in run.stderr
 
 
-STARTED_ANEW = """
+STARTED = """
 import sys
 
 def test_cupy(backend, counted):
@@ -104,9 +109,8 @@ def test_fails():
 """
 
 
+@pytest.mark.only("strict")
 def test_strict_arrays_are_as_narrow_as_cupys(backend):
-    if backend.name != "strict":
-        pytest.skip("about array-api-strict")
     from tests.envelope import cupy_envelope
 
     x = backend.asarray(np.arange(3))

@@ -158,9 +158,8 @@ DATA = oracles.blobs(4000, 24, 5, seed=3, spread=2)
 
 
 @pytest.fixture
-def limited(monkeypatch):
+def limited(cupy, monkeypatch):
     """``limited(bytes)``: CuPy's pool, a new one, may hold so many bytes more than now."""
-    cupy = pytest.importorskip("cupy")
     pool = cupy.cuda.MemoryPool()  # what an old one keeps is not counted by a limit
     monkeypatch.setattr(cupy, "get_default_memory_pool", lambda: pool)
     with cupy.cuda.using_allocator(pool.malloc):
@@ -173,8 +172,6 @@ BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 @BOTH
 def test_a_fit_goes_on_in_smaller_blocks(backend, estimator, limited):
     """A budget of ten times what the GPU has: every block has to be halved until it fits."""
-    if backend.name != "cupy":
-        pytest.skip("needs CuPy with a GPU")
     x = backend.asarray(DATA)
     expected = estimator(40, random_state=0, max_iter=3).fit(x)
     del expected.n_features_in_
@@ -189,8 +186,6 @@ def test_a_fit_goes_on_in_smaller_blocks(backend, estimator, limited):
 
 @BOTH
 def test_without_a_budget_blocks_are_of_what_is_free(backend, estimator, limited):
-    if backend.name != "cupy":
-        pytest.skip("needs CuPy with a GPU")
     x = backend.asarray(DATA)
     limited(1_500_000)
     place = arrays.place_of(x)
@@ -201,8 +196,6 @@ def test_without_a_budget_blocks_are_of_what_is_free(backend, estimator, limited
 
 @BOTH
 def test_a_fit_that_cannot_fit_says_what_would(backend, estimator, limited):
-    if backend.name != "cupy":
-        pytest.skip("needs CuPy with a GPU")
     x = backend.asarray(DATA)
     limited(20_000)
     with pytest.raises(MemoryError, match=r"not enough memory on cuda:0 for X of shape \(4000, 24"):

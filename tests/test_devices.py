@@ -190,9 +190,8 @@ def test_torch_without_a_gpu_is_told_so(backend, monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "auto"])
+@pytest.mark.only("cupy")
 def test_host_data_computed_on_a_gpu_comes_back(backend, device):
-    if backend.name != "cupy":
-        pytest.skip("needs CuPy with a GPU")
     place = devices.resolve(device, X)
     assert place == home(backend)
     assert place.on_gpu
@@ -207,9 +206,8 @@ def test_host_data_computed_on_a_gpu_comes_back(backend, device):
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
+@pytest.mark.only("cupy")
 def test_what_is_on_a_gpu_stays_on_that_one(backend, device):
-    if backend.name != "cupy":
-        pytest.skip("needs CuPy with a GPU")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert devices.resolve(device, backend.asarray(X)) == home(backend)

@@ -15,15 +15,6 @@ X = oracles.blobs(600, 4, 5, seed=9, spread=3)
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 
 
-@pytest.fixture
-def cupy(backend):
-    if backend.name != "cupy":
-        pytest.skip("needs CuPy with a GPU")
-    import cupy
-
-    return cupy
-
-
 @BOTH
 def test_the_callers_stream_is_the_one_worked_on(cupy, estimator):
     """An `init` and a progress hook see the stream in the middle of the work."""
@@ -124,9 +115,8 @@ def test_work_stays_on_the_device_of_the_input(request):
 
 
 @BOTH
+@pytest.mark.only("torch")
 def test_the_precision_of_products_stays_as_the_user_set_it(backend, estimator):
-    if backend.name != "torch":
-        pytest.skip("about PyTorch")
     import torch
 
     before = torch.get_float32_matmul_precision()

@@ -65,12 +65,6 @@ FOREIGN = ModuleType("foreign")
 FOREIGN.from_dlpack = from_dlpack
 
 
-def on_cupy(backend):
-    if backend.name != "cupy":
-        pytest.skip("needs CuPy with a GPU")
-    return backend.asarray(X)
-
-
 class Seen:
     """An `init` that records the data it is shown."""
 
@@ -84,8 +78,8 @@ class Seen:
 
 @BOTH
 @pytest.mark.parametrize("protocol", [CUDA_ARRAY_INTERFACE, DLPACK], ids=["interface", "dlpack"])
-def test_gpu_memory_of_no_library_becomes_cupys(backend, estimator, protocol):
-    x = on_cupy(backend)
+def test_gpu_memory_of_no_library_becomes_cupys(cupy, estimator, protocol):
+    x = cupy.asarray(X)
     shown, seen = Shown(x, protocol), Seen()
     adopted = arrays.adopted(shown)
     assert type(adopted) is type(x)
@@ -96,7 +90,7 @@ def test_gpu_memory_of_no_library_becomes_cupys(backend, estimator, protocol):
     for given in (model.labels_, model.cluster_centers_, model.predict(shown)):
         assert type(given) is type(x)
     np.testing.assert_array_equal(model.labels_.get(), expected.labels_.get())
-    weights = Shown(backend.asarray(np.arange(120.0)), protocol)
+    weights = Shown(cupy.asarray(np.arange(120.0)), protocol)
     weighted = estimator(4, init=X[:4]).fit(shown, sample_weight=weights)
     plain = estimator(4, init=X[:4]).fit(x, sample_weight=np.arange(120.0))
     assert weighted.inertia_ == plain.inertia_
@@ -121,8 +115,8 @@ def test_gpu_memory_without_cupy_says_what_is_missing(monkeypatch):
 
 
 @BOTH
-def test_a_frame_on_a_gpu_is_gathered_by_its_own_method(backend, estimator):
-    x = on_cupy(backend)
+def test_a_frame_on_a_gpu_is_gathered_by_its_own_method(cupy, estimator):
+    x = cupy.asarray(X)
 
     class Frame:
         shape = x.shape
@@ -136,8 +130,8 @@ def test_a_frame_on_a_gpu_is_gathered_by_its_own_method(backend, estimator):
 
 
 @BOTH
-def test_another_gpu_library_computes_through_cupy_and_gets_its_own_back(backend, estimator):
-    x = on_cupy(backend)
+def test_another_gpu_library_computes_through_cupy_and_gets_its_own_back(cupy, estimator):
+    x = cupy.asarray(X)
     foreign, seen = Foreign(x), Seen()
     model = estimator(4, init=seen, n_init=1).fit(foreign)
     assert type(seen.x) is type(x)
@@ -155,8 +149,8 @@ def test_another_gpu_library_computes_through_cupy_and_gets_its_own_back(backend
     assert type(on_host.labels_) is type(x)
 
 
-def test_results_are_handed_over_without_a_copy(backend):
-    x = on_cupy(backend)
+def test_results_are_handed_over_without_a_copy(cupy):
+    x = cupy.asarray(X)
     there = arrays.asarray(x, arrays.place_of(Foreign(x)))
     assert type(there) is Foreign
     assert there.array.data.ptr == x.data.ptr
@@ -164,12 +158,12 @@ def test_results_are_handed_over_without_a_copy(backend):
     assert back.data.ptr == x.data.ptr
 
 
-def test_a_dtype_that_cupy_does_not_take_stays_with_its_library(backend):
+def test_a_dtype_that_cupy_does_not_take_stays_with_its_library(cupy):
     class Refusing(Foreign):
         def __dlpack__(self, **kwargs):
             raise BufferError
 
-    foreign = Refusing(on_cupy(backend))
+    foreign = Refusing(cupy.asarray(X))
     assert devices.borrowed(foreign) is foreign
 
 
@@ -188,19 +182,17 @@ def test_jax_computes_in_numpy_as_it_has_no_float64():
 
 @BOTH
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.only("numpy", "torch", "cupy")
+@pytest.mark.never(backend="cupy", dtype="bfloat16")
 def test_narrow_floats_are_read_as_they_are(backend, estimator, dtype):
     """What comes out is what the same numbers, widened before, give."""
-    if backend.name == "strict":
-        pytest.skip("the standard has no narrow floats")
     wide = X.astype(np.float16 if dtype == "float16" else ml_dtypes.bfloat16).astype(np.float32)
     if backend.name == "torch":
         x = backend.asarray(wide).to(getattr(backend.xp, dtype))
     elif dtype == "float16":
         x = backend.asarray(wide.astype(np.float16))
-    elif backend.name == "numpy":
-        x = wide.astype(ml_dtypes.bfloat16)
     else:
-        pytest.skip("the emulation has no bfloat16")
+        x = wide.astype(ml_dtypes.bfloat16)
     assert arrays.is_floating(x)
     assert arrays.compute_dtype(x) == backend.xp.float32
     model = estimator(4, init=x[:4], tol=0).fit(x)
@@ -219,9 +211,8 @@ def test_narrow_floats_are_read_as_they_are(backend, estimator, dtype):
 
 
 @BOTH
+@pytest.mark.only("numpy", "torch")
 def test_bfloat16_that_is_not_finite_is_named(backend, estimator):
-    if backend.name not in ("numpy", "torch"):
-        pytest.skip("about ml_dtypes and PyTorch")
     x = X.astype(np.float32)
     x[7, 1] = np.nan
     x = x.astype(ml_dtypes.bfloat16) if backend.name == "numpy" else backend.asarray(x).bfloat16()

@@ -240,10 +240,9 @@ FITTED = {
 @pytest.mark.parametrize("d", [3, 40])
 @pytest.mark.parametrize("far", [False, True])
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+@pytest.mark.only("cupy")
 def test_fit_and_predict(gpu, loss, case, d, far):
     """Labels are those of the final centres, two of them out of reach or none; predict agrees."""
-    if gpu.name == "numpy":
-        pytest.skip("the estimators take the kernels for CuPy arrays alone")
     x = FITTED[case](np.random.default_rng(7), d)
     init = x[:5].astype(np.float64)
     if far:

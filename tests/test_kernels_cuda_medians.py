@@ -96,9 +96,8 @@ def test_the_order_of_blocks_changes_no_bit(gpu, weighted):
     assert len(set(found)) == 1
 
 
+@pytest.mark.only("cupy")
 def test_rows_of_any_stride(gpu):
-    if gpu.name == "numpy":
-        pytest.skip("HostModule takes C order alone")
     x, labels = rows_of([300, 7, 90], 6, "float32", ties=100)
     expected = expected_centers("l1", x, labels, None, 3)
     groups = group_rows(gpu.asarray(labels.astype(np.int32)), 3)

@@ -246,9 +246,8 @@ def test_seeding_is_that_of_the_reference(gpu, loss, d, n_clusters, weights):
 @BOTH
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("d", [5, 140])
+@pytest.mark.only("cupy")
 def test_any_strides(gpu, loss, layout, d):
-    if gpu.name == "numpy":
-        pytest.skip("HostModule takes C order alone")
     x, uniforms = problem(270, d, "float32"), draws(8, 4)
     rounds = seeding.Rounds(loss, LAYOUTS[layout](gpu.asarray(x)), None, uniforms)
     for number in range(8):
@@ -260,10 +259,9 @@ def test_any_strides(gpu, loss, layout, d):
 
 @BOTH
 @NARROW_AND_WIDE
+@pytest.mark.only("numpy")
 def test_columns_side_by_side_in_memory(gpu, loss, d, monkeypatch):
     """A thread takes a row, though its features be many."""
-    if gpu.name != "numpy":
-        pytest.skip("test_any_strides does it")
     x, uniforms = np.asfortranarray(problem(270, d, "float32")), draws(8, 4)
     memory = x.T, np.int64(1), np.int64(len(x))
     monkeypatch.setattr(seeding, "matrix", lambda _: memory)
@@ -273,10 +271,9 @@ def test_columns_side_by_side_in_memory(gpu, loss, d, monkeypatch):
     np.testing.assert_array_equal(rounds.chosen, expected_rows(x, loss, None, uniforms))
 
 
+@pytest.mark.only("numpy")
 def test_row_offsets_have_64_bits(gpu, monkeypatch):
     """Three rows, 2**30 bytes apart, in memory of which nothing else is ever touched."""
-    if gpu.name != "numpy":
-        pytest.skip("a pretend GPU fills what it allocates")
     memory = np.zeros(2**31 + 1, np.uint8)
     memory[2**30], memory[2**31] = 5, 7
     x = np.lib.stride_tricks.as_strided(memory, (3, 1), (2**30, 1))

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("counted")  # about the emulation: not on a GPU
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((50, 7)).astype("f4")
 C = X[:4].copy()
@@ -79,11 +80,6 @@ OPERATIONS = {
     "norm": lambda xp, x, c, z: xp.linalg.norm(x, axis=1),
     "L1 distances": lambda xp, x, c, z: xp.sum(xp.abs(x[:, None, :] - c[None, :, :]), axis=-1),
 }
-
-
-@pytest.fixture
-def cupy(backend, counted):
-    return pytest.importorskip("cupy")
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
