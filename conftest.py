@@ -60,7 +60,7 @@ def _numpy() -> Iterator[Backend]:
 def _strict() -> Iterator[Backend]:
     import array_api_strict as xp
 
-    from tests.envelope import cupy_envelope
+    from tests.support.envelope import cupy_envelope
 
     def asarray(x: np.ndarray) -> Any:
         return xp.asarray(x, device=xp.Device("device1"), copy=True)
@@ -236,7 +236,7 @@ def gpu(backend: Backend, request: pytest.FixtureRequest) -> Iterator[Backend]:
     if backend.name == "cupy":
         yield backend
         return
-    from tests.kernels_on_host import kernels_on_host
+    from tests.support.kernels_on_host import kernels_on_host
 
     with kernels_on_host(request.getfixturevalue("host_module")):
         yield backend

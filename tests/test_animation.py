@@ -13,7 +13,7 @@ import kmgpu
 from kmgpu.cli import main
 from kmgpu.plotting import animate
 from kmgpu.plotting.examples import EXAMPLES, load_example
-from tests import oracles
+from tests.support import oracles
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("matplotlib")

@@ -8,7 +8,7 @@ import pytest
 from kmgpu import KMeans, KMedians, kernels
 from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
 from kmgpu.algorithm.losses import L1, L2
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
 SMALLEST = 1 << 8  # bytes: a row or two to a block

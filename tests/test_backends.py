@@ -111,7 +111,7 @@ def test_fails():
 
 @pytest.mark.only("strict")
 def test_strict_arrays_are_as_narrow_as_cupys(backend):
-    from tests.envelope import cupy_envelope
+    from tests.support.envelope import cupy_envelope
 
     x = backend.asarray(np.arange(3))
     with pytest.raises(AttributeError, match="no __index__"):

@@ -12,7 +12,7 @@ from benchmarks import gpu, gpu_engines
 from benchmarks.gpu_card import Card, additions, bandwidth, least_seconds
 from benchmarks.losses import loss
 from benchmarks.rows import blobs, initial_centers
-from tests import fake_cupy
+from tests.support import fake_cupy
 
 H100 = {
     "MultiProcessorCount": 132,

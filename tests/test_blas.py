@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limi
 from kmgpu import KMeans
 from kmgpu.backend import blas
 from kmgpu.backend.blas import single_threaded_blas
-from tests import oracles
+from tests.support import oracles
 
 X = oracles.blobs(3000, 64, 5, seed=1).astype(np.float32)
 

@@ -9,7 +9,7 @@ import pytest
 
 from kmgpu import KMeans, KMedians, lloyd
 from kmgpu.backend import arrays, blocks
-from tests import oracles
+from tests.support import oracles
 
 LIBRARIES = {
     "numpy": MemoryError("Unable to allocate 8 GiB for an array"),

@@ -9,7 +9,7 @@ from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.refit import group_rows
 from kmgpu.algorithm.seeding import initial_centers
 from kmgpu.kernels import dispatch
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L1, L2], ids=lambda loss: loss.name)
 MIB = 1 << 20

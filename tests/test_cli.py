@@ -18,7 +18,7 @@ from kmgpu import KMeans, KMedians, load_model
 from kmgpu.backend.arrays import HOST, Place, Usable
 from kmgpu.backend.devices import device_name
 from kmgpu.cli import main
-from tests import oracles
+from tests.support import oracles
 
 ESTIMATORS = {"l2": KMeans, "l1": KMedians}
 

@@ -12,7 +12,7 @@ import pytest
 
 from kmgpu import KMeans, load_model, save_model
 from kmgpu.cli import main
-from tests import oracles
+from tests.support import oracles
 
 X = oracles.blobs(120, 3, 3, seed=3) * [1, 10, 100]
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 
 from kmgpu import KMeans, KMedians, kernels, lloyd, set_num_threads
 from kmgpu.backend.threads import Workers
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 NAME = {KMeans: "l2", KMedians: "l1"}
@@ -291,9 +291,9 @@ def test_contract_11_threads_and_joblib():
     assert Parallel(n_jobs=2)(delayed(fitted)(seed) for seed in seeds) == expected
 
 
-FORK = """
+FORK = f"""
 import multiprocessing
-from tests.test_contracts import fitted
+from {__name__} import fitted
 if __name__ == "__main__":
     expected = fitted()
     with multiprocessing.get_context("fork").Pool(2) as pool:

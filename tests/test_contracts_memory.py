@@ -7,7 +7,7 @@ import pytest
 
 from kmgpu import KMeans, KMedians, lloyd
 from kmgpu.backend.arrays import place_of
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 NAME = {KMeans: "l2", KMedians: "l1"}

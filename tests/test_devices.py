@@ -13,7 +13,7 @@ from scipy import sparse
 from kmgpu import KMeans
 from kmgpu.backend import arrays, devices, gpus
 from kmgpu.info import info
-from tests import fake_cupy
+from tests.support import fake_cupy
 
 with suppress(ImportError), warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its first import may warn

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from kmgpu import KMeans, KMedians
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 NAME = {KMeans: "l2", KMedians: "l1"}

@@ -9,7 +9,7 @@ import pytest
 
 from kmgpu import KMeans, KMedians, lloyd
 from kmgpu.backend.arrays import place_of
-from tests import oracles
+from tests.support import oracles
 
 X = oracles.blobs(600, 4, 5, seed=9, spread=3)
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
@@ -59,8 +59,9 @@ def test_host_data_is_moved_once(cupy, counted, estimator):
 
 ON_THE_SECOND = """
 import cupy, numpy as np
-from kmgpu import KMeans, KMedians, lloyd, arrays
-from tests import oracles
+from kmgpu import KMeans, KMedians, lloyd
+from kmgpu.backend import arrays
+from tests.support import oracles
 
 X = oracles.blobs(600, 4, 5, seed=9, spread=3)
 second = cupy.cuda.Device(1)

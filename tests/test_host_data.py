@@ -17,7 +17,7 @@ from scipy import sparse
 
 from kmgpu import KMeans, KMedians, lloyd
 from kmgpu.plotting import plot_steps
-from tests import oracles
+from tests.support import oracles
 
 X = np.round(oracles.blobs(60, 3, 3, seed=8), 3)
 DAYS = np.array(["2020-01-01", "2021-01-01", "2022-01-01", "2029-01-01"], "M8[D]")[:, None]

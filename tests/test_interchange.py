@@ -8,7 +8,7 @@ import pytest
 
 from kmgpu import KMeans, KMedians, lloyd
 from kmgpu.backend import arrays, devices
-from tests import fake_cupy, oracles
+from tests.support import fake_cupy, oracles
 
 X = oracles.blobs(120, 3, 4, seed=8, spread=3)
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from kmgpu import KMeans, KMedians, kernels
 from kmgpu.backend.arrays import HOST, Usable
 from kmgpu.kernels import dispatch
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 

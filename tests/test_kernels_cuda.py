@@ -8,12 +8,10 @@ import pytest
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.refit import group_rows
 from kmgpu.kernels.cuda import module, nearest, refit
-from tests import oracles
-from tests.kernels_on_host import kernels_on_host
+from tests.support import oracles
+from tests.support.cuda import BOTH, DTYPES, FLOATS, LAYOUTS, first_ranking, found_labels
+from tests.support.kernels_on_host import kernels_on_host
 
-BOTH = pytest.mark.parametrize("loss", ["l1", "l2"])
-FLOATS = ["float16", "float32", "float64"]
-DTYPES = [*FLOATS, "uint8"]
 LOSSES = {"l1": L1, "l2": L2}
 # rows, features and clusters on either side of the tiles' edges, and of FUSED_FEATURES
 SHAPES = [(1, 1, 1), (2, 3, 2), (129, 1, 33), (257, 33, 9), (131, 17, 130), (40, 70, 70)]
@@ -27,21 +25,6 @@ def problem(n, d, k, dtype, seed=0):
     centers = 10 * rng.standard_normal((k, d))
     centers[k // 2] = centers[0]
     return x, centers
-
-
-def found_labels(gpu, loss, x, centers, budget=None):
-    found = nearest.nearest(loss, gpu.asarray(x), gpu.asarray(centers), budget)
-    assert found.dtype == gpu.xp.int32
-    return gpu.to_numpy(found)
-
-
-def first_ranking(gpu, loss, x, centers):
-    """What the first kernel leaves: labels, best costs, runners-up; and what it worked on."""
-    there = gpu.asarray(x)
-    ready = nearest._prepared(loss, there, gpu.asarray(centers))
-    make = nearest._tiled if loss == "l1" or x.shape[1] <= nearest.FUSED_FEATURES else None
-    outcome = make(loss, there, ready) if make else nearest._scored(there, ready)
-    return there, ready, outcome
 
 
 @BOTH
@@ -242,13 +225,6 @@ def test_subnormal_float32_is_read_exactly_on_a_gpu_that_flushes_it(host_module)
         )
     np.testing.assert_array_equal(cost, np.abs(x[:, 0]))
     np.testing.assert_array_equal(middle, [[2.0**-149]])
-
-
-LAYOUTS = {
-    "columns": lambda x: x.T.copy().T,
-    "every other": lambda x: x.repeat(2, axis=0).repeat(3, axis=1)[::2, ::3],
-    "backwards": lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
-}
 
 
 @BOTH

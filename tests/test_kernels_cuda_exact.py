@@ -5,7 +5,7 @@ import pytest
 
 from kmgpu import KMeans, KMedians
 from kmgpu.kernels.cuda import nearest
-from tests.test_kernels_cuda import BOTH, DTYPES, first_ranking, found_labels
+from tests.support.cuda import BOTH, DTYPES, first_ranking, found_labels
 
 WIDTHS = pytest.mark.parametrize("d", [1, 3, 40, 200])
 ESTIMATORS = {"l1": KMedians, "l2": KMeans}

@@ -1,15 +1,19 @@
 """The CUDA kernels of the medians where clusters are cut into segments, which are made small."""
 
-from unittest import mock
-
 import numpy as np
 import pytest
 
 from kmgpu.algorithm.refit import group_rows
 from kmgpu.kernels.cuda import refit
-from tests.test_kernels_cuda_refit import DTYPES, KEPT, WEIGHTS, expected_centers, refitted
+from tests.support.cuda import (
+    DTYPES,
+    KEPT,
+    WEIGHTS,
+    expected_centers,
+    refitted,
+    small_segments,
+)
 
-SEGMENT = 64
 SIZES = {
     "one segment": [64],
     "a row more": [65],
@@ -22,10 +26,6 @@ SIZES = {
     "tiny, large and empty": [0, 1, 2, 300, 0, 0, 1, 63, 66, 5, 0],
     "single rows around": [1] * 40 + [200] + [1] * 90 + [65] + [1] * 40,
 }
-
-
-def small_segments(rows=SEGMENT):
-    return mock.patch.object(refit, "FEWEST_SEGMENT_ROWS", rows)
 
 
 def rows_of(sizes, d, dtype, ties, seed=0):

@@ -7,28 +7,9 @@ from kmgpu import kernels
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.refit import group_rows
 from kmgpu.kernels.cuda import module, refit
-from tests import oracles
+from tests.support.cuda import BOTH, DTYPES, KEPT, KERNEL, WEIGHTS, expected_centers, refitted
 
-BOTH = pytest.mark.parametrize("loss", ["l1", "l2"])
-DTYPES = ["float16", "float32", "float64", "uint8"]
-KERNEL = {"l1": refit.medians, "l2": refit.means}
 REFERENCE = {"l1": L1.refit, "l2": L2.refit}
-KEPT = -7.25
-
-
-def refitted(gpu, loss, x, labels, weight, n_clusters, function=None):
-    to = gpu.asarray
-    there = None if weight is None else to(np.asarray(weight, np.float64))
-    groups = group_rows(to(labels.astype(np.int32)), n_clusters, there)
-    previous = to(np.full((n_clusters, x.shape[1]), KEPT))
-    found = (function or KERNEL[loss])(to(x), groups, there, previous, 1 << 20)
-    assert found.dtype == gpu.xp.float64
-    return gpu.to_numpy(found)
-
-
-def expected_centers(loss, x, labels, weight, n_clusters):
-    previous = np.full((n_clusters, x.shape[1]), KEPT)
-    return oracles.centers(x, labels, previous, loss, weight)
 
 
 def problem(n, d, k, dtype, seed=0):
@@ -36,14 +17,6 @@ def problem(n, d, k, dtype, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 40, (n, d)) - (0 if dtype == "uint8" else 20)
     return (x / (1 if dtype == "uint8" else 4)).astype(dtype), rng.integers(max(1, k - 1), size=n)
-
-
-WEIGHTS = {
-    "none": lambda rng, n: None,
-    "integers": lambda rng, n: rng.integers(1, 6, n),
-    "with zeros": lambda rng, n: rng.integers(0, 3, n),
-    "reals": lambda rng, n: rng.random(n),
-}
 
 
 KINDS = [("float32", weights) for weights in WEIGHTS]

@@ -7,8 +7,8 @@ from kmgpu import kernels
 from kmgpu.algorithm.losses import LOSSES
 from kmgpu.algorithm.seeding import greedy_seed
 from kmgpu.kernels.cuda import seeding
-from tests import oracles
-from tests.test_kernels_cuda import BOTH, LAYOUTS
+from tests.support import oracles
+from tests.support.cuda import BOTH, LAYOUTS
 
 NARROW_AND_WIDE = pytest.mark.parametrize("d", [2, 40])
 WEIGHTS = {

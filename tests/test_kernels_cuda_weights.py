@@ -5,8 +5,7 @@ import pytest
 
 from kmgpu.algorithm.refit import group_rows
 from kmgpu.kernels.cuda import refit
-from tests.test_kernels_cuda_medians import small_segments
-from tests.test_kernels_cuda_refit import refitted
+from tests.support.cuda import refitted, small_segments
 
 WIDTHS = pytest.mark.parametrize("d", [1, 3, 40, 200])
 ANY = [0.1, 1 / 3, 7e-5, 1e-300, 5e-324, 1e300, 3.0]

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -61,14 +60,14 @@ def _hasty(X, centers, costs):
         costs[i] = exact_among(X[i], centers, True, some, 1)[1]
 
 
-def test_no_caller_makes_them_hasty():
+def test_no_caller_makes_them_hasty(request):
     """In a process of its own, as the first caller is what counts."""
     code = (
-        "import numpy as np; from tests.test_kernels_exact import _hasty\n"
+        f"import numpy as np; from {__name__} import _hasty\n"
         "X = np.round(np.random.default_rng(0).normal(size=(500, 40)), 1); costs = np.empty(500)\n"
         "_hasty(X, X[7:8], costs)\n"
         "expected = np.zeros(500)\n"
         "for q in range(40): expected += (X[:, q] - X[7, q]) ** 2\n"
         "assert (costs == expected).all()"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=request.config.rootpath)

@@ -7,7 +7,7 @@ import pytest
 import sklearn.cluster
 
 from kmgpu import lloyd
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", ["l2", "l1"])
 X = oracles.blobs(90, 3, 5, seed=8, spread=2)
@@ -215,7 +215,7 @@ def test_bad_arguments_are_refused_before_the_first_step(options, message):
 @pytest.mark.only("strict")
 def test_the_waits_of_a_step_do_not_grow_with_the_data(backend):
     """Each conversion to a Python number is a place where a GPU program waits."""
-    from tests.envelope import cupy_envelope
+    from tests.support.envelope import cupy_envelope
 
     with cupy_envelope() as waits:
         per_step = []

@@ -8,7 +8,7 @@ import pytest
 from kmgpu import lloyd, sweep
 from kmgpu.algorithm.losses import L1, L2, LOSSES, get_loss
 from kmgpu.backend.arrays import asarray, place_of
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
 X = oracles.blobs(40, 3, seed=1)

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from kmgpu import KMeans, KMedians, load_model, save_model
-from tests import oracles
+from tests.support import oracles
 
 ESTIMATORS = {"l2": KMeans, "l1": KMedians}
 

@@ -6,14 +6,14 @@ import sys
 import pytest
 
 from kmgpu.kernels.cuda import module
-from tests.mutants import MUTANTS
-from tests.mutants_cpu import CPU_MUTANTS, source_of
+from tests.mutants.cpu import CPU_MUTANTS, source_of
+from tests.mutants.cuda import MUTANTS
 
 QUICK = ["wrong tie between lanes", "a median off by one", "a chunk's carry lost"]
 QUICK += ["the last of equal centres"]
 ESCAPES = """
 import pytest
-from tests.mutants import Mutant, passes_on_host
+from tests.mutants.cuda import Mutant, passes_on_host
 mutant = Mutant("nearest", (), lambda gpu: pytest.fail("caught"))
 assert not passes_on_host(mutant)
 assert passes_on_host(mutant._replace(test=lambda gpu: None))

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from kmgpu.plotting import animate
-from tests import oracles
+from tests.support import oracles
 
 pytest.importorskip("matplotlib")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

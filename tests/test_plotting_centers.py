@@ -17,7 +17,7 @@ from kmgpu.plotting import (
     plot_mean_vs_median,
 )
 from kmgpu.selection.sweep import Sweep, SweepEntry
-from tests import oracles
+from tests.support import oracles
 
 FigureCanvasAgg = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
 

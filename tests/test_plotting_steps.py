@@ -16,7 +16,7 @@ from kmgpu.plotting.palette import look, rgb, tints
 from kmgpu.plotting.panel import LARGE, draw_frame, story_view
 from kmgpu.plotting.regions import region_labels
 from kmgpu.plotting.story import tell
-from tests import oracles
+from tests.support import oracles
 
 Image = pytest.importorskip("PIL.Image")
 colors = pytest.importorskip("matplotlib.colors")

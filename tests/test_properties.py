@@ -8,7 +8,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from kmgpu import KMeans, KMedians, kernels, lloyd
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", ["l2", "l1"])
 ESTIMATOR = {"l2": KMeans, "l1": KMedians}

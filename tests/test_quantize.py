@@ -14,7 +14,7 @@ import kmgpu
 from kmgpu import KMeans, KMedians
 from kmgpu.cli import main
 from kmgpu.quantize import distinct_colours, quantise, read_picture
-from tests import oracles
+from tests.support import oracles
 
 Image = pytest.importorskip("PIL.Image")
 ImageCms = pytest.importorskip("PIL.ImageCms")

@@ -6,7 +6,7 @@ import pytest
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.refit import group_rows
 from kmgpu.backend.arrays import compute_dtype
-from tests import oracles
+from tests.support import oracles
 
 LOSSES = pytest.mark.parametrize("loss", [L2, L1], ids=["means", "medians"])
 N_CLUSTERS = 5

@@ -5,7 +5,7 @@ import pytest
 
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.restarts import Plan, best_run
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
 X = oracles.blobs(60, 2, 4, seed=11)

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from kmgpu import KMeans, KMedians, lloyd
 from kmgpu.algorithm.scale import SAMPLED_ROWS
-from tests import oracles
+from tests.support import oracles
 
 WIDTHS = pytest.mark.parametrize("n_features", [1, 3, 40, 200])
 

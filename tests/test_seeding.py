@@ -8,7 +8,7 @@ from scipy import stats
 
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.seeding import draw, greedy_seed, initial_centers, random_rows
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
 WEIGHT = np.array([1.0, 0, 2, 0.5, 1, 3])

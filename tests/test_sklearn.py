@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from kmgpu import KMeans, KMedians, kernels
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 NAME = {KMeans: "l2", KMedians: "l1"}

@@ -7,7 +7,7 @@ import pytest
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowlevel.blocks import ROWS, BlockWorkers
 from kmgpu.kernels.cpu.seeding.sketch import Sketch, row_limit
-from tests import oracles
+from tests.support import oracles
 
 ROOM = 4 * 2.0**-24  # of every term: scores, limits, offsets and their sum are rounded
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kmgpu.kernels.cpu.assignment import FEW_NUMBERS, distances
-from tests.near_ties import beside_bisector, costs_in_order
+from tests.support.near_ties import beside_bisector, costs_in_order
 
 WIDTHS = pytest.mark.parametrize("d", [40, 200])
 

@@ -19,7 +19,7 @@ from kmgpu.algorithm.seeding import initial_centers
 from kmgpu.backend.sparse import SparseRows, canonical
 from kmgpu.kernels import dispatch
 from kmgpu.kernels.sparse import plain, rows
-from tests import oracles
+from tests.support import oracles
 
 LOSSES = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
 ESTIMATORS = pytest.mark.parametrize("estimator", [KMeans, KMedians])

@@ -7,7 +7,7 @@ from kmgpu import kernels
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.spread import scaled_tolerance
 from kmgpu.kernels.cpu import spread as compiled
-from tests import oracles
+from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
 

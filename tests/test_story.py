@@ -8,7 +8,7 @@ import pytest
 import kmgpu
 from kmgpu.plotting.regions import region_labels
 from kmgpu.plotting.story import tell
-from tests import oracles
+from tests.support import oracles
 
 HOW = {"init": "random", "random_state": 1, "max_iter": 300, "most": 57}
 

@@ -18,7 +18,7 @@ from kmgpu import KMeans, KMedians, sweep
 from kmgpu.algorithm.assignment import runner_up
 from kmgpu.algorithm.losses import LOSSES
 from kmgpu.selection.sweep import Sweep, SweepEntry
-from tests import oracles
+from tests.support import oracles
 
 ESTIMATORS = {"l2": KMeans, "l1": KMedians}
 METRIC = {"l2": "euclidean", "l1": "cityblock"}

@@ -14,7 +14,7 @@ import kmgpu
 from kmgpu import KMeans
 from kmgpu.backend import blas, machine, threads
 from kmgpu.backend.threads import Workers
-from tests import oracles
+from tests.support import oracles
 
 X = oracles.blobs(30_000, 3, 5, seed=1).astype(np.float32)
 N_CPUS = machine.usable_cpus()

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from kmgpu import KMeans, KMedians
 from kmgpu.kernels.agreement import middle_ranks, unit_factors
-from tests import oracles
+from tests.support import oracles
 
 WIDTHS = pytest.mark.parametrize("d", [1, 3, 40, 200])
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])

@@ -25,8 +25,8 @@ from PIL import Image
 from kmgpu import load_model
 from kmgpu.io.tables import read_table
 from kmgpu.quantize import read_picture
-from tests.children import Child, Lost, parser_of
 from tests.faults import mutations, samples
+from tests.support.children import Child, Lost, parser_of
 
 SHOWN = 3  # failures of a kind
 HANGS = 20  # seconds

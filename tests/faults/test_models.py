@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, load_model, save_model
-from tests import oracles
 from tests.faults import samples
 from tests.faults.fuzz import state
+from tests.support import oracles
 
 DOCUMENT = "kmgpu_model.npy"
 

@@ -1,5 +1,7 @@
 """The pretend GPU's settings: several devices, little memory, and what they make CuPy do."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -24,9 +26,14 @@ def test_several_devices_keep_their_arrays_apart(backend, pretend_gpus):
 def test_little_memory_runs_out(backend, pretend_gpus):
     import cupy
 
-    with pretend_gpus(memory=1 << 20):
-        free, total = cupy.cuda.runtime.memGetInfo()
-        assert free <= total == 1 << 20
+    from tests.gpuless.gpus import free_all_blocks
+
+    gc.collect()
+    free_all_blocks()
+    free, total = cupy.cuda.runtime.memGetInfo()
+    memory = total - free + (1 << 20)
+    with pretend_gpus(memory=memory):
+        assert cupy.cuda.runtime.memGetInfo() == (1 << 20, memory)
         cupy.zeros(1 << 16, "float32")
         with pytest.raises(cupy.cuda.memory.OutOfMemoryError):
             cupy.zeros(1 << 19, "float32")

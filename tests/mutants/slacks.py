@@ -1,6 +1,6 @@
 """Room for rounding left out of bounds in few features and of k-medians.
 
-Name: (source, old, new, test). See `tests.mutants_cpu`, which plants them.
+Name: (source, old, new, test). See `tests.mutants.cpu`, which plants them.
 """
 
 LOW = "test_slacks_low.py::"

@@ -1,6 +1,6 @@
 """Room for rounding left out of k-means of many features, the reference and sums of weights.
 
-Name: (source, old, new, test). See `tests.mutants_cpu`, which plants them.
+Name: (source, old, new, test). See `tests.mutants.cpu`, which plants them.
 """
 
 HIGH = "test_slacks_high.py::"

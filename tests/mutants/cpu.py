@@ -14,10 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.mutants_slacks import SLACKS
-from tests.mutants_slacks_high import HIGH_SLACKS
+from tests.mutants.slacks import SLACKS
+from tests.mutants.slacks_high import HIGH_SLACKS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KERNELS = Path("kmgpu/kernels/cpu")
 COPIED = ("kmgpu", "tests", "conftest.py", "pyproject.toml")
 LIMIT = 600  # seconds; a mistake that hangs is caught

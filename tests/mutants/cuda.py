@@ -1,10 +1,6 @@
-"""Mistakes planted into the kernels one at a time, each of which a named layer must catch.
+"""Mistakes planted into the CUDA kernels; `python -m tests.mutants` runs them.
 
-    python -m tests.mutants                    # all; prints a table, fails if one survives
-    python -m tests.mutants "wrong tie"        # that one
-
-Layers of CUDA's: "host", the kernels on NumPy arrays; "address", the same under AddressSanitizer.
-The CPU's are in `tests.mutants_cpu`: layer "cpu". Each mutant names the test that catches it.
+Layers: "host", the kernels on NumPy arrays; "address", the same under AddressSanitizer.
 """
 
 from __future__ import annotations
@@ -13,18 +9,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from tests import mutants_cpu
 from tests import test_kernels_cuda as nearest
 from tests import test_kernels_cuda_exact as exact
 from tests import test_kernels_cuda_medians as medians
 from tests import test_kernels_cuda_refit as refit
 from tests import test_kernels_cuda_seeding as seeding
 from tests import test_kernels_cuda_weights as weights
-from tests.mutants_cpu import CPU_MUTANTS
 
 BARRIER = "__syncthreads();"
 
@@ -342,7 +336,7 @@ def passes_on_host(mutant: Mutant) -> bool:
     try:
         from conftest import BACKENDS
         from tests.gpuless.host_module import HostModule
-        from tests.kernels_on_host import kernels_on_host
+        from tests.support.kernels_on_host import kernels_on_host
 
         with BACKENDS["numpy"]() as gpu, kernels_on_host(HostModule, mutant):
             mutant.test(gpu)
@@ -364,29 +358,3 @@ def passes_sanitizer(name: str) -> bool:
         [sys.executable, *command], env=environment, capture_output=True, text=True, check=False
     )
     return "Sanitizer" not in done.stderr or done.returncode == 0
-
-
-def survives(name: str) -> bool:
-    """Whether nothing catches a mistake; a test that fails on the sound text has caught nothing."""
-    if name in CPU_MUTANTS:
-        mistake = CPU_MUTANTS[name]
-        return mutants_cpu.passes(mistake) or not mutants_cpu.node_passes(mistake.test)
-    mutant = MUTANTS[name]
-    passes = passes_on_host(mutant) if mutant.layer == "host" else passes_sanitizer(name)
-    return passes or not passes_on_host(mutant._replace(changes=()))
-
-
-def main(names: Sequence[str]) -> int:
-    """Run the mutants; the number of survivors is the exit status."""
-    survivors = 0
-    for name in names or [*MUTANTS, *CPU_MUTANTS]:
-        layer = "cpu" if name in CPU_MUTANTS else MUTANTS[name].layer
-        survived = survives(name)
-        survivors += survived
-        print(f"{name:<40}  {layer:<8}  {'SURVIVED' if survived else 'caught'}", flush=True)
-    print(f"{survivors} of {len(names or [*MUTANTS, *CPU_MUTANTS])} survived")
-    return survivors
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.search_cases import Case, laid_out
+from tests.search.cases import Case, laid_out
 
 EPS = 2.0**-52
 # a float64 cost outside these has lost digits, or everything

@@ -10,7 +10,6 @@ the exit status is 1 if any did.
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from collections import Counter
@@ -21,9 +20,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from kmgpu import KMeans, KMedians, kernels
-from tests.children import Child, Lost, parser_of
-from tests.search_cases import Case, drawn, init_of, laid_out, rows_of, weights_of
-from tests.search_checks import CHECKS, Fitted, excused, out_of_range
+from tests.search.cases import Case, drawn, init_of, laid_out, rows_of, weights_of
+from tests.search.checks import CHECKS, Fitted, excused, out_of_range
+from tests.support.children import Child, Lost, parser_of
 
 ESTIMATORS = {"l2": KMeans, "l1": KMedians}
 SHOWN = 3  # failures of a kind
@@ -167,7 +166,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for kind, what in found:
         print(f"FAILED {case.loss} {kind}: {what}")
     return int(bool(found))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -17,10 +17,10 @@ def kernels_on_host(host_module: Any, mutant: Any = None) -> Iterator[None]:
     """Build kernels for the CPU inside the block; those of a source at once, as most are used.
 
     `mutant`, or the one that the environment variable KMGPU_MUTANT names, plants a mistake of
-    `tests.mutants`; what is not used is then not built.
+    `tests.mutants.cuda`; what is not used is then not built.
     """
     if "KMGPU_MUTANT" in os.environ:
-        from tests.mutants import MUTANTS
+        from tests.mutants.cuda import MUTANTS
 
         mutant = MUTANTS[os.environ["KMGPU_MUTANT"]]
     names = {source.file.removesuffix(".cu"): source.name_expressions for source in cuda.SOURCES}

@@ -1,0 +1,1 @@
+"""`python -m tests.mutants`: mistakes that tests must catch."""

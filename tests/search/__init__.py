@@ -1,0 +1,1 @@
+"""`python -m tests.search`: random problems against brute force."""

@@ -1,0 +1,5 @@
+import sys
+
+from tests.search.search import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""What several tests use: oracles, data, stand-ins. No test imports another."""
