@@ -19,6 +19,7 @@ from kmgpu.backend.arrays import Usable
 from kmgpu.backend.gpus import cupy_usable, torch_usable
 from tests.gpuless import cupy_on_cpu, kernel_build
 
+pytest.register_assert_rewrite("tests.support")
 settings.register_profile(
     "kmgpu",
     deadline=None,

@@ -6,24 +6,10 @@ import pytest
 from kmgpu import KMeans, KMedians
 from kmgpu.kernels.cuda import nearest
 from tests.support.cuda import BOTH, DTYPES, first_ranking, found_labels
+from tests.support.oracles import costs_in_order, labels_in_order
 
 WIDTHS = pytest.mark.parametrize("d", [1, 3, 40, 200])
 ESTIMATORS = {"l1": KMedians, "l2": KMeans}
-
-
-def costs_in_order(x, centers, loss):
-    """Every cost, rounded as by a plain loop over the features."""
-    x, centers = np.asarray(x, np.float64), np.asarray(centers, np.float64)
-    costs = np.zeros((len(x), len(centers)))
-    with np.errstate(over="ignore"):
-        for t in range(x.shape[1]):
-            apart = x[:, t, None] - centers[None, :, t]
-            costs += np.abs(apart) if loss == "l1" else apart * apart
-    return costs
-
-
-def in_order(x, centers, loss):
-    return costs_in_order(x, centers, loss).argmin(axis=1)
 
 
 def rows_of(dtype, n, d, seed=0):
@@ -50,7 +36,7 @@ def test_nearly_tied_costs_are_ranked_as_a_plain_loop_ranks_them(gpu, loss, dtyp
     for k in (2, 7, 70):
         for _ in range(4):
             centers = nearly_tied(x, k, loss, rng)
-            expected = in_order(x, centers, loss)
+            expected = labels_in_order(x, centers, loss)
             np.testing.assert_array_equal(found_labels(gpu, loss, x, centers), expected)
 
 
@@ -67,7 +53,7 @@ def test_two_groups_far_apart(gpu, loss, dtype, apart, d):
     centers = np.concatenate([x[:6], x[-6:]]).astype(np.float64)
     centers += 0.01 * rng.standard_normal(centers.shape)
     found = found_labels(gpu, loss, x, centers)
-    np.testing.assert_array_equal(found, in_order(x, centers, loss))
+    np.testing.assert_array_equal(found, labels_in_order(x, centers, loss))
     if (loss, dtype, apart, d) == ("l2", "float64", 1e8, 40):
         _, _, (raw, _, _) = first_ranking(gpu, loss, x, centers)
         assert (gpu.to_numpy(raw) != found).mean() > 0.1, "float64 was enough: this says nothing"
@@ -94,7 +80,7 @@ def test_magnitudes_of_float64(gpu, loss, scale, d):
     centers = x[:7].copy()
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(
-            found_labels(gpu, loss, x, centers), in_order(x, centers, loss)
+            found_labels(gpu, loss, x, centers), labels_in_order(x, centers, loss)
         )
 
 
@@ -113,7 +99,7 @@ def test_far_centers_among_ordinary_rows(gpu, loss, dtype, far, d):
         centers[1] *= -1
         with np.errstate(all="ignore"):
             found = found_labels(gpu, loss, x, centers)
-        np.testing.assert_array_equal(found, in_order(x, centers, loss))
+        np.testing.assert_array_equal(found, labels_in_order(x, centers, loss))
 
 
 @BOTH
@@ -125,7 +111,7 @@ def test_large_rows_of_float32(gpu, loss, scale, d):
     centers = np.concatenate([np.full((1, d), 1e21), np.full((1, d), -1e21), x[:5]])
     with np.errstate(all="ignore"):
         found = found_labels(gpu, loss, x, centers)
-    np.testing.assert_array_equal(found, in_order(x, centers, loss))
+    np.testing.assert_array_equal(found, labels_in_order(x, centers, loss))
 
 
 @BOTH
@@ -139,7 +125,7 @@ def test_tight_rows_among_wide_ones(gpu, loss, dtype, d):
     x = x.astype(dtype)
     centers = np.concatenate([x[::5][:12], x[1:20]]).astype(np.float64)
     found = found_labels(gpu, loss, x, centers)
-    np.testing.assert_array_equal(found, in_order(x, centers, loss))
+    np.testing.assert_array_equal(found, labels_in_order(x, centers, loss))
 
 
 @BOTH
@@ -150,7 +136,7 @@ def test_outliers(gpu, loss, d):
     x[:2] = [[1e100], [-1e100]]
     centers = np.concatenate([x[:6], x[:1] / 3])
     found = found_labels(gpu, loss, x, centers)
-    np.testing.assert_array_equal(found, in_order(x, centers, loss))
+    np.testing.assert_array_equal(found, labels_in_order(x, centers, loss))
 
 
 def worst_errors(x, centers, origin, loss, product):

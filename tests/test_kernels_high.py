@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_info
 
 from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
 from kmgpu.kernels.cpu.highdim.policy import Policy
+from tests.support import oracles
 
 
 @pytest.fixture(autouse=True, params=["screens", "stores", "both"])
@@ -22,16 +23,6 @@ def ways(monkeypatch, request):
     monkeypatch.setattr(Policy, "screens", lambda self: screens and self._algorithm == "auto")
 
 
-def squares(X, centers):
-    """Squared distances, (n, k): differences added feature after feature, as labels are decided."""
-    X, centers = X.astype(np.float64), np.asarray(centers, np.float64)
-    out = np.zeros((len(X), len(centers)))
-    with np.errstate(over="ignore"):
-        for x, c in zip(X.T, centers.T, strict=True):
-            out += (x[:, None] - c) ** 2
-    return out
-
-
 def means(X, w, labels, previous):
     X = X.astype(np.float64)
     out = np.array(previous, np.float64)
@@ -43,9 +34,8 @@ def means(X, w, labels, previous):
 
 def check_assign(engine, X, w, centers, before):
     loss, changed = engine.assign(centers)
-    D = squares(X, centers)
-    np.testing.assert_array_equal(engine.labels, D.argmin(axis=1))
-    attained = D[np.arange(len(X)), engine.labels]
+    np.testing.assert_array_equal(engine.labels, oracles.labels_in_order(X, centers, "l2"))
+    attained = oracles.own_costs(X, centers, engine.labels, "l2")
     np.testing.assert_allclose(loss, w @ attained, rtol=1e-6, atol=1e-12)
     assert changed == np.count_nonzero((engine.labels != before) & (w > 0))
     assert np.array_equal(engine.sizes, np.bincount(engine.labels[w > 0], minlength=len(centers)))
@@ -69,7 +59,7 @@ def run(X, weight, init, iterations=14, **options):
         expected = means(X, w, before, centers)
         centers, loss = engine.refit()
         np.testing.assert_allclose(centers, expected, rtol=1e-9, atol=1e-9 * (spread + 1e-30))
-        own = squares(X, centers)[np.arange(len(X)), before]
+        own = oracles.own_costs(X, centers, before, "l2")
         np.testing.assert_allclose(loss, w @ own, rtol=1e-6, atol=1e-12)
         trace.append((before, centers, loss))
     return trace
@@ -143,7 +133,7 @@ def test_ties_and_duplicate_centers_take_the_lowest_index():
     engine = HighDimensionalL2(X, None, 37)
     for shift in range(6):
         engine.assign(centers)
-        assert np.array_equal(engine.labels, squares(X, centers).argmin(axis=1))
+        assert np.array_equal(engine.labels, oracles.labels_in_order(X, centers, "l2"))
         centers[shift] = X[rng.integers(800)]
 
 
@@ -174,12 +164,12 @@ def test_labels_that_are_known_are_not_searched_for(monkeypatch, algorithm):
     before = np.full(len(X), -1)
     for first in (0, 300):
         centers = X[first : first + 20].astype(np.float64)
-        known = squares(X, centers).argmin(axis=1).astype(np.int32)
+        known = oracles.labels_in_order(X, centers, "l2").astype(np.int32)
         with monkeypatch.context() as patch:
             for way in ("_dense", "_prune"):
                 patch.setattr(HighDimensionalL2, way, None)
             loss, changed = engine.assign(centers, known)
-        assert loss == pytest.approx(squares(X, centers).min(axis=1).sum(), rel=1e-6)
+        assert loss == pytest.approx(oracles.total(X, centers, "l2"), rel=1e-6)
         assert changed == np.count_nonzero(known != before)
         np.testing.assert_array_equal(engine.labels, known)
         for _ in range(6):
@@ -355,7 +345,7 @@ def test_bounds_of_equal_rows_survive_a_centre_that_leaps(far):
 
 def check_bounds(engine, X):
     """Bounds, if any, against distances in float64."""
-    away = np.sqrt(squares(X, engine._targets.exact))
+    away = np.sqrt(oracles.costs(X, engine._targets.exact, "l2"))
     at = np.arange(len(X)), engine.labels
     own = away[at]
     away[at] = np.inf

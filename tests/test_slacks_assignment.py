@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kmgpu.kernels.cpu.assignment import FEW_NUMBERS, distances
-from tests.support.near_ties import beside_bisector, costs_in_order
+from tests.support.near_ties import beside_bisector
+from tests.support.oracles import costs_in_order
 
 WIDTHS = pytest.mark.parametrize("d", [40, 200])
 

@@ -10,7 +10,8 @@ from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowlevel.rows import Rows
 from kmgpu.kernels.cpu.medians import grouped_kernels
 from kmgpu.kernels.cpu.medians.grouped import GroupBounds, _rounding
-from tests.support.near_ties import close_by, costs_in_order
+from tests.support.near_ties import close_by
+from tests.support.oracles import costs_in_order
 
 UNIT = 2.0**-24  # what a float32 is rounded by, of its size
 

@@ -11,7 +11,8 @@ from kmgpu.kernels.cpu.highdim import dense, pruning, sums
 from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
 from kmgpu.kernels.cpu.highdim.stored import StoredBounds
 from kmgpu.kernels.cpu.lowlevel.rows import frozen
-from tests.support.near_ties import close_by, costs_in_order
+from tests.support.near_ties import close_by
+from tests.support.oracles import costs_in_order
 
 WIDTHS = pytest.mark.parametrize("d", [3, 40, 200])
 

@@ -11,7 +11,8 @@ from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowdim import bounds, nearest
 from kmgpu.kernels.cpu.lowdim.bounds import RowBounds, follow
 from kmgpu.kernels.cpu.lowlevel.rows import Rows, frozen
-from tests.support.near_ties import close_by, costs_in_order
+from tests.support.near_ties import close_by
+from tests.support.oracles import costs_in_order
 
 BOTH = pytest.mark.parametrize("loss", ["l2", "l1"])
 WIDTHS = pytest.mark.parametrize("d", [3, 40, 200])

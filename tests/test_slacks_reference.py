@@ -6,7 +6,8 @@ import pytest
 from kmgpu import kernels
 from kmgpu.algorithm.assignment import nearest
 from kmgpu.algorithm.losses import L1, L2, LOSSES
-from tests.support.near_ties import close_by, costs_in_order
+from tests.support.near_ties import close_by
+from tests.support.oracles import costs_in_order
 
 WIDTHS = pytest.mark.parametrize("d", [3, 40, 200])
 

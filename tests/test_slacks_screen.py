@@ -6,7 +6,7 @@ import pytest
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.highdim import dense
 from kmgpu.kernels.cpu.highdim.screen import Screen
-from tests.support.near_ties import costs_in_order
+from tests.support.oracles import costs_in_order
 
 
 def far_origin(rng, d):

@@ -7,7 +7,7 @@ from kmgpu import KMeans, KMedians
 from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
 from kmgpu.kernels.cpu.lowdim.engine import LowDimMeans
 from kmgpu.kernels.cpu.medians.engine import Medians
-from tests.support.near_ties import costs_in_order
+from tests.support.oracles import costs_in_order
 
 WIDTHS = pytest.mark.parametrize("d", [3, 40, 200])
 

@@ -1,17 +1,6 @@
-"""Rows that rounding could give to the wrong centre, and the costs that decide."""
+"""Rows that rounding could give to the wrong centre."""
 
 import numpy as np
-
-
-def costs_in_order(x, centers, loss):
-    """Float64 costs (n, k): differences, added feature after feature."""
-    x, centers = np.asarray(x, np.float64), np.asarray(centers, np.float64)
-    costs = np.zeros((len(x), len(centers)))
-    with np.errstate(over="ignore", under="ignore"):
-        for column, at in zip(x.T, centers.T, strict=True):
-            apart = column[:, None] - at
-            costs += apart * apart if loss == "l2" else np.abs(apart)
-    return costs
 
 
 def beside_bisector(rng, one, other, n, off, away):

@@ -28,6 +28,36 @@ def labels(x: Any, centers: Any, loss: str) -> np.ndarray:
     return costs(x, centers, loss).argmin(axis=1)
 
 
+def costs_in_order(x: Any, centers: Any, loss: str) -> np.ndarray:
+    """Costs (n, k) as contract 12 defines them: differences, added feature after feature."""
+    x, centers = np.asarray(x, np.float64), np.asarray(centers, np.float64)
+    total = np.zeros((len(x), len(centers)))
+    with np.errstate(over="ignore", under="ignore"):
+        for column, at in zip(x.T, centers.T, strict=True):
+            apart = column[:, None] - at
+            total += apart * apart if loss == "l2" else np.abs(apart)
+    return total
+
+
+def labels_in_order(x: Any, centers: Any, loss: str) -> np.ndarray:
+    """The argmin of `costs_in_order`, which is computed only where the best two costs are close."""
+    with np.errstate(over="ignore", under="ignore"):
+        cost = costs(x, centers, loss)
+        label = cost.argmin(axis=1)
+        best = cost[np.arange(len(cost)), label]
+        cost[np.arange(len(cost)), label] = np.inf
+        close = ~(cost.min(axis=1) > best * (1 + 1e-9) + 1e-290)
+    label[close] = costs_in_order(np.asarray(x)[close], centers, loss).argmin(axis=1)
+    return label
+
+
+def own_costs(x: Any, centers: Any, label: np.ndarray, loss: str) -> np.ndarray:
+    """Cost of every row at the centre of its label, (n,)."""
+    apart = np.asarray(x, np.float64) - np.asarray(centers, np.float64)[label]
+    with np.errstate(over="ignore", under="ignore"):
+        return (apart**2 if loss == "l2" else np.abs(apart)).sum(axis=1)
+
+
 def assert_nearest(found: Any, x: Any, centers: Any, loss: str, rtol: float) -> None:
     """`found` are the nearest centres, where the best two costs differ by more than `rtol`."""
     cost = costs(x, centers, loss)
