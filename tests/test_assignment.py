@@ -135,6 +135,7 @@ def test_weighted_sum_is_exact_in_float64(backend):
     assert float(weighted_sum(many, None)) == pytest.approx(4097 * float(tenth), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_more_than_2_to_31_row_centre_pairs():
     """Positions beyond 32 bits: the last rows are as right as the first."""
     k = 1025

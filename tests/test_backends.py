@@ -42,6 +42,7 @@ def pytest_without_cupy(request, *arguments):
     return python(request, "-c", WITHOUT_CUPY, *arguments)
 
 
+@pytest.mark.slow
 def test_a_backend_asked_for_by_name_never_skips(request):
     run = pytest_without_cupy(request, "--backend", "numpy", "--backend", "cupy")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
@@ -49,6 +50,7 @@ def test_a_backend_asked_for_by_name_never_skips(request):
     assert "pip install 'kmgpu[cuda12]'" in run.stderr
 
 
+@pytest.mark.slow
 def test_otherwise_it_is_skipped_with_its_reason_in_the_header(request):
     run = pytest_without_cupy(request, "-v", "-v")
     assert run.returncode == 0
@@ -57,18 +59,21 @@ def test_otherwise_it_is_skipped_with_its_reason_in_the_header(request):
     assert "backend strict: array-api-strict" in run.stdout
 
 
+@pytest.mark.slow
 def test_cupy_and_cupy_on_the_cpu_exclude_each_other(request):
     run = python(request, *COLLECT, "--backend", "cupy", "--backend", "cupy-on-cpu")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert "are one library" in run.stderr
 
 
+@pytest.mark.slow
 def test_cupy_on_the_cpu_names_the_way_to_start_it(request):
     run = python(request, *COLLECT, "--backend", "cupy-on-cpu")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert "python -m tests.gpuless.run [pytest arguments]" in run.stderr
 
 
+@pytest.mark.slow
 def test_cupy_on_the_cpu_says_when_there_is_no_compiler(request):
     run = python(request, "-m", "tests.gpuless.run", GPULESS_CXX="no-such-compiler")
     assert run.returncode == 1
@@ -76,6 +81,7 @@ def test_cupy_on_the_cpu_says_when_there_is_no_compiler(request):
     assert "apt-get install g++" in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which(COMPILER), reason="the compiler is asked for first")
 def test_cupy_on_the_cpu_says_when_the_wheel_cannot_be_had(request, tmp_path):
     nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}

@@ -121,6 +121,7 @@ def test_a_file_holds_for_its_signature_processor_code_and_sources_alone(tmp_pat
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_fit_survives_a_damaged_cache(calls):
     assert calls("float32") == (0, 1)
     (path,) = files(calls.folder)
@@ -132,6 +133,7 @@ def test_a_fit_survives_a_damaged_cache(calls):
     assert files(calls.folder) == [path]  # and nothing half-written is left
 
 
+@pytest.mark.slow
 def test_several_processes_fill_it_at_once(calls):
     """Each with signatures of its own, in another order."""
     dtypes = ["float32", "float64", "int64"]
@@ -151,6 +153,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs ulimit")
 def test_a_full_disk_is_said_once(calls):
     assert calls("float32", "float64", before=FULL) == (0, 2)
@@ -170,6 +173,7 @@ pathlib.Path({folder!r}).write_text("a file where the folder was")
 """
 
 
+@pytest.mark.slow
 def test_a_folder_that_becomes_a_file(calls):
     calls("float32")
     before = GONE.format(folder=str(calls.folder))

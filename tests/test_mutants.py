@@ -33,11 +33,13 @@ def test_a_mistake_can_be_planted_on_the_cpu(name):
     assert CPU_MUTANTS[name].planted(code) != code
 
 
+@pytest.mark.slow
 def test_what_pytest_fail_raises_is_a_failure(request):
     root = request.config.rootpath
     subprocess.run([sys.executable, "-c", ESCAPES], cwd=root, check=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_mistakes_are_caught(host_module, request):
     done = subprocess.run(
         [sys.executable, "-m", "tests.mutants", *QUICK],

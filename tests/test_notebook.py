@@ -56,12 +56,14 @@ def outputs():
     return [[output.get("data", output) for output in cell.outputs] for cell in notebook.cells]
 
 
+@pytest.mark.slow
 def test_progress_bars_are_widgets(outputs):
     for shown in outputs[2:4]:
         assert "application/vnd.jupyter.widget-view+json" in shown[0]
         assert "name" not in shown[0], f"a bar of text on {shown[0].get('name')}"
 
 
+@pytest.mark.slow
 def test_the_value_of_a_cell_is_shown(outputs):
     assert "<style>" in outputs[2][-1]["text/html"]
     assert outputs[3][-1]["text/html"].startswith("<table>")

@@ -173,6 +173,7 @@ with kmgpu.kernels.use(sys.argv[2]):
 """
 
 
+@pytest.mark.slow
 @MODES
 def test_scikit_learns_own_tests_of_kmeans(request, tmp_path, mode):
     try:

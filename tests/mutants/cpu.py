@@ -34,7 +34,7 @@ class CpuMutant(NamedTuple):
     old, new : str
         `old` is once in the source's text.
     test : str
-        A pytest node below tests/.
+        A pytest node, without the folder of its file.
     """
 
     source: str
@@ -191,7 +191,10 @@ def node_passes(test: str, folder: Path = ROOT, **variables: str) -> bool:
     """
     environment = {**os.environ, **variables}
     environment.pop("PYTHONPATH", None)
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--backend", "numpy", f"tests/{test}"]
+    file, *names = test.split("::")
+    (path,) = (folder / "tests").rglob(file)
+    node = "::".join([str(path), *names])
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--backend", "numpy", node]
     try:
         done = subprocess.run(
             command,
@@ -205,6 +208,6 @@ def node_passes(test: str, folder: Path = ROOT, **variables: str) -> bool:
     except subprocess.TimeoutExpired:
         return False
     if done.returncode > TESTS_FAILED:
-        msg = f"pytest tests/{test} ended with {done.returncode}:\n{done.stdout[-2000:]}"
+        msg = f"pytest {node} ended with {done.returncode}:\n{done.stdout[-2000:]}"
         raise RuntimeError(msg)
     return done.returncode == 0
