@@ -1,7 +1,7 @@
 """Runs tests whose kernels are built by HostModule under a sanitizer.
 
-    python -m tests.gpuless.sanitize address tests/test_kernels_cuda.py
-    python -m tests.gpuless.sanitize thread tests/test_kernels_cuda.py -k assign
+    python -m tests.gpuless.sanitize address tests/kernels/cuda/test_kernels_cuda.py
+    python -m tests.gpuless.sanitize thread tests/kernels/cuda/test_kernels_cuda.py -k assign
 
 address: accesses outside arrays and shared memory, integer overflow, misaligned vectors.
 thread: races between the threads of a block; each CUDA thread is a thread, so keep arrays small.

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from tests import test_kernels_cuda as nearest
-from tests import test_kernels_cuda_exact as exact
-from tests import test_kernels_cuda_medians as medians
-from tests import test_kernels_cuda_refit as refit
-from tests import test_kernels_cuda_seeding as seeding
-from tests import test_kernels_cuda_weights as weights
+from tests.kernels.cuda import test_kernels_cuda as nearest
+from tests.kernels.cuda import test_kernels_cuda_exact as exact
+from tests.kernels.cuda import test_kernels_cuda_medians as medians
+from tests.kernels.cuda import test_kernels_cuda_refit as refit
+from tests.kernels.cuda import test_kernels_cuda_seeding as seeding
+from tests.kernels.cuda import test_kernels_cuda_weights as weights
 
 BARRIER = "__syncthreads();"
 

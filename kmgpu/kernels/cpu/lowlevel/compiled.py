@@ -1,7 +1,7 @@
 """Numba's ``njit`` as the kernels use it: cached where it can be, quick to load, heard of.
 
 What kernels use of Numba beside its documented names is imported here and nowhere else;
-tests/test_compiled.py says what has moved when Numba does.
+tests/kernels/cpu/test_compiled.py says what has moved when Numba does.
 
 Where neither the package's folder nor the user's cache can be written, a kernel is compiled in
 every process.

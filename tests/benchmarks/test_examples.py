@@ -7,7 +7,7 @@ import nbclient
 import nbformat
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 # how the notebooks that are made for large data are told to take few
 FEW_ROWS = "4000"

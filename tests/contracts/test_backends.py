@@ -15,15 +15,16 @@ from tests.gpuless.kernel_build import COMPILER
 PREPARED = ("GPULESS_RUNTIME", "GPULESS_OBJECTS", "LD_LIBRARY_PATH", "PYTHONPATH")
 UNPREPARED = {name: value for name, value in os.environ.items() if name not in PREPARED}
 
+A_FILE = "tests/algorithm/test_losses.py"
 WITHOUT_CUPY = """
 import sys
 sys.modules["cupy"] = None
 import pytest
-sys.exit(pytest.main(["--collect-only", "-q", "-q", "tests/test_losses.py", *sys.argv[1:]]))
+sys.exit(pytest.main(["--collect-only", "-q", "-q", *sys.argv[1:]]))
 """
 
 
-COLLECT = ["-m", "pytest", "--collect-only", "-q", "tests/test_losses.py"]
+COLLECT = ["-m", "pytest", "--collect-only", "-q", A_FILE]
 
 
 def python(request, *arguments, **settings):
@@ -39,7 +40,7 @@ def python(request, *arguments, **settings):
 
 
 def pytest_without_cupy(request, *arguments):
-    return python(request, "-c", WITHOUT_CUPY, *arguments)
+    return python(request, "-c", WITHOUT_CUPY, A_FILE, *arguments)
 
 
 @pytest.mark.slow
