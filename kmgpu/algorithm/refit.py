@@ -24,7 +24,7 @@ from kmgpu.backend.arrays import (
 )
 from kmgpu.backend.blocks import over_blocks
 from kmgpu.kernels.agreement import middle_ranks, unit_factors
-from kmgpu.kernels.dispatch import kernel
+from kmgpu.kernels.dispatch import replaceable
 
 MAX_CLUSTERS_A_RUN = 64
 
@@ -114,6 +114,7 @@ def group_rows(labels: Array, n_clusters: int, sample_weight: Array | None = Non
     return Groups(order, keys, xp.astype(bounds, xp.int64, copy=False))
 
 
+@replaceable
 def means(
     x: Array, groups: Groups, sample_weight: Array | None, previous: Array, budget: int
 ) -> Array:
@@ -136,10 +137,7 @@ def means(
     -------
     array of shape (n_clusters, n_features), float64
     """
-    n_clusters, n_features = previous.shape
-    fused = kernel("refit", "l2", x, n_clusters)
-    if fused is not None:
-        return fused(x, groups, sample_weight, previous, budget)
+    n_features = previous.shape[1]
     xp, device = place = place_of(previous)
     anchors = take_rows(x, xp.take(groups.order, groups.first), xp.float64)
 
@@ -168,6 +166,7 @@ def means(
     return xp.where(groups.empty, previous, anchors + xp.concat(sums, axis=0) / total)
 
 
+@replaceable
 def medians(
     x: Array, groups: Groups, sample_weight: Array | None, previous: Array, budget: int
 ) -> Array:
@@ -181,9 +180,6 @@ def medians(
     Parameters and return value are those of `means`; `budget` is not needed, as one feature is
     sorted at a time.
     """
-    fused = kernel("refit", "l1", x, previous.shape[0])
-    if fused is not None:
-        return fused(x, groups, sample_weight, previous, budget)
     xp, _ = place_of(previous)
     weight = None if sample_weight is None else _WeightByCluster(sample_weight, groups)
     lower = groups.first + (groups.sizes - xp.astype(groups.sizes > 0, xp.int64)) // 2
