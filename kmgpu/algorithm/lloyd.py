@@ -181,7 +181,8 @@ def half_steps(
     """The loop itself, on any engine; see `lloyd`. The input is taken as checked.
 
     The last record's centres are of `dtype`. `labels` are those of the first assignment, where
-    seeding knows them. Those of a record are the engine's own: they hold until the next half-step.
+    seeding knows them. The engine owns the labels of a record, which hold until the next half-step;
+    the last record has a copy.
     Losses are those of `weight_factor` times the weights.
     """
     assign = partial(_assign, steps, sample_weight, weight_factor)
@@ -210,7 +211,8 @@ def half_steps(
     exact = xp.astype(rounded, xp.float64)
     if stop != "labels" or not bool(xp.all(exact == centers)):
         value, changed = assign(exact)
-    yield HalfStep("assign", iteration, rounded, steps.labels, value, n_changed=changed, stop=stop)
+    labels = xp.asarray(steps.labels, copy=True)  # to keep, whatever the engine does next
+    yield HalfStep("assign", iteration, rounded, labels, value, n_changed=changed, stop=stop)
 
 
 def _assign(
