@@ -35,7 +35,7 @@ from kmgpu.backend.arrays import (
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.kernels.dispatch import replaceable
 
-# fewer are ranked in float64 at once
+# below this much work, ranking all rows in float64 is fastest
 FEW_NUMBERS = 1 << 8
 
 
@@ -161,7 +161,7 @@ def distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None = 
         costs = loss.pairwise(rows(x, start, stop, xp.float64), centers)
         label = xp.astype(xp.argmin(costs, axis=1), xp.int32)[:, None]
         out = xp.astype(loss.distance(costs), out_dtype)
-        # rounded alike, a centre before the label would come first
+        # a centre before the label may round to the same distance, and would come first
         least = xp.min(out, axis=1, keepdims=True)
         early = xp.logical_and(index[None, :] < label, out <= least)
         return xp.where(early, xp.nextafter(out, infinity), out)

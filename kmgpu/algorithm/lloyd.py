@@ -193,7 +193,7 @@ def half_steps(
         known = labels if iteration == 1 else None
         value, changed = assign(centers, True, known)
         if iteration == 1:
-            changed = int(steps.sizes.sum())  # whatever the engine did in an earlier run
+            changed = int(steps.sizes.sum())  # not since an earlier restart
         elif changed == 0:
             stop = "labels"
             break
@@ -251,7 +251,7 @@ def _overflow(value: float, costs: Array, centers: Array, most_weight: float) ->
 
 
 def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -> int:
-    """Deal with empty clusters as told; the number of rows that were moved into them."""
+    """Treat empty clusters as `empty_cluster` says; return how many rows were moved into them."""
     empty = np.flatnonzero(steps.sizes == 0)
     if empty.size == 0 or empty_cluster == "keep":
         return 0
@@ -268,7 +268,7 @@ def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -
 
 
 def _costliest_rows(steps: Steps, sample_weight: Array | None, n_wanted: int) -> list[int]:
-    """Rows of largest weighted cost, lowest index first among equals, that no cluster dies of.
+    """Rows of largest weighted cost that leave no cluster empty; among equals the lowest index.
 
     A refused row is the last of its cluster, so at most n_clusters are refused.
     """

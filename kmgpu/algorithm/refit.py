@@ -26,7 +26,7 @@ from kmgpu.backend.blocks import over_blocks
 from kmgpu.kernels.agreement import middle_ranks, unit_factors
 from kmgpu.kernels.dispatch import replaceable
 
-MAX_CLUSTERS_A_RUN = 64
+MAX_CLUSTERS_A_SPAN = 64
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,18 @@ class Groups:
         """`bounds` on the host: one small copy."""
         return to_host(self.bounds)
 
-    def runs(self, numbers: int, row_numbers: int) -> Iterator[tuple[int, int, int, int]]:
+    def spans(self, numbers: int, row_numbers: int) -> Iterator[tuple[int, int, int, int]]:
         """``(first, last, start, stop)``: clusters first:last hold the ordered rows start:stop.
 
-        A run holds several whole clusters, or part of one: as many as take at most `numbers`
-        numbers, where each row takes `row_numbers` and two for every cluster of the run.
+        A span holds several whole clusters, or part of one: as many as take at most `numbers`
+        numbers, where each row takes `row_numbers` and two for every cluster of the span.
         """
         bounds, n_clusters = self.host_bounds, len(self.host_bounds) - 1
         max_rows = max(1, numbers // (row_numbers + 2))
         first = 0
         while first < n_clusters:
-            spans = bounds[first + 1 : first + 1 + MAX_CLUSTERS_A_RUN] - bounds[first]
-            taken = spans * (row_numbers + 2 * np.arange(1, len(spans) + 1))
+            sizes = bounds[first + 1 : first + 1 + MAX_CLUSTERS_A_SPAN] - bounds[first]
+            taken = sizes * (row_numbers + 2 * np.arange(1, len(sizes) + 1))
             last = first + max(1, int(np.searchsorted(taken, numbers, side="right")))
             start, stop = int(bounds[first]), int(bounds[last])
             for begin in range(start, max(stop, start + 1), max_rows):
@@ -151,7 +151,7 @@ def means(
         offsets = take_rows(x, picked, xp.float64) - xp.take(anchors, member, axis=0)
         return first, last, xp.matmul(share, offsets), xp.sum(share, axis=1)
 
-    runs = groups.runs(budget // 8, 2 * n_features + 2)
+    runs = groups.spans(budget // 8, 2 * n_features + 2)
     sums: list[Array] = []
     totals: list[Array] = []
     done = 0
@@ -246,7 +246,7 @@ class _WeightByCluster:
         lower = first + self._count(reached < xp.take(self._low, self._members))
         upper = first + self._count(reached < xp.take(self._high, self._members))
         lowest = xp.take(values, lower)
-        lowest = xp.concat([lowest, lowest[:1]])  # any value for rows of zero weight
+        lowest = xp.concat([lowest, lowest[:1]])  # rows of zero weight may have any value
         following = first + self._count(values <= xp.take(lowest, self._members))
         return lower, xp.minimum(upper, following)
 

@@ -1,4 +1,4 @@
-"""Whether costs can be represented: data too large or too small for them are refused at once."""
+"""Refuse data whose costs overflow or vanish in float64."""
 
 from __future__ import annotations
 

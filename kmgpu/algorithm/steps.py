@@ -17,7 +17,7 @@ from kmgpu.backend.arrays import Array, namespace, place_of, to_host
 from kmgpu.backend.blocks import block_bytes
 from kmgpu.kernels.dispatch import replaceable
 
-# below this share of the loss before it, the loss after a refit is summed anew
+# a loss by difference keeps too few digits below this share of the one before it
 CANCELLED = 1e-3
 
 
@@ -45,7 +45,8 @@ class Steps(Protocol):
 
         Returns the loss and the number of rows of positive weight whose label changed (all of
         them at the first call). Where a refit follows, an engine may begin it before it waits for
-        the two. Where the labels are known, an engine may believe them.
+        the two. `labels`, where given, are known to be
+        right: an engine may skip the search.
         """
         ...
 
@@ -105,7 +106,7 @@ class ReferenceSteps:
 
     A GPU works while the host waits for a number, and the host has nothing to launch meanwhile.
     So on a GPU a refit that is sure to follow is launched before the assignment's numbers are read,
-    and one small copy brings those of both; it is in vain once, when no label changes any more.
+    and one small copy brings those of both; it is wasted once, at the end, when no label changes.
     Three events cost another copy: a relocation, a refit that cuts the loss by `CANCELLED`, and
     whatever the functions themselves read where no kernel stands in for them.
 

@@ -17,7 +17,7 @@ from scipy.sparse import issparse
 from kmgpu.backend.arrays import HOST, Array, Usable, namespace
 from kmgpu.backend.gpus import cupy_usable
 
-# below it a call of a function compiled for the host costs as much as the work
+# with less work than this, the call of a compiled function costs more than it saves
 LEAST_WORK = 1 << 10
 INSTALL_NUMBA = "pip install 'numba>=0.61,<0.69'"
 T = TypeVar("T")
@@ -130,7 +130,7 @@ def _for_sparse(small: bool) -> dict[str, Callable[..., Any]]:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """No garbage collection inside: while Numba is imported it would take a third of the time."""
+    """Pause garbage collection, which would take a third of the time of importing Numba."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -142,9 +142,9 @@ def _collector_paused() -> Iterator[None]:
 
 @cache
 def numba_usable() -> Usable:
-    """Whether Numba imports, what is private of it too; if not, why and what to install.
+    """Whether Numba, with the private parts that kernels use, can be imported; if not, why.
 
-    Numba that is there and broken is said once, as a warning: all is slower without it.
+    A Numba that is installed and broken is warned about once: everything is slower without it.
     """
     try:
         with _collector_paused():
@@ -154,11 +154,11 @@ def numba_usable() -> Usable:
                 return Usable(False, "Numba compiles nothing: NUMBA_DISABLE_JIT is set")
             from kmgpu.kernels.cpu.lowlevel import compiled as compiled
     except MemoryError:
-        raise  # which says nothing of the next time
+        raise  # it may work the next time
     except Exception as error:  # llvmlite and Numba raise whatever they like, OSError for one
         why = f"Numba cannot be imported ({error}); {INSTALL_NUMBA}"
         if not isinstance(error, ModuleNotFoundError):
-            with suppress(Warning):  # where warnings are errors, this one breaks no fit
+            with suppress(Warning):  # a user who turns warnings into errors still gets a fit
                 warnings.warn(f"kmgpu is slower now: {why}", RuntimeWarning, stacklevel=2)
         return Usable(False, why)
     return Usable(True, f"Numba {numba.__version__}")
