@@ -15,7 +15,7 @@ class Compilation:
 
     @contextmanager
     def told(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Tell `say` that kernels are being compiled inside the block, and then how long it took."""
+        """Tell `say` that kernels are being compiled in the block, and then how long it took."""
         before = self._seconds
         announced: list[str] = []
 
