@@ -23,16 +23,18 @@ def _costs_at(
     return nearest.costs_at(loss.name, x, centers, labels, memory_budget)
 
 
-def _greedy_seed(x: Array, n_clusters: int, loss: Any, *arguments: Any) -> tuple[Any, None]:
-    return seeding.greedy_seed(loss.name, x, n_clusters, *arguments)
+def _greedy_seed(
+    x: Array, n_clusters: int, loss: Any, *arguments: Any, **options: Any
+) -> tuple[Any, None]:
+    return seeding.greedy_seed(loss.name, x, n_clusters, *arguments, **options)
 
 
 def _beside_x(function: Callable[..., T]) -> Callable[..., T]:
     """The same with the device of x, its first argument, as the current one."""
 
-    def call(x: Array, *arguments: Any) -> T:
+    def call(x: Array, *arguments: Any, **options: Any) -> T:
         with on_device_of(x):
-            return function(x, *arguments)
+            return function(x, *arguments, **options)
 
     return call
 
