@@ -1,4 +1,4 @@
-"""Engines for tests of the benchmarks: k-means and k-medians by NumPy, in the process of the test."""
+"""Engines for tests of the benchmarks: Lloyd in plain NumPy, in the process of the test."""
 
 import json
 from functools import partial
@@ -23,14 +23,16 @@ class Lloyd:
     def fit(self, x):
         centers = np.array(x[: self._k] if self._init is None else self._init, np.float64)
         labels = None
-        for self.n_iter_ in range(1, self._most + 1):
+        n_iter = 0
+        while n_iter < self._most:
+            n_iter += 1
             nearest = cdist(x, centers, METRIC[self._loss]).argmin(axis=1)
             if labels is not None and (nearest == labels).all():
                 break
             labels = nearest
             middle = np.mean if self._loss == "l2" else np.median
             centers = np.stack([middle(x[labels == j], axis=0) for j in range(len(centers))])
-        self.cluster_centers_ = centers
+        self.cluster_centers_, self.n_iter_ = centers, n_iter
         return self
 
     def predict(self, x):

@@ -19,7 +19,7 @@ from benchmarks.engine import Engine, Found
 from benchmarks.losses import loss
 from benchmarks.rounds import Limits, Measurement, Outcome, Task, ratio
 from benchmarks.worker import Worker
-from tests.made_up_engines import METRIC, LocalClient, Lloyd, made_up
+from tests.made_up_engines import METRIC, Lloyd, LocalClient, made_up
 
 ROW = rows.Row("made-up", 5, lambda: rows.blobs(600, 3, 5, spread=3.0))
 

@@ -1,4 +1,4 @@
-"""The GPU side of the benchmark harness, on a CuPy that is made up and on one that runs on a CPU."""
+"""Benchmarks on a GPU: on a CuPy that is made up, and on one that runs on a CPU."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ def a_card(**known):
 
 @pytest.fixture
 def events(monkeypatch):
-    """The calls that a made-up CuPy sees, of arrays that are NumPy's; a quarter of a second each."""
+    """What a made-up CuPy is asked to do; its arrays are NumPy's, each call takes 0.25 s."""
     seen = []
 
     class Event:
