@@ -25,9 +25,11 @@ TO_CONVERGENCE = 300
 BUSY = 0.25
 SMALL_FITS, SMALL_PREDICTS = 50, 500
 SKLEARN = {"l2": "sklearn-lloyd", "l1": "sklearn-manhattan"}
-# Rounds, and minutes for all rows. A GPU is lent by the hour.
-ROUNDS = {"cpu": 5, "cuda": 3}
-MINUTES = {"cpu": inf, "cuda": 9.5}
+# Where the options do not say so; all rows of a GPU take ten minutes at most.
+DEFAULTS = {
+    "cpu": {"rounds": 5, "limit": 60.0, "minutes": inf},
+    "cuda": {"rounds": 3, "limit": 15.0, "minutes": 9.5},
+}
 FLOAT32 = 4
 NOT_A_GPU = "NOT A GPU: an emulation on a CPU; its times say nothing about any GPU"
 
@@ -102,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
         "--to-convergence", action="store_true", help=f"--iterations {TO_CONVERGENCE}"
     )
     parser.add_argument("--rounds", type=int, help="default 5; on a GPU 3")
-    parser.add_argument("--limit", type=float, default=60, help="seconds a call; default 60")
+    parser.add_argument("--limit", type=float, help="seconds a call; default 60, on a GPU 15")
     parser.add_argument("--minutes", type=float, help="for everything; on a GPU 9.5")
     parser.add_argument("--threads", type=int, default=machine.n_cores())
     parser.add_argument("--no-memory", action="store_true", help="do not measure memory")
@@ -128,8 +130,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         if unknown:
             known.error(f"there is no {', '.join(unknown)}; there are {', '.join(there)}")
     options.losses = [loss for loss in losses if engines(loss, options.engines, options.device)]
-    options.rounds = options.rounds or ROUNDS[options.device]
-    options.minutes = options.minutes or MINUTES[options.device]
+    for name, value in DEFAULTS[options.device].items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     if options.to_convergence:
         options.iterations = TO_CONVERGENCE
     return options

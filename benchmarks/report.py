@@ -34,13 +34,10 @@ class Result:
 
     @property
     def name(self) -> str:
-        """The row, and the threads where that is what varies."""
+        """The row, and what else tells it from the others of its section."""
         suffix = {"predict": " predict", "default": " default"}.get(self.task.do, "")
-        return (
-            self.task.row.name
-            + suffix
-            + (f" t={self.task.n_threads}" if self.section == "threads" else "")
-        )
+        suffix += f" t={self.task.n_threads}" if self.section == "threads" else ""
+        return self.task.row.name + suffix
 
     @property
     def ours(self) -> Outcome:
@@ -141,7 +138,7 @@ def summary(results: list[Result]) -> str:
     for result in results:
         best = result.best
         lines.append(
-            f"{result.name:24s}{best.engine if best else '–':>20s}"
+            f"{f'{result.name} ({result.task.loss})':24s}{best.engine if best else '–':>20s}"
             f"{_number(best.median if best else None, '10.4g')}"
             f"{_number(result.ours.median, '10.4g')}{_number(result.ratio, '9.2f')}"
             f"{_number(result.loss_difference(result.ours), '+11.1e')}"

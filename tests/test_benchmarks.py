@@ -12,13 +12,23 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from benchmarks import compare, engines, imports, machine, memory, peers, rounds, rows, sparse
+from benchmarks import (
+    compare,
+    engines,
+    imports,
+    machine,
+    memory,
+    peers,
+    rounds,
+    rows,
+    sparse,
+    worker,
+)
 from benchmarks.client import Client, EngineError
 from benchmarks.embeddings import CUMULATIVE, sentence_like
 from benchmarks.engine import Engine, Found
 from benchmarks.losses import loss
 from benchmarks.rounds import Limits, Measurement, Outcome, Task, ratio
-from benchmarks.worker import Worker
 from tests.made_up_engines import METRIC, Lloyd, LocalClient, made_up
 
 ROW = rows.Row("made-up", 5, lambda: rows.blobs(600, 3, 5, spread=3.0))
@@ -193,17 +203,22 @@ def test_a_dead_worker_says_so_and_a_late_one_is_killed(tmp_path) -> None:
         client.ask("load", 60.0, x="", init="")
 
 
-def test_the_clock_runs_during_the_call_alone(tmp_path) -> None:
-    def prepare(x, init):
-        time.sleep(0.05)
-        return lambda n_iter: Found(init, time.sleep(0.002 * n_iter) or n_iter)
+def test_the_clock_runs_during_the_call_alone(tmp_path, monkeypatch) -> None:
+    now = [0.0]
 
+    def spend(seconds):
+        now[0] += seconds
+
+    def prepare(x, init):
+        spend(100.0)
+        return lambda n_iter: Found(init, spend(2.0 * n_iter) or n_iter)
+
+    monkeypatch.setattr(worker, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     files = {"x": sparse.save(tmp_path, ROW.make()), "init": str(tmp_path / "init.npy")}
     np.save(files["init"], np.zeros((5, 3)))
-    worker = Worker(Engine("one", "l2", prepare))
-    worker.load(files)
-    told = worker.fit({"n_iter": 5, "out": str(tmp_path / "out.npy")})
-    assert 0.01 <= told["seconds"] < 0.05
+    one = worker.Worker(Engine("one", "l2", prepare))
+    one.load(files)
+    assert one.fit({"n_iter": 5, "out": str(tmp_path / "out.npy")})["seconds"] == 10.0
     assert np.load(tmp_path / "out.npy").shape == (5, 3)
 
 
