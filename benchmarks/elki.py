@@ -1,4 +1,4 @@
-"""ELKI's KMediansLloyd in a Java process that stays, so that its compiler has warmed up."""
+"""ELKI's KMediansLloyd, in one Java process for all fits, so that Java's compiler warms up."""
 
 from __future__ import annotations
 
