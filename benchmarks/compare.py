@@ -74,7 +74,10 @@ def measure(
     section: str, task: Task, names: list[str] | None, limits: Limits, gpu: card.Card | None
 ) -> Result | None:
     """Measure and print one task; None where it is skipped, which is printed, too."""
-    why_not = "the minutes are used up" if limits.left() == 0 else None
+    found = able(task, names)
+    why_not = None if found else f"no engine chosen has {task.do}"
+    if limits.left() == 0:
+        why_not = "the minutes are used up"
     x = None if why_not else made(task.row)
     if gpu is not None and x is not None:
         why_not = card.too_large(x.shape, FLOAT32)
@@ -83,7 +86,7 @@ def measure(
         return None
     with tempfile.TemporaryDirectory(prefix="kmgpu-bench-") as folder:
         measurement = Measurement(task, x, limits, Path(folder))
-        outcomes = measurement.run(able(task, names))
+        outcomes = measurement.run(found)
     least = gpu and card.least_seconds(x.shape, task.row.n_clusters, task.loss, gpu)
     result = Result(section, task, x.shape, measurement.n_iter, outcomes, least)
     print(report.block(result), flush=True)

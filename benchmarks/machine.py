@@ -53,7 +53,7 @@ def describe() -> dict[str, str]:
 
 
 def load() -> float:
-    """Processes that wanted a core over the last minute, per core; 0 where the system does not say."""
+    """Processes that wanted a core over the last minute, per core; 0 where that is unknown."""
     return os.getloadavg()[0] / n_cores() if hasattr(os, "getloadavg") else 0.0
 
 
