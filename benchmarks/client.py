@@ -64,6 +64,10 @@ class Client:
 
     def _expire(self) -> None:
         self._late = True
+        self.stop()
+
+    def stop(self) -> None:
+        """End the process now: its memory is free for others."""
         self._process.kill()
 
     def _last_words(self) -> str:

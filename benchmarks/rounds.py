@@ -131,6 +131,7 @@ class Measurement:
         self._files = {"x": save(folder, x), "init": str(folder / "init.npy")}
         np.save(self._files["init"], initial_centers(x, task.row.n_clusters))
         self._cuda = task.device == "cuda"
+        self._clients: dict[str, Client] = {}
         self._judged = x[:: max(1, x.shape[0] // CUDA_LOSS_ROWS)] if self._cuda else x
 
     def run(self, engines: list[Engine]) -> list[Outcome]:
@@ -139,10 +140,9 @@ class Measurement:
         if self._task.do == "fit" and self._limits.memory and not self._cuda:
             self._each(pairs, self._measure_memory)
         with ExitStack() as stack:
-            clients: dict[str, Client] = {}
 
             def start(engine: Engine, outcome: Outcome) -> None:
-                clients[engine.name] = client = stack.enter_context(self._client(engine))
+                self._clients[engine.name] = client = stack.enter_context(self._client(engine))
                 self._ask(client, "load", **self._files)
                 self._probe(client, outcome)
                 self._rest(client)
@@ -152,7 +152,7 @@ class Measurement:
                 begun = time.monotonic()
 
                 def take_turn(engine: Engine, outcome: Outcome, number: int = number) -> None:
-                    self._time(clients[engine.name], outcome, number)
+                    self._time(self._clients[engine.name], outcome, number)
 
                 self._each(pairs[:: -1 if number % 2 else 1], take_turn)
                 if self._limits.until < 2 * time.monotonic() - begun:
@@ -162,13 +162,15 @@ class Measurement:
     def _each(
         self, pairs: list[tuple[Engine, Outcome]], act: Callable[[Engine, Outcome], None]
     ) -> None:
-        """Act on every engine that has not failed; an error is noted as why it has no time."""
+        """Act on every engine that has not failed; one that fails is stopped, and why is noted."""
         for engine, outcome in pairs:
             if outcome.why_not is None:
                 try:
                     act(engine, outcome)
                 except EngineError as error:
                     outcome.why_not, outcome.seconds = str(error), []
+                    if engine.name in self._clients:
+                        self._clients[engine.name].stop()
 
     def _client(self, engine: Engine) -> Client:
         return Client(engine, self._task.n_threads, self._folder)

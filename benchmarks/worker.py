@@ -6,6 +6,7 @@ answers with its error.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -90,6 +91,7 @@ class Worker:
     def rest(self, command: Command) -> Answer:
         """Forget the data: the memory of a GPU is the next engine's."""
         self._x = self._init = self._run = None
+        gc.collect()
         free_device()
         return {}
 

@@ -10,6 +10,7 @@ from benchmarks.client import EngineError
 from benchmarks.engine import Engine, prepare_estimator
 from benchmarks.worker import Worker, answer
 
+STOPPED = []
 METRIC = {"l2": "sqeuclidean", "l1": "cityblock"}
 
 
@@ -60,13 +61,19 @@ class LocalClient:
 
     def __init__(self, engine, n_threads, folder):
         self._worker = Worker(engine)
+        self._alive = True
 
     def ask(self, do, timeout, **arguments):
+        assert self._alive
         command = json.loads(json.dumps({"do": do, **arguments}))
         told = json.loads(json.dumps(answer(self._worker, command)))
         if "error" in told:
             raise EngineError(told["error"])
         return told
+
+    def stop(self):
+        self._alive = False
+        STOPPED.append(self._worker)
 
     def __enter__(self):
         return self

@@ -28,7 +28,7 @@ from benchmarks.embeddings import CUMULATIVE, sentence_like
 from benchmarks.engine import Engine, Found
 from benchmarks.losses import loss
 from benchmarks.rounds import Limits, Measurement, Outcome, Task, ratio
-from tests.made_up_engines import METRIC, Lloyd, LocalClient, made_up
+from tests.made_up_engines import METRIC, STOPPED, Lloyd, LocalClient, made_up
 
 ROW = rows.Row("made-up", 5, lambda: rows.blobs(600, 3, 5, spread=3.0))
 
@@ -182,13 +182,16 @@ def test_engines_take_turns(tmp_path) -> None:
 
 
 @pytest.mark.usefixtures("made_up_engines")
-def test_a_failing_engine_is_listed(tmp_path) -> None:
+def test_a_failing_engine_is_listed_and_stopped(tmp_path) -> None:
+    STOPPED.clear()
+
     def prepare(x, init):
         msg = "NaN found"
         raise ValueError(msg)
 
     _, (one, two) = measured([Engine("one", "l2", prepare), made_up("two")], tmp_path)
     assert one.why_not == "ValueError: NaN found"
+    assert len(STOPPED) == 1
     assert not one.seconds
     assert two.why_not is None
     assert len(two.seconds) == 2
