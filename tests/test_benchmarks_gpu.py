@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import card, compare, cuda_peers, engines, report, rounds
+from benchmarks import card, compare, cuda_peers, engines, report, rounds, worker
 from benchmarks.card import Card, additions, bandwidth, least_seconds
 from benchmarks.losses import loss
 from benchmarks.rounds import Outcome, Task
@@ -108,6 +108,7 @@ def made_up_card(events, monkeypatch):
     both = [made_up(name, None, loss, device="cuda") for loss in ("l2", "l1") for name in "ab"]
     monkeypatch.setattr(engines, "ENGINES", tuple(both))
     monkeypatch.setattr(rounds, "Client", LocalClient)
+    monkeypatch.setattr(worker.gc, "collect", lambda: 0)  # a second in a process of many tests
     monkeypatch.setattr(card, "unusable", lambda: None)
     monkeypatch.setattr(card, "card", a_card)
     monkeypatch.setattr(card, "too_large", lambda shape, itemsize: None)
