@@ -45,7 +45,7 @@ def plot_clusters(estimator: AlternatingMinimizer, X: Any) -> Figure:
     check_is_fitted(estimator)
     figure = new_figure(6, 6.2)
     axes = figure.subplots()
-    loss, name = estimator._loss, NAMES[estimator._loss.name]
+    loss, name = estimator.loss, NAMES[estimator.loss.name]
     labels = estimator.predict(X)
     drawn = drawn_rows(X)
     labels = taken(labels, drawn)

@@ -55,10 +55,10 @@ def plot_history(estimator: AlternatingMinimizer) -> Figure:
     check_is_fitted(estimator)
     figure = new_figure(6, 4)
     axes = figure.subplots()
-    draw_history(axes, estimator.history_, estimator._loss.units)
+    draw_history(axes, estimator.history_, estimator.loss.units)
     n_done, n_clusters = len(estimator.history_), estimator.n_clusters
     stopped = "converged" if estimator.converged_ else f"stopped by max_iter={estimator.max_iter}"
     axes.set_title(
-        f"{NAMES[estimator._loss.name]}, k = {n_clusters}: {n_done} half-steps, {stopped}"
+        f"{NAMES[estimator.loss.name]}, k = {n_clusters}: {n_done} half-steps, {stopped}"
     )
     return figure

@@ -64,12 +64,12 @@ def demo_figure(photo: np.ndarray, fits: Sequence[AlternatingMinimizer]) -> Figu
     grid[1, 0].text(0.5, 0.5, caption, ha="center", va="center")
     losses = below.subplots(1, len(fits), squeeze=False)[0]
     for column, (fit, axes) in enumerate(zip(fits, losses, strict=True), start=1):
-        name = NAMES[fit._loss.name]
+        name = NAMES[fit.loss.name]
         _draw_photo(
             grid[0, column], quantised(fit, photo.shape), f"{fit.n_clusters} {name} colours"
         )
         draw_palette(grid[1, column], fit)
-        draw_history(axes, fit.history_, fit._loss.units)
+        draw_history(axes, fit.history_, fit.loss.units)
         axes.set_title(f"{name}: {len(fit.history_)} half-steps")
     return figure
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kmgpu.algorithm.losses import L2
 from kmgpu.kernels.cpu.assignment import FEW_NUMBERS, distances
 from tests.support.near_ties import beside_bisector
 from tests.support.oracles import costs_in_order
@@ -12,7 +13,7 @@ WIDTHS = pytest.mark.parametrize("d", [40, 200])
 
 def measured(x, centers):
     assert x.size * len(centers) > FEW_NUMBERS, "so few are not multiplied"
-    return distances(x, centers, None, squared=True)
+    return distances(x, centers, L2)
 
 
 @WIDTHS
