@@ -54,7 +54,7 @@ def test_scores_that_err_as_much_as_they_may_change_no_label(d, dtype, size, kin
     rng = np.random.default_rng(d)
     slack = (d + 16) * float(np.finfo(dtype).eps) / 2
     swapped = 0
-    for _ in range(100):
+    for _ in range(40):
         x = (size * unit_vector(rng, d)).astype(dtype)
         first, second = two_as_far(rng, x.astype(np.float64), kind)
         away = np.linalg.norm(x - second)
@@ -73,7 +73,7 @@ def test_scores_that_err_as_much_as_they_may_change_no_label(d, dtype, size, kin
         labels = np.empty(1, np.int32)
         dense.nearest_rows(x[None], scores, targets, norms, labels)
         assert labels[0] == right
-    assert swapped > 50
+    assert swapped > 20
 
 
 def equally_far(rng, d, k=4):
