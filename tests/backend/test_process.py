@@ -8,6 +8,7 @@ import pytest
 
 import kmgpu
 
+pytestmark = pytest.mark.slow
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 HEAD = """
 import os, sys, threading, time
