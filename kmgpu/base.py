@@ -307,3 +307,8 @@ class AlternatingMinimizer(
                 ConvergenceWarning,
                 stacklevel=3,
             )
+
+
+def loss_of(estimator: AlternatingMinimizer) -> Loss:
+    """The loss that an estimator minimises."""
+    return estimator._loss

@@ -19,7 +19,7 @@ from kmgpu.backend.blocks import row_blocks
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.io.files import PathLike, replacing
 from kmgpu.io.reading import BadFile, opened, shortened
-from kmgpu.plotting import INSTALL_PLOT, colours_of
+from kmgpu.plotting.figures import INSTALL_PLOT
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -220,6 +220,11 @@ class Quantised:
     icc_profile: bytes | None
 
 
+def colours_of(estimator: AlternatingMinimizer) -> np.ndarray:
+    """The centres of clusters of pixels, rounded to 8-bit colours, (n_clusters, 3) uint8."""
+    return np.rint(to_host(estimator.cluster_centers_)).clip(0, 255).astype(np.uint8)
+
+
 def quantise(picture: Picture, colours: Colours, estimator: AlternatingMinimizer) -> Quantised:
     """The picture in the colours of an estimator fitted to its distinct colours."""
     labels = to_host(estimator.labels_)
@@ -279,13 +284,13 @@ def _image(quantised: Quantised) -> tuple[Any, dict[str, Any]]:
         return _indexed(index, palette), {}
     # all transparent pixels are one entry
     pairs = np.where(alpha > 0, index, 0).astype(np.int32) * INDEXED + alpha
-    there = np.flatnonzero(np.bincount(pairs.ravel()))
-    if len(there) > INDEXED:
+    used_pairs = np.flatnonzero(np.bincount(pairs.ravel()))
+    if len(used_pairs) > INDEXED:
         return Image.fromarray(np.dstack([palette[pairs // INDEXED], alpha])), {}
-    entry = np.zeros(there[-1] + 1, np.uint8)
-    entry[there] = np.arange(len(there))
-    alphas = (there % INDEXED).astype(np.uint8)
-    return _indexed(entry[pairs], palette[there // INDEXED]), {"transparency": alphas.tobytes()}
+    entry = np.zeros(used_pairs[-1] + 1, np.uint8)
+    entry[used_pairs] = np.arange(len(used_pairs))
+    colours, alphas = palette[used_pairs // INDEXED], (used_pairs % INDEXED).astype(np.uint8)
+    return _indexed(entry[pairs], colours), {"transparency": alphas.tobytes()}
 
 
 def _indexed(index: np.ndarray, palette: np.ndarray) -> Any:

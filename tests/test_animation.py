@@ -1,4 +1,4 @@
-"""The story as a file: .html, .gif, .mp4 and .png; the command that writes them."""
+"""The animation as a file: .html, .gif, .mp4 and .png; the command that writes them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_page_of_thirty_steps_is_small(tmp_path):
 def test_a_gif_has_every_frame(movie, tmp_path):
     movie.save(tmp_path / "x.gif")
     with Image.open(tmp_path / "x.gif") as gif:
-        assert gif.n_frames == len(movie.story.frames)
+        assert gif.n_frames == len(movie.record.frames)
         assert gif.info["duration"] == 1000
         frames = []
         for number in range(gif.n_frames):
@@ -86,7 +86,7 @@ def test_frames_look_as_they_did(name, tmp_path):
     """Blurred and small, so that fonts and versions of matplotlib matter little."""
     movie = shown_steps()
     number = {"init": 1, "assign": 4, "refit": 3}[name]
-    assert movie.story.frames[number].kind == name
+    assert movie.record.frames[number].kind == name
     with movie._arranged(titled=False):
         movie._show(number)
         movie._figure.savefig(tmp_path / "x.png", dpi=40)
@@ -129,10 +129,12 @@ def test_the_command_writes_what_the_name_says(tmp_path, monkeypatch, capsys):
             assert picture.format == kind.upper()
 
 
-def test_options_reach_the_story(tmp_path, monkeypatch):
+def test_options_reach_the_record(tmp_path, monkeypatch):
     told = {}
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kmgpu.plotting.steps.tell", lambda x, k, **how: told.update(how, k=k, x=x))
+    monkeypatch.setattr(
+        "kmgpu.plotting.steps.record_steps", lambda x, k, **how: told.update(how, k=k, x=x)
+    )
     monkeypatch.setattr("kmgpu.plotting.animation.StepsAnimation", lambda _: FakeMovie())
     command = "animate --example moons -k 4 --loss l1 --init random --seed 5 --max-iter 6"
     assert main([*command.split(), "--max-frames", "20", "-o", "a.gif"]) == 0

@@ -93,10 +93,10 @@ class Player:
 @pytest.mark.parametrize("screen", SCREENS)
 def test_every_frame_is_reached_with_the_keyboard(movie, page, browser, screen):
     player, pictures = Player(browser, page, *screen), []
-    for number, frame in enumerate(movie.story.frames, start=1):
+    for number, frame in enumerate(movie.record.frames, start=1):
         assert player.text("h1") == frame.title
         assert player.text("#note") == frame.note
-        assert player.text("#count") == f"{number} of {len(movie.story.frames)}"
+        assert player.text("#count") == f"{number} of {len(movie.record.frames)}"
         pictures.append(player.picture)
         said = player.text("#loss")
         assert bool(said) == (frame.loss is not None)
@@ -115,14 +115,14 @@ def test_every_frame_is_reached_with_the_keyboard(movie, page, browser, screen):
 
 
 def test_each_control_does_what_it_says(movie, page, browser):
-    player, n = Player(browser, page), len(movie.story.frames)
+    player, n = Player(browser, page), len(movie.record.frames)
     first = player.picture
     player.click("Next frame")
     player.click("Next frame")
     assert player.at == 3
     assert player.picture != first
     player.click("Previous frame")
-    assert (player.at, player.text("h1")) == (2, movie.story.frames[1].title)
+    assert (player.at, player.text("h1")) == (2, movie.record.frames[1].title)
     player.click("Last frame")
     assert player.at == n
     player.click("Play")  # from the end: again from the beginning
@@ -204,7 +204,7 @@ def test_a_screen_reader_hears_each_step(movie, page, browser):
     player = Player(browser, page)
     player.press("ARROW_RIGHT")
     player.press("ARROW_RIGHT")
-    frame = movie.story.frames[2]
+    frame = movie.record.frames[2]
     alt = browser.find_element("css selector", "img").get_attribute("alt")
     assert alt == f"{frame.title}. {frame.note}. L(µ) = {frame.loss:.6g}"
     slider = browser.find_element("css selector", "input[type=range]")
@@ -223,5 +223,5 @@ def test_a_notebook_shows_the_page_in_a_frame(movie, page, browser, tmp_path, mo
     player.wait(lambda: player.text("h1") == "The data")
     browser.find_element("css selector", "body").click()
     player.press("ARROW_RIGHT")
-    assert player.text("h1") == movie.story.frames[1].title
+    assert player.text("h1") == movie.record.frames[1].title
     browser.switch_to.default_content()

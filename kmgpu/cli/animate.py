@@ -51,7 +51,8 @@ def add(commands: Any) -> None:
 
 
 def _animate(args: argparse.Namespace) -> None:
-    from kmgpu.plotting import animate, plot_steps, require_matplotlib, save_figure
+    from kmgpu.plotting import animate, plot_steps, save_figure
+    from kmgpu.plotting.figures import require_matplotlib
 
     require_matplotlib()
     suffix = Path(args.out).suffix.lower()

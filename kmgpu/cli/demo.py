@@ -21,8 +21,8 @@ def add(commands: Any) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from kmgpu.demo import fit_colours, load_photo
-    from kmgpu.plotting import demo_figure, require_matplotlib, save_figure
+    from kmgpu.demo import demo_figure, fit_colours, load_photo
+    from kmgpu.plotting.figures import require_matplotlib, save_figure
 
     photo = load_photo()
     picture = DEMO_PICTURE if args.out is None else args.out

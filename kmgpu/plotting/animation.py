@@ -1,4 +1,4 @@
-"""The story as a matplotlib animation. Imported only when one is made."""
+"""The record as a matplotlib animation. Imported only when one is made."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kmgpu.plotting.figures import ASSIGN_COLOUR, REFIT_COLOUR, new_figure
-from kmgpu.plotting.film import Film
+from kmgpu.plotting.film import Animation
 from kmgpu.plotting.page import page
-from kmgpu.plotting.panel import LARGE, draw_frame, story_view
-from kmgpu.plotting.story import Story
+from kmgpu.plotting.panel import LARGE, draw_frame, view_of_all
+from kmgpu.plotting.record import StepRecord
 
 WIDTH, HEIGHT, LEFT_SHARE = 10.0, 5.7, 0.56
 DPI = 110
@@ -26,26 +26,28 @@ MILLISECONDS, AT_THE_END = 1000, 3000
 KINDS = {"assign": ("o", ASSIGN_COLOUR, "assignment"), "refit": ("s", REFIT_COLOUR, "refitting")}
 
 
-class StepsAnimation(Film):
-    """One frame a second of a story, the points on the left, the loss on the right."""
+class StepsAnimation(Animation):
+    """One frame a second of a record, the points on the left, the loss on the right."""
 
-    def __init__(self, story: Story) -> None:
-        self.story = story
+    def __init__(self, record: StepRecord) -> None:
+        self.record = record
         self._figure = new_figure(WIDTH, HEIGHT)
         self._figure.set_dpi(DPI)
         self._canvas = FigureCanvasAgg(self._figure)
-        left, right = self._figure.subfigures(1, 2, width_ratios=(LEFT_SHARE, 1 - LEFT_SHARE))
+        left, right = self._figure.subfigures(
+            1, 2, width_ratios=(LEFT_SHARE, 1 - LEFT_SHARE), squeeze=False
+        )[0]
         self._points, self._losses = left.subplots(), right.subplots()
-        self._caption = left.supxlabel(fill(story.caption, 80), fontsize=8.5)
+        self._caption = left.supxlabel(fill(record.caption, 80), fontsize=8.5)
         self._titled = True
-        self._view = story_view(story)
+        self._view = view_of_all(record)
         self._set_up_losses()
         super().__init__(
             self._figure,
             self._show,
-            n_frames=len(story.frames),
+            n_frames=len(record.frames),
             fps=1000 // MILLISECONDS,
-            title=f"{story.name}, step by step",
+            title=f"{record.name}, step by step",
             height=640,
         )
 
@@ -54,7 +56,7 @@ class StepsAnimation(Film):
         with self._arranged(titled=False):  # the page itself says what the titles say
             pngs = [_encoded(picture, "png") for picture in self._pictures()]
         points, losses = (share * WIDTH / HEIGHT for share in (LEFT_SHARE, 1 - LEFT_SHARE))
-        return page(_player(len(pngs)), pngs, self.story, points, losses)
+        return page(_player(len(pngs)), pngs, self.record, points, losses)
 
     def _gif(self) -> bytes:
         with self._arranged():
@@ -66,7 +68,7 @@ class StepsAnimation(Film):
 
     def _pictures(self) -> Iterator[Image.Image]:
         """Every frame in 256 colours; drawn once, where ``savefig`` draws twice."""
-        for number in range(len(self.story.frames)):
+        for number in range(len(self.record.frames)):
             self._show(number)
             self._canvas.draw()
             picture = Image.fromarray(np.asarray(self._canvas.buffer_rgba())[..., :3])
@@ -78,7 +80,8 @@ class StepsAnimation(Film):
         engine = self._figure.get_layout_engine()
         self._titled = titled
         self._caption.set_visible(titled)
-        self._show(len(self.story.frames) - 1)
+        self._show(len(self.record.frames) - 1)
+        assert engine is not None
         engine.execute(self._figure)
         self._figure.set_layout_engine("none")
         try:
@@ -89,7 +92,7 @@ class StepsAnimation(Film):
             self._figure.set_layout_engine(engine)
 
     def _set_up_losses(self) -> None:
-        axes, history = self._losses, self.story.history
+        axes, history = self._losses, self.record.history
         values = [entry.loss for entry in history]
         low, high = min(values), max(values)
         room = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
@@ -97,7 +100,7 @@ class StepsAnimation(Film):
         axes.set_ylim(low - room, high + room)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("half-step")
-        axes.set_ylabel(f"loss L(µ), {self.story.loss.units}")
+        axes.set_ylabel(f"loss L(µ), {self.record.loss.units}")
         axes.grid(alpha=0.3)
         (self._line,) = axes.plot([], [], color="0.6", linewidth=1, zorder=1)
         self._marks = {
@@ -109,16 +112,16 @@ class StepsAnimation(Film):
 
     def _show(self, number: int) -> None:
         """Draw the frame of that number."""
-        frame = self.story.frames[number]
+        frame = self.record.frames[number]
         self._points.clear()
-        draw_frame(self._points, self.story, frame, self._view, LARGE)
+        draw_frame(self._points, self.record, frame, self._view, LARGE)
         self._show_losses(frame.n_done)
         said = "" if frame.loss is None else f"L(µ) = {frame.loss:.6g}\n"
         self._points.set_title(f"{frame.title}\n{frame.note}" if self._titled else "", fontsize=11)
         self._losses.set_title(said if self._titled else "", fontsize=11)
 
     def _show_losses(self, n_done: int) -> None:
-        history = self.story.history[:n_done]
+        history = self.record.history[:n_done]
         at, values = np.arange(1, n_done + 1), np.array([entry.loss for entry in history])
         self._line.set_data(at, values)
         for kind, marks in self._marks.items():

@@ -11,15 +11,15 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
+from matplotlib.figure import Figure
 
 from kmgpu.backend.devices import Unavailable
 from kmgpu.io.files import PathLike, check_writable, named_errors, replacing
-from kmgpu.plotting.figures import Figure
 
 FORMATS = (".html", ".gif", ".mp4")
 
 
-class Film(FuncAnimation):
+class Animation(FuncAnimation):
     """A matplotlib animation that picks the writer by the file's name.
 
     Parameters

@@ -9,14 +9,13 @@ from io import BytesIO
 
 from PIL import Image
 
-from kmgpu.plotting.figures import new_figure
-from kmgpu.plotting.film import Film
-from kmgpu.plotting.mean_median import Journey, add_legend, draw_centers, draw_strip
+from kmgpu.plotting.figures import legend_below, new_figure
+from kmgpu.plotting.film import Animation
+from kmgpu.plotting.mean_median import TITLE, OutlierPath, draw_center_paths, draw_strip
 
 WIDTH, HEIGHT = 7.0, 4.4
 DPI = 80
 FPS = 10
-TITLE = "The mean follows the outlier, the median stays"
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -36,18 +35,18 @@ PAGE = """<!doctype html>
 """
 
 
-class JourneyAnimation(Film):
+class OutlierAnimation(Animation):
     """Ten frames a second: the points on a line above, both centres so far below."""
 
-    def __init__(self, path: Journey) -> None:
+    def __init__(self, path: OutlierPath) -> None:
         self.path = path
         self._figure = new_figure(WIDTH, HEIGHT)
         self._figure.set_dpi(DPI)
         self._strip, self._centers = self._figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
         self._show(len(path.outlier) - 1)
-        add_legend(self._figure, self._strip)
+        legend_below(self._strip)
         # laid out once, so that nothing but the points moves
-        self._figure.get_layout_engine().execute(self._figure)
+        self._figure.get_layout_engine().execute(self._figure)  # type: ignore[union-attr]
         self._figure.set_layout_engine("none")
         super().__init__(
             self._figure,
@@ -70,7 +69,7 @@ class JourneyAnimation(Film):
         for axes in (self._strip, self._centers):
             axes.clear()
         draw_strip(self._strip, self.path, at)
-        draw_centers(self._centers, self.path, [at])
+        draw_center_paths(self._centers, self.path, [at])
         mean, median = (self.path.centers[name][at] for name in ("l2", "l1"))
         self._strip.set_title(f"{TITLE}\nmean {mean:.4g}, median {median:.4g}", fontsize="medium")
 

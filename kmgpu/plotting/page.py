@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
-from kmgpu.plotting.story import Frame, Story
+from kmgpu.plotting.record import Frame, StepRecord
 
 TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -42,7 +42,9 @@ TEMPLATE = """<!doctype html>
 """
 
 
-def page(player: str, pngs: Sequence[bytes], story: Story, points: float, losses: float) -> str:
+def page(
+    player: str, pngs: Sequence[bytes], record: StepRecord, points: float, losses: float
+) -> str:
     """One self-contained HTML file.
 
     Parameters
@@ -51,7 +53,7 @@ def page(player: str, pngs: Sequence[bytes], story: Story, points: float, losses
         What matplotlib's ``to_jshtml`` made for as many frames.
     pngs : sequence of bytes
         The frames, which take the place of those of `player`.
-    story : Story
+    record : StepRecord
     points, losses : float
         Width over height of the left part of the frames and of the right one: on a narrow screen
         they are shown one below the other.
@@ -63,14 +65,14 @@ def page(player: str, pngs: Sequence[bytes], story: Story, points: float, losses
     player = re.sub(r"<link[^>]*>", "", player)
     player = re.sub(r'"data:image/[^"]*"', lambda _: _embedded(next(frames)), player)
     return TEMPLATE.format(
-        name=story.name,
+        name=record.name,
         player_id=found[1],
         points=points,
         losses=losses,
         player=player,
-        caption=escape(story.caption),
+        caption=escape(record.caption),
         style=(here / "player.css").read_text(encoding="utf-8"),
-        story=json.dumps([_said(frame) for frame in story.frames]),
+        story=json.dumps([_said(frame) for frame in record.frames]),
         script=(here / "player.js").read_text(encoding="utf-8"),
     )
 
