@@ -82,7 +82,7 @@ def _check_out(args: argparse.Namespace, suffix: str) -> None:
         raise ValueError(msg)
     check_outputs({"--out": (args.out, suffix)}, (args.data, args.init))
     if suffix != PICTURE:
-        from kmgpu.plotting.film import check_format
+        from kmgpu.plotting.animation import check_format
 
         check_format(suffix, args.out)
 

@@ -78,7 +78,7 @@ def draw_history(axes: Axes, history: Sequence[HistoryEntry], units: str) -> Non
     axes.set_xlabel("half-step")
     axes.set_ylabel(f"loss ({units})")
     axes.grid(alpha=0.3)
-    axes.legend(title="after", frameon=False)
+    axes.legend(title="after", frameon=False, loc="upper right")  # the loss falls: it is free
 
 
 def plot_elbow(sweep: Sweep) -> Figure:

@@ -17,18 +17,20 @@ from kmgpu.plotting.loss_curve import (
     point_areas,
     points_on_a_line,
 )
+from kmgpu.plotting.page import Caption
 from kmgpu.validation import check_integer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from kmgpu.plotting.moving import OutlierAnimation
+    from kmgpu.plotting.animation import Animation
 
 LEAST_POINTS = 3
 N_STRIPS = 4
 LEAST_REACH = 4
 OUTLIER_COLOUR = "black"
+WIDTH, HEIGHT = 7.0, 4.4
 TITLE = "The mean follows the outlier, the median stays"
 
 
@@ -115,9 +117,7 @@ def plot_mean_vs_median(x: Any, *, sample_weight: Any = None) -> Figure:
     return figure
 
 
-def animate_mean_vs_median(
-    x: Any, *, sample_weight: Any = None, n_frames: int = 24
-) -> OutlierAnimation:
+def animate_mean_vs_median(x: Any, *, sample_weight: Any = None, n_frames: int = 24) -> Animation:
     """Animate `plot_mean_vs_median`. A notebook shows a player.
 
     Parameters
@@ -140,10 +140,30 @@ def animate_mean_vs_median(
         Without matplotlib; the message says what to install.
     """
     require_matplotlib()
-    from kmgpu.plotting.moving import OutlierAnimation
+    from kmgpu.plotting.animation import Animation
 
     check_integer("n_frames", n_frames, 2)
-    return OutlierAnimation(outlier_path(x, sample_weight, n_frames))
+    path = outlier_path(x, sample_weight, n_frames)
+    figure = new_figure(WIDTH, HEIGHT)
+    strip, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    draw_strip(strip, path, 0)
+    legend_below(strip)
+    captions = [
+        Caption(f"The outlier is at {outlier:.4g}", f"mean {mean:.4g}, median {median:.4g}")
+        for outlier, mean, median in zip(
+            path.outlier, path.centers["l2"], path.centers["l1"], strict=True
+        )
+    ]
+
+    def draw(at: int, titled: bool) -> None:
+        strip.clear()
+        below.clear()
+        draw_strip(strip, path, at)
+        draw_center_paths(below, path, [at])
+        if titled:
+            strip.set_title(f"{TITLE}\n{captions[at].note}", fontsize="medium")
+
+    return Animation(figure, draw, captions, name=TITLE, about=f"{TITLE}.", fps=10, loop=True)
 
 
 def draw_strip(axes: Axes, path: OutlierPath, at: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from kmgpu.backend.arrays import to_host
 from kmgpu.base import AlternatingMinimizer, loss_of
 from kmgpu.plotting.curves import draw_history
 from kmgpu.plotting.figures import axes_to_draw_on, new_figure, require_matplotlib
+from kmgpu.plotting.page import Caption
 from kmgpu.plotting.panel import (
     LARGE,
     SMALL,
@@ -32,9 +34,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from kmgpu.plotting.animation import StepsAnimation
+    from kmgpu.plotting.animation import Animation
 
 PANEL = 3.3
+WIDTH, HEIGHT, LEFT_SHARE = 10.0, 5.7, 0.56
 
 
 def plot_steps(
@@ -121,7 +124,7 @@ def _grid(record: StepRecord) -> Figure:
 
 def _draw_loss(axes: Axes, record: StepRecord) -> None:
     draw_history(axes, record.history, record.loss.units)
-    axes.legend(title="after", title_fontsize=7.5, fontsize=7.5, frameon=False)
+    axes.legend(title="after", title_fontsize=7.5, fontsize=7.5, frameon=False, loc="upper right")
     axes.set_title(f"The loss: L(µ) = {record.history[-1].loss:.6g} at the end", fontsize=8.5)
 
 
@@ -134,7 +137,7 @@ def animate(
     max_frames: int = 60,
     random_state: int | None = 0,
     max_iter: int = 300,
-) -> StepsAnimation:
+) -> Animation:
     """Animate `plot_steps`: the points on the left, the loss on the right.
 
     It shows the data, the initialisation and every half-step until nothing moves. A notebook shows
@@ -160,7 +163,7 @@ def animate(
         Without matplotlib; the message says what to install.
     """
     require_matplotlib()
-    from kmgpu.plotting.animation import StepsAnimation
+    from kmgpu.plotting.animation import Animation
 
     check_integer("max_frames", max_frames, 4)
     record = record_steps(
@@ -172,7 +175,51 @@ def animate(
         max_iter=max_iter,
         most=max_frames - 3,
     )
-    return StepsAnimation(record)
+    figure = new_figure(WIDTH, HEIGHT)
+    captions = [
+        Caption(frame.title, frame.note, "" if frame.loss is None else f"L(µ) = {frame.loss:.6g}")
+        for frame in record.frames
+    ]
+    return Animation(
+        figure,
+        _drawer(figure, record, captions),
+        captions,
+        name=f"{record.name}, step by step",
+        about=record.caption,
+        fps=1,
+        left_share=LEFT_SHARE,
+    )
+
+
+def _drawer(
+    figure: Figure, record: StepRecord, captions: list[Caption]
+) -> Callable[[int, bool], None]:
+    """The function that draws one frame into `figure`: points on the left, losses on the right."""
+    shares = (LEFT_SHARE, 1 - LEFT_SHARE)
+    left, right = figure.subfigures(1, 2, width_ratios=shares, squeeze=False)[0]
+    points, losses = left.subplots(), right.subplots()
+    about = left.supxlabel(fill(record.caption, 80), fontsize=8.5)
+    view = view_of_all(record)
+    values = [entry.loss for entry in record.history]
+    low, high = min(values), max(values)
+    margin = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
+
+    def draw(number: int, titled: bool) -> None:
+        frame, caption = record.frames[number], captions[number]
+        points.clear()
+        losses.clear()
+        draw_frame(points, record, frame, view, LARGE)
+        draw_history(losses, record.history[: frame.n_done], record.loss.units)
+        losses.set_xlim(0.5, max(2, len(values)) + 0.5)
+        losses.set_ylim(low - margin, high + margin)
+        if frame.loss is not None:
+            losses.plot(frame.n_done, frame.loss, "o", markersize=13, mfc="none", mec="black")
+        if titled:
+            points.set_title(f"{caption.title}\n{caption.note}", fontsize=11)
+            losses.set_title(f"{caption.value}\n", fontsize=11)
+        about.set_visible(titled)
+
+    return draw
 
 
 def plot_clusters(estimator: AlternatingMinimizer, X: Any, *, ax: Axes | None = None) -> Figure:
