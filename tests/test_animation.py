@@ -77,6 +77,29 @@ def test_a_writer_of_matplotlibs_own_is_taken(tmp_path):
         assert gif.size == (300, 171)
 
 
+def test_titles_lie_inside_the_picture(movie, tmp_path):
+    from matplotlib.animation import AbstractMovieWriter
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    tops = []
+
+    class Measure(AbstractMovieWriter):
+        def setup(self, fig, outfile, dpi=None):
+            self.fig = fig
+
+        def grab_frame(self, **_):
+            renderer = FigureCanvasAgg(self.fig).get_renderer()
+            boxes = [axes.title.get_window_extent(renderer) for axes in self.fig.axes]
+            tops.append(max(box.y1 for box in boxes) / self.fig.bbox.y1)
+
+        def finish(self):
+            pass
+
+    movie.save(tmp_path / "x", Measure())
+    assert len(tops) == len(movie.captions)
+    assert 0.9 < max(tops) <= 1
+
+
 def test_other_formats_are_refused_before_anything_is_drawn(movie, tmp_path, monkeypatch):
     monkeypatch.setattr(movie, "draw", lambda *_: pytest.fail("something was drawn"))
     with pytest.raises(ValueError, match=r"must end in one of \.html, \.gif, \.mp4"):

@@ -174,9 +174,8 @@ class Animation(FuncAnimation):
     def _laid_out(self, *, titled: bool) -> Iterator[None]:
         """Lay the figure out for its last frame alone: no frame jumps, all are drawn faster."""
         engine = self.figure.get_layout_engine()
-        assert engine is not None
         self.draw(len(self.captions) - 1, titled)
-        engine.execute(self.figure)
+        self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
         try:
             yield

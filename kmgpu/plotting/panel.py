@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # what is drawn over what
-Z_LINES, Z_POINTS, Z_RINGED, Z_ARROWS, Z_CENTERS = 2, 3, 4, 5, 6
+Z_LINES, Z_POINTS, Z_RINGED, Z_ARROWS, Z_CENTERS, Z_NUMBERS = 2, 3, 4, 5, 6, 7
 INK = "#222222"
 NO_CLUSTER = "#8c8c8c"
 # these markers are narrow in the middle: their area is multiplied, so that a number fits
@@ -101,24 +102,11 @@ def draw_points(
     diameter = scale.point * np.clip(300 / len(points), 0.09, 1) ** 0.3
     size = diameter**2
     if labels is None:
-        axes.scatter(
-            points[:, 0],
-            points[:, 1],
-            s=size,
-            c=NO_CLUSTER,
-            marker="o",
-            linewidths=0,
-            zorder=Z_POINTS,
-        )
+        _scatter(axes, points, s=size, c=NO_CLUSTER, linewidths=0, zorder=Z_POINTS)
         return
     if changed is None:
         changed = np.zeros(len(labels), np.bool_)
-    thin: dict[str, Any] = {
-        "s": size,
-        "linewidths": 0.06 * diameter,
-        "edgecolors": INK,
-        "zorder": Z_POINTS,
-    }
+    thin = {"s": size, "linewidths": 0.06 * diameter, "edgecolors": INK, "zorder": Z_POINTS}
     ring = {"s": 2.2 * size, "linewidths": 0.25 * diameter}
     ring |= {"edgecolors": "black", "zorder": Z_RINGED}
     for cluster in np.unique(labels):
@@ -126,8 +114,7 @@ def draw_points(
         mine = labels == cluster
         for these, style in ((mine & ~changed, thin), (mine & changed, ring)):
             if these.any():
-                x, y = points[these].T
-                axes.scatter(x, y, c=colour, marker=marker, **style)
+                _scatter(axes, points[these], c=colour, marker=marker, **style)
 
 
 def draw_centers(axes: Axes, at: np.ndarray, scale: Scale) -> None:
@@ -135,43 +122,43 @@ def draw_centers(axes: Axes, at: np.ndarray, scale: Scale) -> None:
     from matplotlib.patheffects import Normal, withStroke
 
     halo = [withStroke(linewidth=4.5, foreground="white"), Normal()]
-    legible = [withStroke(linewidth=1.6, foreground="white")]
-    for cluster, place in enumerate(at):
-        colour, marker = cluster_style(cluster)
-        axes.scatter(
-            place[0],
-            place[1],
+    for marker, clusters in _by_marker(range(len(at))):
+        _scatter(
+            axes,
+            at[clusters],
             s=scale.center**2 * ROOM_FOR_A_NUMBER.get(marker, 1),
-            c=colour,
+            c=[cluster_style(cluster).colour for cluster in clusters],
             marker=marker,
             edgecolors="black",
             linewidths=1.4,
             path_effects=halo,
-            zorder=Z_CENTERS + cluster / len(at),
+            zorder=Z_CENTERS,
             clip_on=False,
         )
-        axes.annotate(
-            str(cluster + 1),
-            place,
+    legible = [withStroke(linewidth=1.6, foreground="white")]
+    for cluster, (x, y) in enumerate(at, start=1):
+        axes.text(
+            x,
+            y,
+            str(cluster),
             ha="center",
             va="center_baseline",
             fontsize=scale.text,
             fontweight="bold",
             path_effects=legible,
-            zorder=Z_CENTERS + (cluster + 0.5) / len(at),
-            annotation_clip=False,
+            zorder=Z_NUMBERS,
         )
 
 
 def _draw_moves(axes: Axes, old: np.ndarray, new: np.ndarray, scale: Scale) -> None:
     """Draw an arrow from the old place of each centre, an empty marker, to the new one."""
-    for cluster, (start, end) in enumerate(zip(old, new, strict=True)):
-        if (start == end).all():
-            continue
-        marker = cluster_style(cluster).marker
-        axes.scatter(
-            start[0],
-            start[1],
+    moved = np.flatnonzero((old != new).any(axis=1))
+    if not len(moved):
+        return
+    for marker, clusters in _by_marker(moved):
+        _scatter(
+            axes,
+            old[clusters],
             s=(0.7 * scale.center) ** 2,
             c="white",
             marker=marker,
@@ -179,19 +166,39 @@ def _draw_moves(axes: Axes, old: np.ndarray, new: np.ndarray, scale: Scale) -> N
             linewidths=1,
             zorder=Z_ARROWS,
         )
-        axes.annotate(
-            "",
-            end,
-            start,
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": INK,
-                "linewidth": scale.line,
-                "shrinkA": 0,
-                "shrinkB": 0.45 * scale.center,
-            },
-            zorder=Z_ARROWS,
-        )
+    axes.apply_aspect()
+    pixels_a_unit = axes.bbox.size / np.abs(np.diff([axes.get_xlim(), axes.get_ylim()])).T
+    length = np.linalg.norm((new - old) * pixels_a_unit, axis=1)
+    # the arrow ends at the border of the new marker, which would hide its head
+    hidden = 0.45 * scale.center * axes.figure.dpi / 72
+    far = length > hidden
+    start, move = old[far], (new - old)[far] * (1 - hidden / length[far])[:, None]
+    axes.quiver(
+        *start.T,
+        *move.T,
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        units="inches",
+        width=scale.line / 72,
+        headwidth=6 / scale.line,
+        headlength=6 / scale.line,
+        headaxislength=6 / scale.line,
+        color=INK,
+        zorder=Z_ARROWS,
+    )
+
+
+def _by_marker(clusters: Iterable[int]) -> Iterator[tuple[str, list[int]]]:
+    """Yield every marker that these clusters have, and the clusters that have it."""
+    clusters = list(clusters)
+    markers = [cluster_style(cluster).marker for cluster in clusters]
+    for marker in dict.fromkeys(markers):
+        yield marker, [c for c, its in zip(clusters, markers, strict=True) if its == marker]
+
+
+def _scatter(axes: Axes, at: np.ndarray, **style: Any) -> None:
+    axes.scatter(at[:, 0], at[:, 1], **style)
 
 
 def _draw_median_lines(
