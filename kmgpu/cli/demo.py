@@ -13,7 +13,7 @@ DEMO_PICTURE = "kmgpu-demo.png"
 
 
 def add(commands: Any) -> None:
-    """The subcommand and its arguments."""
+    """Add the subcommand and its arguments."""
     demo = commands.add_parser("demo", help="the 16 colours of a photograph, with both losses")
     demo.add_argument("--out", metavar="FILE.png", help=f"(default: {DEMO_PICTURE})")
     add_running(demo)
