@@ -39,7 +39,7 @@ class Picture:
     ----------
     pixels : numpy.ndarray of shape (height, width, 3), uint8
     alpha : numpy.ndarray of shape (height, width), uint8, or None
-        0 is transparent, 255 opaque; None where every pixel is opaque.
+        0 is transparent, 255 opaque; None if every pixel is opaque.
     icc_profile : bytes or None
         The colour profile of the file, if it has one for RGB.
     """

@@ -175,7 +175,8 @@ class Animation(FuncAnimation):
         """Lay the figure out for its last frame alone: no frame jumps, all are drawn faster."""
         engine = self.figure.get_layout_engine()
         self.draw(len(self.captions) - 1, titled)
-        self.figure.draw_without_rendering()
+        for _ in range(2):  # once is not enough after a layout with other titles
+            self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
         try:
             yield

@@ -66,7 +66,7 @@ def _notebook_figure() -> type[Figure]:
 def axes_to_draw_on(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
     """The figure of `ax`, and `ax`; those of a new figure of that size if `ax` is None."""
     if ax is not None:
-        return ax.figure.figure, ax  # the first may be a subfigure, the second is the whole
+        return ax.figure.figure, ax  # ax.figure may be a subfigure, whose figure is the whole
     figure = new_figure(width, height)
     return figure, figure.subplots()
 

@@ -33,7 +33,7 @@ class Scale:
     text : float
         Size of its number.
     point : float
-        Diameter of a point of the data, where there are few.
+        Diameter of a point of the data; less if there are more than 300 points.
     line : float
         Width of arrows and median lines.
     pixels : int

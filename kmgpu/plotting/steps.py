@@ -194,7 +194,7 @@ def animate(
 def _drawer(
     figure: Figure, record: StepRecord, captions: list[Caption]
 ) -> Callable[[int, bool], None]:
-    """The function that draws one frame into `figure`: points on the left, losses on the right."""
+    """Return the function that draws one frame: points on the left, losses on the right."""
     shares = (LEFT_SHARE, 1 - LEFT_SHARE)
     left, right = figure.subfigures(1, 2, width_ratios=shares, squeeze=False)[0]
     points, losses = left.subplots(), right.subplots()
