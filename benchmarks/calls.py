@@ -1,7 +1,7 @@
-"""Sections whose two sides run in one process, in turn: layouts of X, and calls of a fitted model.
+"""Two sections whose calls take turns in one process, as they are too short for one each.
 
-"layouts": a fit of the same values in another layout or dtype, as a multiple of the fit of float32
-rows. "predict": scikit-learn's `KMeans` from the same centres, as a multiple of our time.
+"layouts" fits the same values in another layout or dtype; its ratio is to the fit of float32 rows.
+"predict" calls fitted models; its ratio is scikit-learn's time to ours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.rows import blobs, initial_centers
 
-# a call is repeated until it takes so long
+# A call is repeated until all of them took this long.
 LEAST_SECONDS = 0.02
 LAYOUT_ITERATIONS = {"l2": 10, "l1": 4}
 LAYOUTS: dict[str, Callable[[np.ndarray], Any]] = {
@@ -41,7 +41,7 @@ def _frame(x: np.ndarray) -> Any:
 
 
 def _seconds(call: Callable[[], Any]) -> float:
-    """Seconds of one call, the mean of as many as `LEAST_SECONDS` hold."""
+    """Mean seconds of a call that is repeated for `LEAST_SECONDS`."""
     count, start = 0, time.perf_counter()
     while True:
         call()
@@ -54,7 +54,7 @@ def _seconds(call: Callable[[], Any]) -> float:
 def in_turn(
     one: Callable[[], Any], other: Callable[[], Any], rounds: int
 ) -> tuple[float, float, float]:
-    """Median seconds of two calls that take turns, and the median of second over first."""
+    """Median seconds of each of two calls, and the median of the second's time over the first's."""
     one(), other()
     pairs = [(_seconds(one), _seconds(other)) for _ in range(rounds)]
     first, second = (median(pair[side] for pair in pairs) for side in (0, 1))
@@ -62,7 +62,7 @@ def in_turn(
 
 
 def layouts(loss: str, rounds: int) -> Iterator[str]:
-    """Lines of the section "layouts"; values are whole numbers that every dtype holds."""
+    """Lines of the section "layouts"; all values are whole numbers that every dtype can hold."""
     from kmgpu import KMeans, KMedians
 
     estimator = KMeans if loss == "l2" else KMedians

@@ -1,4 +1,4 @@
-"""ELKI's KMediansLloyd in a Java process that stays, so that its compiler has warmed up."""
+"""ELKI's KMediansLloyd, in one Java process for all fits, so that Java's compiler warms up."""
 
 from __future__ import annotations
 
@@ -62,14 +62,3 @@ class KMediansLloyd:
             lines.append(line)
         self._folder.cleanup()
         return float(lines[0]), np.array([line.split() for line in lines[1:]], dtype=np.float64)
-
-
-_running: dict[tuple[int, int], KMediansLloyd] = {}
-
-
-def running(x: np.ndarray, init: np.ndarray) -> KMediansLloyd:
-    """The process that holds these very arrays, started at the first call."""
-    key = id(x), id(init)
-    if key not in _running:
-        _running[key] = KMediansLloyd(x, init)
-    return _running[key]

@@ -1,6 +1,7 @@
-"""What ``import kmgpu`` costs beyond ``import sklearn.cluster``; ``python -m benchmarks.imports``.
+"""How much longer ``import kmgpu`` takes than ``import sklearn.cluster``.
 
-Exits with 1 where it is more than 0.3 s: the median of alternating fresh processes.
+``python -m benchmarks.imports`` prints the median over fresh processes that alternate, and exits
+with 1 where it is more than 0.3 s.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ PROGRAM = "import time; t = time.perf_counter(); import {}; print(time.perf_coun
 
 
 def seconds(module: str) -> float:
-    """Of importing a module in a fresh process."""
+    """Seconds that importing a module takes in a fresh process."""
     command = [sys.executable, "-c", PROGRAM.format(module)]
     told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return float(told.stdout)
 
 
 def extra(rounds: int = ROUNDS) -> tuple[float, float]:
-    """Median seconds of sklearn.cluster, and of what kmgpu takes more."""
+    """Median seconds of importing sklearn.cluster, and how many more kmgpu takes."""
     seconds("kmgpu")  # fills the file cache
     pairs = [(seconds("sklearn.cluster"), seconds("kmgpu")) for _ in range(rounds)]
     return median(base for base, _ in pairs), median(ours - base for base, ours in pairs)

@@ -1,4 +1,4 @@
-"""The loss of given centres by brute force in float64: no engine marks its own work."""
+"""The loss of given centres by brute force in float64: no engine judges its own result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def loss(x: Any, centers: np.ndarray, name: str) -> float:
 
 
 def _squared(rows: np.ndarray, at: np.ndarray) -> float:
-    """The product only ranks the centres; the costs are those of the differences."""
+    """Sum of squared distances; a product ranks the centres, differences give the costs."""
     nearest = np.argmin(rows @ (-2 * at.T) + (at * at).sum(axis=1), axis=1)
     gaps = rows - at[nearest]
     return (gaps * gaps).sum()

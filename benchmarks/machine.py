@@ -53,7 +53,7 @@ def describe() -> dict[str, str]:
 
 
 def load() -> float:
-    """Processes that wanted a core over the last minute, per core; 0 where it is not told."""
+    """Processes that wanted a core over the last minute, per core; 0 where that is unknown."""
     return os.getloadavg()[0] / n_cores() if hasattr(os, "getloadavg") else 0.0
 
 
@@ -82,7 +82,7 @@ def peak_bytes() -> int:
 
 
 def forget_peak() -> None:
-    """Let the peak start again from what is held now, where the system can."""
+    """Reset the peak to what is held now, where the system allows it."""
     with suppress(OSError):
         CLEAR_REFS.write_text("5")
 

@@ -1,7 +1,7 @@
 """Peak memory of a fit on 1,000,000 × 32 float32 against its bar; ``python -m benchmarks.memory``.
 
 The bar: beyond what importing takes, the array itself plus the larger of a quarter of it and
-64 MB. Exits with 1 where a loss exceeds it. Compiled code and what it imports are told apart.
+64 MB. Exits with 1 where a loss exceeds it. Compiled code and its imports are printed apart.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ N_FEATURES, N_CLUSTERS, N_ITER = 32, 16, 10
 
 
 def fit_peak(loss: str, n_samples: int) -> tuple[int, int, int]:
-    """Bytes of the array, the peak with it beyond what came before, and the once-only part.
+    """Bytes of the array, of the peak with it, and of what only the first fit takes.
 
-    The last is what a first small fit leaves behind: Numba's import and the compiled kernels. It
-    is the same whatever the data, so it is told apart and does not count against the bar.
+    The last is what a small fit leaves behind: Numba's import and the compiled kernels. They do
+    not depend on the data, so they do not count against the bar. The peak counts from there.
     """
     import kmgpu
 
@@ -31,7 +31,7 @@ def fit_peak(loss: str, n_samples: int) -> tuple[int, int, int]:
     few = blobs(100 * N_CLUSTERS, N_FEATURES, N_CLUSTERS, spread=3.0)
     estimator(N_CLUSTERS, init=few[:N_CLUSTERS], n_init=1, max_iter=N_ITER, tol=0).fit(few)
     before = machine.resident_bytes()
-    # the blobs are made in place, so the peak until here is the array
+    # blobs are made in place: this has not taken more than the array
     x = blobs(n_samples, N_FEATURES, N_CLUSTERS, spread=3.0)
     machine.forget_peak()
     init = initial_centers(x, N_CLUSTERS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import OUR_PREFIX, Result
+from benchmarks.engines import OUR_PREFIX
+from benchmarks.report import Result
 from benchmarks.rounds import ratio
 
 BAR, BAR_SLOWER = "#4477aa", "#cc6677"
@@ -30,7 +31,7 @@ def draw(results: list[Result], machine: dict[str, str], path: Path) -> None:
     axes.xaxis.set_major_formatter("{x:g}×")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_yticks(range(len(shown)), [f"{r.name} ({r.loss})" for r in shown])
+    axes.set_yticks(range(len(shown)), [f"{r.name} ({r.task.loss})" for r in shown])
     axes.invert_yaxis()
     axes.set_xlabel("the peer's time / ours; right of 1 we are faster")
     axes.set_title(

@@ -1,4 +1,4 @@
-"""Results as a table, as JSON and as a picture."""
+"""Results as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from math import exp, log
 from pathlib import Path
 from typing import Any
 
+from benchmarks.engines import OUR_PREFIX
 from benchmarks.rounds import Outcome, Task, ratio
 
-HEADER = f"{'':20s}{'seconds':>10s}{'ratio':>9s}{'iter':>6s}{'loss':>11s}{'first':>9s}{'peak':>9s}"
+HEADER = f"{'':20s}{'seconds':>10s}{'ratio':>9s}{'iter':>6s}{'loss':>11s}{'first':>9s}"
+LAST_COLUMNS = {"cpu": f"{'peak':>9s}", "cuda": f"{'ms/iter':>10s}{'roofline':>9s}"}
 SUMMARY = (
     f"{'row':24s}{'best exact peer':>20s}{'seconds':>10s}{'ours':>10s}{'ratio':>9s}{'loss':>11s}"
 )
-OUR_PREFIX = "kmgpu"
 
 
 @dataclass
 class Result:
-    """The outcomes of one task; the first is ours."""
+    """The outcomes of one task; the first is ours.
+
+    `least_seconds` is the roofline of one iteration, None where it is unknown.
+    """
 
     section: str
-    loss: str
     task: Task
     shape: tuple[int, ...]
     n_iter: int
     outcomes: list[Outcome]
+    least_seconds: float | None = None
 
     @property
     def name(self) -> str:
-        """The row, and the threads where that is what varies."""
+        """The row, and what else tells it from the others of its section."""
         suffix = {"predict": " predict", "default": " default"}.get(self.task.do, "")
-        return (
-            self.task.row.name
-            + suffix
-            + (f" t={self.task.n_threads}" if self.section == "threads" else "")
-        )
+        suffix += f" t={self.task.n_threads}" if self.section == "threads" else ""
+        return self.task.row.name + suffix
 
     @property
     def ours(self) -> Outcome:
@@ -64,11 +65,18 @@ class Result:
         assert reference.loss is not None
         return outcome.loss / reference.loss - 1
 
+    def roofline_share(self, outcome: Outcome) -> float | None:
+        """The least time an iteration can take over the time that one took."""
+        if self.least_seconds is None or outcome.median is None:
+            return None
+        return self.least_seconds * outcome.n_iter / outcome.median
+
     def record(self) -> dict[str, Any]:
         return {
             "section": self.section,
             "name": self.name,
-            "loss": self.loss,
+            "loss": self.task.loss,
+            "device": self.task.device,
             "n_samples": self.shape[0],
             "n_features": self.shape[1],
             "n_clusters": self.task.row.n_clusters,
@@ -78,7 +86,9 @@ class Result:
             "ratio": self.ratio,
             "loss_difference": self.loss_difference(self.ours),
             "engines": [
-                asdict(o) | {"median": o.median, "ratio": ratio(o, self.ours)}
+                asdict(o)
+                | {"median": o.median, "ratio": ratio(o, self.ours)}
+                | {"roofline_share": self.roofline_share(o)}
                 for o in self.outcomes
             ],
         }
@@ -88,25 +98,33 @@ def block(result: Result) -> str:
     """Every engine on one task."""
     n, d = result.shape
     title = (
-        f"\n{result.name} ({result.loss}): {n:,} × {d}, k={result.task.row.n_clusters}, "
+        f"\n{result.name} ({result.task.loss}): {n:,} × {d}, k={result.task.row.n_clusters}, "
         f"{result.task.n_threads} thread(s)"
     )
-    return "\n".join([title, HEADER, *(_line(result, o) for o in result.outcomes)])
+    header = HEADER + LAST_COLUMNS[result.task.device]
+    return "\n".join([title, header, *(_line(result, o) for o in result.outcomes)])
 
 
 def _line(result: Result, outcome: Outcome) -> str:
     if outcome.why_not is not None:
         return f"{outcome.engine:20s}  absent: {outcome.why_not}"
-    marks = {"approximate, own seeding": not outcome.exact, "scaled": outcome.scaled}
+    marks = {"approximate": not outcome.exact, outcome.note: bool(outcome.note)}
+    marks["scaled"] = outcome.scaled
     marks["one call"] = len(outcome.seconds) == 1 and not outcome.scaled
     return (
         f"{outcome.engine:20s}{_number(outcome.median, '10.4g')}"
         f"{_number(ratio(outcome, result.ours), '9.2f')}{outcome.n_iter:6d}"
         f"{_number(result.loss_difference(outcome), '+11.1e')}"
-        f"{_number(outcome.first_extra, '+9.2f')}"
-        f"{_number(None if outcome.memory is None else outcome.memory / 1e6, '9.0f')}"
+        f"{_number(outcome.first_extra, '+9.2f')}{_last_columns(result, outcome)}"
         f"  {', '.join(mark for mark, true in marks.items() if true)}"
     ).rstrip()
+
+
+def _last_columns(result: Result, outcome: Outcome) -> str:
+    if result.task.device == "cpu":
+        return _number(None if outcome.memory is None else outcome.memory / 1e6, "9.0f")
+    a_step = outcome.median and 1000 * outcome.median / max(1, outcome.n_iter)
+    return _number(a_step, "10.4g") + _number(result.roofline_share(outcome), "9.0%")
 
 
 def _number(value: float | None, form: str) -> str:
@@ -120,7 +138,7 @@ def summary(results: list[Result]) -> str:
     for result in results:
         best = result.best
         lines.append(
-            f"{result.name:24s}{best.engine if best else '–':>20s}"
+            f"{f'{result.name} ({result.task.loss})':24s}{best.engine if best else '–':>20s}"
             f"{_number(best.median if best else None, '10.4g')}"
             f"{_number(result.ours.median, '10.4g')}{_number(result.ratio, '9.2f')}"
             f"{_number(result.loss_difference(result.ours), '+11.1e')}"

@@ -1,10 +1,12 @@
-"""One row: every engine in its own process, in turn, round after round."""
+"""One task: every engine in its own process, in turn, round after round."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.client import Client, EngineError
+from benchmarks.engine import Engine
 from benchmarks.losses import loss
-from benchmarks.peers import Engine
 from benchmarks.rows import Row, initial_centers
 from benchmarks.sparse import save
 
@@ -21,6 +23,8 @@ PROBE_ITERATIONS = 2
 MEMORY_ITERATIONS = 5
 # OpenMP threads spin for a while after their last work, and would take it from the next engine
 SETTLE_SECONDS = 0.3
+# The brute-force loss runs on the host: the rows of a GPU are too many for it.
+CUDA_LOSS_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Task:
     Attributes
     ----------
     row : Row
+    loss, device : str
     do : str
         The worker's command: "fit" (given centres), "default" or "predict".
     n_threads : int
@@ -40,10 +45,12 @@ class Task:
     """
 
     row: Row
+    loss: str
     do: str
     n_threads: int
     n_iter: int = 25
     repeat: int = 1
+    device: str = "cpu"
 
 
 @dataclass
@@ -64,6 +71,7 @@ class Outcome:
 
     engine: str
     exact: bool
+    note: str = ""
     seconds: list[float] = field(default_factory=list)
     n_iter: int = 0
     first_extra: float | None = None
@@ -88,83 +96,117 @@ def ratio(peer: Outcome, ours: Outcome) -> float | None:
 
 @dataclass(frozen=True)
 class Limits:
-    """How many rounds, how many seconds a call, and whether to measure memory."""
+    """How much may be measured.
+
+    Attributes
+    ----------
+    rounds : int
+    seconds : float
+        A fit that would take longer is cut short and scaled up.
+    timeout : float
+        Seconds after which a worker that has not answered is killed.
+    memory : bool
+        Whether to measure it.
+    until : float
+        When all must be done, by ``time.monotonic()``.
+    """
 
     rounds: int = 5
     seconds: float = 60.0
+    timeout: float = 900.0
     memory: bool = True
+    until: float = inf
+
+    def left(self) -> float:
+        """Seconds that one answer may take from now."""
+        return max(0.0, min(self.timeout, self.until - time.monotonic()))
 
 
 class Measurement:
     """The processes of one task and what they have shown so far."""
 
-    def __init__(self, task: Task, loss_name: str, limits: Limits, folder: Path) -> None:
-        self._task, self._loss, self._limits, self._folder = task, loss_name, limits, folder
-        self._x = task.row.make()
-        self.shape = self._x.shape
+    def __init__(self, task: Task, x: Any, limits: Limits, folder: Path) -> None:
+        self._task, self._limits, self._folder = task, limits, folder
         self.n_iter, self._settled = task.n_iter, False
-        self._files = {"x": save(folder, self._x), "init": str(folder / "init.npy")}
-        np.save(self._files["init"], initial_centers(self._x, task.row.n_clusters))
+        self._files = {"x": save(folder, x), "init": str(folder / "init.npy")}
+        np.save(self._files["init"], initial_centers(x, task.row.n_clusters))
+        self._cuda = task.device == "cuda"
+        self._clients: dict[str, Client] = {}
+        self._judged = x[:: max(1, x.shape[0] // CUDA_LOSS_ROWS)] if self._cuda else x
 
     def run(self, engines: list[Engine]) -> list[Outcome]:
         """Measure `engines`; the first one sets the common number of iterations."""
-        outcomes = [Outcome(e.name, e.exact, why_not=e.absent()) for e in engines]
-        if self._task.do == "fit" and self._limits.memory:
-            self._guarded(engines, outcomes, self._weigh)
+        pairs = [(e, Outcome(e.name, e.exact, e.note, why_not=e.absent())) for e in engines]
+        if self._task.do == "fit" and self._limits.memory and not self._cuda:
+            self._each(pairs, self._measure_memory)
         with ExitStack() as stack:
-            clients: dict[str, Client] = {}
 
             def start(engine: Engine, outcome: Outcome) -> None:
-                clients[outcome.engine] = client = stack.enter_context(self._client(engine))
-                client.ask("load", **self._files)
-                if self._task.do == "fit":
-                    self._probe(client, outcome)
-                else:
-                    client.ask(self._task.do, repeat=1, seed=0)
+                self._clients[engine.name] = client = stack.enter_context(self._client(engine))
+                self._ask(client, "load", **self._files)
+                self._probe(client, outcome)
+                self._rest(client)
 
-            self._guarded(engines, outcomes, start)
+            self._each(pairs, start)
             for number in range(self._limits.rounds):
-                self._guarded(
-                    engines[:: -1 if number % 2 else 1],
-                    outcomes[:: -1 if number % 2 else 1],
-                    lambda engine, outcome, number=number: self._time(
-                        clients[engine.name], outcome, number
-                    ),
-                )
-        return outcomes
+                begun = time.monotonic()
 
-    def _guarded(self, engines: list[Engine], outcomes: list[Outcome], act: Any) -> None:
-        for engine, outcome in zip(engines, outcomes, strict=True):
+                def take_turn(engine: Engine, outcome: Outcome, number: int = number) -> None:
+                    self._time(self._clients[engine.name], outcome, number)
+
+                self._each(pairs[:: -1 if number % 2 else 1], take_turn)
+                if self._limits.until < 2 * time.monotonic() - begun:
+                    break  # another round would not be done in time
+        return [outcome for _, outcome in pairs]
+
+    def _each(
+        self, pairs: list[tuple[Engine, Outcome]], act: Callable[[Engine, Outcome], None]
+    ) -> None:
+        """Act on every engine that has not failed; one that fails is stopped, and why is noted."""
+        for engine, outcome in pairs:
             if outcome.why_not is None:
                 try:
                     act(engine, outcome)
                 except EngineError as error:
                     outcome.why_not, outcome.seconds = str(error), []
+                    if engine.name in self._clients:
+                        self._clients[engine.name].stop()
 
     def _client(self, engine: Engine) -> Client:
         return Client(engine, self._task.n_threads, self._folder)
 
-    def _weigh(self, engine: Engine, outcome: Outcome) -> None:
+    def _ask(self, client: Client, do: str, **arguments: Any) -> dict[str, Any]:
+        return client.ask(do, self._limits.left(), **arguments)
+
+    def _rest(self, client: Client) -> None:
+        """Between turns a GPU's memory belongs to the next engine."""
+        if self._cuda:
+            self._ask(client, "rest")
+
+    def _measure_memory(self, engine: Engine, outcome: Outcome) -> None:
         with self._client(engine) as client:
-            client.ask("load", **self._files)
-            outcome.memory = client.ask("memory", n_iter=MEMORY_ITERATIONS)["bytes"]
+            self._ask(client, "load", **self._files)
+            outcome.memory = self._ask(client, "memory", n_iter=MEMORY_ITERATIONS)["bytes"]
 
     def _probe(self, client: Client, outcome: Outcome) -> None:
-        """The first call apart; the common iterations; a part of a fit that takes too long."""
-        probe = client.ask("fit", n_iter=PROBE_ITERATIONS)["seconds"]
+        """Time the first call, agree on the iterations, and cut short what takes too long."""
+        if self._task.do != "fit":
+            self._ask(client, self._task.do, repeat=1, seed=0)
+            return
+        probe = self._ask(client, "fit", n_iter=PROBE_ITERATIONS)["seconds"]
         if probe <= self._limits.seconds:
-            first, probe = probe, client.ask("fit", n_iter=PROBE_ITERATIONS)["seconds"]
+            first, probe = probe, self._ask(client, "fit", n_iter=PROBE_ITERATIONS)["seconds"]
             outcome.first_extra = first - probe
         affordable = max(2 * PROBE_ITERATIONS, int(self._limits.seconds / probe * PROBE_ITERATIONS))
         if affordable < self.n_iter:
             self._scale(client, outcome, probe, affordable)
         elif not self._settled and outcome.exact:
-            self.n_iter = client.ask("fit", n_iter=self.n_iter)["n_iter"]
+            self.n_iter = self._ask(client, "fit", n_iter=self.n_iter)["n_iter"]
         self._settled = True
 
     def _scale(self, client: Client, outcome: Outcome, probe: float, affordable: int) -> None:
         """The time of `affordable` iterations and, at their mean cost, of the rest."""
-        part = client.ask("fit", n_iter=affordable)
+        part = self._ask(client, "fit", n_iter=affordable)
         outcome.n_iter = part["n_iter"]
         if outcome.n_iter < affordable:
             return
@@ -178,16 +220,18 @@ class Measurement:
     def _time(self, client: Client, outcome: Outcome, number: int) -> None:
         if outcome.scaled or (outcome.seconds and outcome.seconds[0] > self._limits.seconds):
             return
-        time.sleep(SETTLE_SECONDS)
+        if self._cuda:  # the data again, and calls that fill the empty memory pools
+            self._ask(client, "load", **self._files)
+            self._ask(client, self._task.do, n_iter=PROBE_ITERATIONS, seed=0)
+        else:
+            time.sleep(SETTLE_SECONDS)
         out = self._folder / f"{outcome.engine}.npy"
-        answer = client.ask(
-            self._task.do,
-            n_iter=self.n_iter,
-            repeat=self._task.repeat,
-            seed=number * self._task.repeat,
-            out=str(out),
+        task, seed = self._task, number * self._task.repeat
+        answer = self._ask(
+            client, task.do, n_iter=self.n_iter, repeat=task.repeat, seed=seed, out=str(out)
         )
+        self._rest(client)
         outcome.seconds.append(answer["seconds"])
         outcome.n_iter = answer["n_iter"]
-        if number == 0 and self._task.do != "predict":
-            outcome.loss = loss(self._x, np.load(out), self._loss)
+        if number == 0 and task.do != "predict":
+            outcome.loss = loss(self._judged, np.load(out), task.loss)

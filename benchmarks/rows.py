@@ -35,9 +35,9 @@ class Row:
 
 
 def initial_centers(x: Any, n_clusters: int) -> np.ndarray:
-    """Rows drawn by a fixed seed, no two alike: where every engine starts.
+    """Distinct rows drawn by a fixed seed: every engine starts from them.
 
-    Equal ones would leave clusters empty, which every engine deals with in its own way.
+    Equal centres would leave clusters empty, which every engine treats in its own way.
     """
     drawn = x[np.random.default_rng(INIT_SEED).permutation(x.shape[0])[: 8 * n_clusters]]
     if issparse(drawn):
@@ -107,7 +107,18 @@ SPARSE = (
     Row("words100", 100, words),
     Row("words100-float32", 100, partial(words, np.float32)),
 )
-ROWS = {row.name: row for row in (*FIT, *SMALL, *SPARSE)}
+# One that the emulation of a GPU can do.
+TOY = Row("toy", 5, lambda: blobs(600, 4, 5, spread=1.0))
+CUDA = tuple(
+    Row(name, k, partial(blobs, n, d, k, spread=1.0))
+    for name, n, d, k in (
+        ("1Mx128", 1_000_000, 128, 1000),
+        ("10Mx32", 10_000_000, 32, 256),
+        ("1Mx768", 1_000_000, 768, 4096),
+        ("100Mx8", 100_000_000, 8, 64),
+    )
+)
+ROWS = {row.name: row for row in (*FIT, *SMALL, *SPARSE, *CUDA, TOY)}
 
 
 def from_file(path: str, n_clusters: int) -> Row:

@@ -44,5 +44,8 @@ def save(folder: Path, x: Any) -> str:
     return str(folder / "x.npy")
 
 
-def load(path: str) -> Any:
-    return sparse.load_npz(path) if path.endswith(".npz") else np.load(path)
+def load(path: str, *, mapped: bool = False) -> Any:
+    """What `save` wrote; dense rows stay in their file where `mapped`."""
+    if path.endswith(".npz"):
+        return sparse.load_npz(path)
+    return np.load(path, mmap_mode="r" if mapped else None)

@@ -6,6 +6,7 @@ from kmgpu.algorithm.lloyd import lloyd as lloyd
 from kmgpu.algorithm.losses import L1 as L1
 from kmgpu.algorithm.losses import L2 as L2
 from kmgpu.algorithm.losses import Loss as Loss
+from kmgpu.algorithm.restarts import HistoryEntry as HistoryEntry
 from kmgpu.backend.threads import get_num_threads as get_num_threads
 from kmgpu.backend.threads import set_num_threads as set_num_threads
 from kmgpu.estimators import KMeans as KMeans
@@ -14,12 +15,13 @@ from kmgpu.io.models import load_model as load_model
 from kmgpu.io.models import save_model as save_model
 from kmgpu.selection.sweep import Sweep as Sweep
 from kmgpu.selection.sweep import sweep as sweep
+from kmgpu.version import __version__ as __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "L1",
     "L2",
     "HalfStep",
+    "HistoryEntry",
     "KMeans",
     "KMedians",
     "Loss",

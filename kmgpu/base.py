@@ -19,10 +19,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
-from kmgpu.algorithm.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.algorithm.losses import Loss
-from kmgpu.algorithm.restarts import Plan, best_run
-from kmgpu.algorithm.seeding import METHODS
+from kmgpu.algorithm.progress import Progress
+from kmgpu.algorithm.restarts import best_restart
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -39,24 +38,17 @@ from kmgpu.backend.host_data import host_numbers
 from kmgpu.backend.layout import arranged
 from kmgpu.backend.sparse import canonical
 from kmgpu.kernels.compilation import COMPILATION
+from kmgpu.parameters import check_parameters, plan_of
 from kmgpu.validation import (
-    check_choice,
     check_device_array,
     check_distances,
     check_finite,
-    check_init_centers,
-    check_integer,
     check_memory_budget,
     check_n_clusters,
-    check_tol,
     is_host_data,
     is_plain,
-    random_generator,
     relative_weights,
 )
-
-ALGORITHMS = {"lloyd": "auto", "auto": "auto", "dense": "dense", "elkan": "elkan"}
-RESTARTS_OF_RANDOM_INIT = 10
 
 
 class AlternatingMinimizer(
@@ -64,7 +56,7 @@ class AlternatingMinimizer(
 ):
     """Everything of an estimator but its loss; parameters and attributes are those of `KMeans`."""
 
-    _loss: ClassVar[Loss]
+    loss: ClassVar[Loss]
 
     def __init__(
         self,
@@ -123,16 +115,21 @@ class AlternatingMinimizer(
         """
         del y
         with self._unchanged_by_errors():
-            self._check_params()
+            check_parameters(self)
             X, home, place = self._check_x(X, reset=True)
             check_n_clusters(self.n_clusters, X.shape[0])
-            with working_at(place, X, self.n_clusters), COMPILATION.told(self._say):
+            progress = Progress(
+                type(self).__name__, self.max_iter, bool(self.verbose), bool(self.progress)
+            )
+            with working_at(place, X, self.n_clusters), COMPILATION.told(progress.say):
                 x = X if place == place_of(X) else asarray(X, place)
                 dtype = compute_dtype(x)
                 x, budget = arranged(x, self.memory_budget)
                 check_finite(x, "X")
                 weight, factor = relative_weights(sample_weight, X.shape[0], place)
-                best = best_run(x, weight, self._plan(x, place, dtype, budget, factor))
+                plan = plan_of(self, x, dtype, budget, factor, progress)
+                self._n_init = plan.n_init
+                best = best_restart(x, weight, plan)
                 centers, labels = (
                     asarray(array, home) for array in (best.last.centers, best.last.labels)
                 )
@@ -148,26 +145,56 @@ class AlternatingMinimizer(
         return self
 
     def predict(self, X: Any) -> Array:
-        """Index of the nearest centre of every row of `X`, (n_samples,) int32.
+        """Index of the nearest centre of every row of `X`.
 
-        Ties go to the lowest index. The result is where `X` is.
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            As for `fit`.
+
+        Returns
+        -------
+        array of shape (n_samples,), int32
+            Where `X` is. Ties go to the lowest index. For the data of the fit, `labels_`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            For bad input, such as another number of features.
         """
         with self._at_work(X) as (x, centers, home):
-            return asarray(nearest(x, centers, self._loss, self.memory_budget), home)
+            return asarray(nearest(x, centers, self.loss, self.memory_budget), home)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).labels_``."""
         return self.fit(X, y, sample_weight=sample_weight).labels_
 
     def transform(self, X: Any) -> Array:
-        """Distance of every row of `X` to every centre, (n_samples, n_clusters).
+        """Distance of every row of `X` to every centre.
 
-        Euclidean for k-means, Manhattan for k-medians, in the units of the data; computed in
-        float64, returned in the floating dtype of `X`, where `X` is; ValueError where that does
-        not hold a distance.
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            As for `fit`.
+
+        Returns
+        -------
+        array of shape (n_samples, n_clusters)
+            Euclidean distances for k-means, Manhattan distances for k-medians, in the units of the
+            data: computed in float64, of the floating dtype of `X` (float32 for float16, float64
+            for integers), where `X` is. The first least of a row is that of its label.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            For bad input, and where the dtype does not hold a distance.
         """
         with self._at_work(X) as (x, centers, home):
-            found = distances(x, centers, self._loss, self.memory_budget)
+            found = distances(x, centers, self.loss, self.memory_budget)
             check_distances(found)
             return asarray(found, home)
 
@@ -176,12 +203,34 @@ class AlternatingMinimizer(
         return self.fit(X, y, sample_weight=sample_weight).transform(X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Minus the loss of `X` at the fitted centres (greater is better)."""
+        """Minus the loss of `X` at the fitted centres, so that greater is better.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            As for `fit`.
+        y : ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            As for `fit`.
+
+        Returns
+        -------
+        float
+            -Σ weight × cost at the nearest centre, accumulated in float64; squared units of the
+            data for k-means, plain ones for k-medians.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            For bad input.
+        """
         del y
         with self._at_work(X) as (x, centers, _):
             weight, factor = relative_weights(sample_weight, x.shape[0], place_of(x))
-            labels = nearest(x, centers, self._loss, self.memory_budget)
-            costs = costs_at(x, centers, labels, self._loss, self.memory_budget)
+            labels = nearest(x, centers, self.loss, self.memory_budget)
+            costs = costs_at(x, centers, labels, self.loss, self.memory_budget)
             return -factor * float(weighted_sum(costs, weight))
 
     def __sklearn_tags__(self) -> Any:
@@ -200,24 +249,6 @@ class AlternatingMinimizer(
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
-
-    def _check_params(self) -> None:
-        check_integer("n_clusters", self.n_clusters, 1)
-        if self.n_init != "auto":
-            check_integer("n_init", self.n_init, 1)
-        check_integer("max_iter", self.max_iter, 1)
-        check_tol(self.tol)
-        check_choice("algorithm", self.algorithm, tuple(ALGORITHMS))
-        check_choice("empty_cluster", self.empty_cluster, EMPTY_CLUSTER)
-        check_memory_budget(self.memory_budget)
-        if isinstance(self.init, str):
-            check_choice("init", self.init, METHODS)
-        if self.algorithm == "elkan" and self.n_clusters == 1:
-            warnings.warn(
-                "algorithm='elkan' doesn't make sense for a single cluster; using 'lloyd'.",
-                RuntimeWarning,
-                stacklevel=3,
-            )
 
     def _check_x(self, X: Any, *, reset: bool) -> tuple[Array, Place, Place]:
         """`X` as checked but for NaN and infinity, where results go, and where to compute."""
@@ -243,62 +274,6 @@ class AlternatingMinimizer(
             check_finite(x, "X")
             yield x, asarray(self.cluster_centers_, place, place.xp.float64), home
 
-    def _plan(
-        self, x: Array, place: Place, dtype: Any, memory_budget: int | None, weight_factor: float
-    ) -> Plan:
-        init = self.init
-        if not isinstance(init, str) and not callable(init):
-            init = check_init_centers(init, self.n_clusters, x, place)
-        self._n_init = self._restarts()
-        return Plan(
-            loss=self._loss,
-            n_clusters=self.n_clusters,
-            dtype=dtype,
-            init=init,
-            n_init=self._n_init,
-            max_iter=self.max_iter,
-            tol=float(self.tol),
-            empty_cluster=self.empty_cluster,
-            memory_budget=memory_budget,
-            algorithm=ALGORITHMS[self.algorithm],
-            weight_factor=weight_factor,
-            rng=random_generator(self.random_state),
-            watch=self._watched,
-            say=self._say,
-        )
-
-    def _restarts(self) -> int:
-        given = not isinstance(self.init, str) and not callable(self.init)
-        if self.n_init == "auto":
-            return 1 if given or self.init == "k-means++" else RESTARTS_OF_RANDOM_INIT
-        if given and self.n_init != 1:
-            warnings.warn(
-                f"Explicit initial center position passed: performing only one init in "
-                f"{type(self).__name__} instead of n_init={self.n_init}.",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-            return 1
-        return int(self.n_init)
-
-    def _watched(self, loop: Iterator[HalfStep]) -> Iterator[HalfStep]:
-        """The same half-steps, shown on a progress bar if one is wanted."""
-        if not self.progress:
-            yield from loop
-            return
-        from tqdm.auto import tqdm
-
-        with tqdm(total=self.max_iter, desc=type(self).__name__, unit="iteration") as bar:
-            for step in loop:
-                if step.kind == "refit":
-                    bar.update()
-                    bar.set_postfix(loss=f"{step.loss:.6g}", changed=step.n_changed)
-                yield step
-
-    def _say(self, message: str) -> None:
-        if self.verbose:
-            print(message)
-
     def _warn_of_duplicates(self, n_found: int) -> None:
         if n_found < self.n_clusters:
             warnings.warn(
@@ -307,8 +282,3 @@ class AlternatingMinimizer(
                 ConvergenceWarning,
                 stacklevel=3,
             )
-
-
-def loss_of(estimator: AlternatingMinimizer) -> Loss:
-    """The loss that an estimator minimises."""
-    return estimator._loss

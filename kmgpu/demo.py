@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kmgpu.backend.arrays import to_host
-from kmgpu.base import AlternatingMinimizer, loss_of
+from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import KMeans, KMedians
 from kmgpu.plotting import plot_history
 from kmgpu.plotting.figures import new_figure
@@ -85,7 +85,7 @@ def demo_figure(photo: np.ndarray, fits: Sequence[AlternatingMinimizer]) -> Figu
     grid[1, 0].text(0.5, 0.5, caption, ha="center", va="center")
     losses = below.subplots(1, len(fits), squeeze=False)[0]
     for (picture, palette), axes, fit in zip(grid.T[1:], losses, fits, strict=True):
-        name, colours, labels = NAMES[loss_of(fit).name], colours_of(fit), to_host(fit.labels_)
+        name, colours, labels = NAMES[fit.loss.name], colours_of(fit), to_host(fit.labels_)
         quantised = colours[labels].reshape(photo.shape)
         _draw_picture(picture, quantised, f"{fit.n_clusters} {name} colours")
         by_size = np.argsort(-np.bincount(labels, minlength=fit.n_clusters), kind="stable")

@@ -2,73 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from textwrap import indent
+from typing import TypeVar
+
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.base import AlternatingMinimizer
 
+E = TypeVar("E", bound=type[AlternatingMinimizer])
+# of both estimators; what differs is filled in
+PARAMETERS = """\
+Parameters
+----------
+n_clusters : int, default=8
+init : {{"k-means++", "random"}}, array of shape (n_clusters, n_features), or callable, \
+        default="k-means++"
+    Greedy k-means++ with 2 + ⌊ln k⌋ trials, drawing by weight × {cost}; distinct rows
+    drawn by weight; given centres; or ``init(X, n_clusters, random_state=…)``.
+n_init : "auto" or int, default="auto"
+    Restarts, of which the one of lowest loss is kept. "auto": 10 for "random" and a
+    callable, 1 otherwise.
+max_iter : int, default=300
+    Iterations (an assignment and a refitting step) of one restart.
+tol : float, default=1e-4
+    {tol}
+verbose : int, default=0
+    Print the loss of every iteration.
+random_state : None, int, numpy.random.Generator or RandomState, default=None
+    The same seed draws the same rows on every backend.
+copy_x : bool, default=True
+    Accepted for scikit-learn's sake: `X` is neither copied nor written to.
+algorithm : {{"lloyd", "auto", "dense", "elkan"}}, default="lloyd"
+    All give the answer of Lloyd's algorithm. Kernels on a CPU keep bounds on distances where
+    that pays ("lloyd", "auto"), never ("dense") or whenever they fit the memory ("elkan");
+    elsewhere all distances are computed.
+empty_cluster : {{"farthest", "keep", "error"}}, default="farthest"
+    An empty cluster takes the row of largest weight × cost, keeps its centre, or raises.
+device : {{None, "cpu", "cuda", "cuda:N", "auto"}}, default=None
+    Where to compute: where `X` is; on the CPU; on a GPU; on the usable GPU of most free
+    memory if the work fits there, else on the CPU. Results come back to where `X` is.
+memory_budget : int, optional
+    Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
+    or a share of a GPU's free memory, halved where that is still too much. Also bytes for what
+    kernels on a CPU keep of rows: by default the size of `X` or 256 MB, whichever is larger,
+    but at most half of the memory that is free. On a CPU, rows that are neither float32 nor
+    float64 in C order are copied once where that takes at most half of the budget (by default
+    half of the memory that is free), else converted block by block.
+progress : bool, default=False
+    Show a progress bar.
 
+Attributes
+----------
+cluster_centers_ : array of shape (n_clusters, n_features)
+    Of the floating dtype of `X` (float32 for float16, float64 for integers).
+labels_ : array of shape (n_samples,), int32
+    Nearest centre of every row; ties go to the lowest index.
+inertia_ : float
+    {inertia}
+n_iter_ : int
+converged_ : bool
+    Whether the loop stopped before `max_iter`.
+history_ : tuple of HistoryEntry
+    ``(kind, iteration, loss, shift, n_changed, n_relocated)`` of every half-step.
+n_relocated_ : int
+    How often an empty cluster was given a row.
+device_ : str
+    Where the fit was computed: "cpu" or "cuda:N".
+n_features_in_ : int
+feature_names_in_ : array of shape (n_features_in_,)
+    Only where `X` was a frame with string column names.
+"""
+
+
+def documented(**differences: str) -> Callable[[E], E]:
+    """Put `PARAMETERS`, with these differences, where a docstring says ``{parameters}``."""
+
+    def fill(estimator: E) -> E:
+        if estimator.__doc__:  # Python may have been told to drop docstrings
+            text = indent(PARAMETERS.format(**differences), "    ").strip()
+            estimator.__doc__ = estimator.__doc__.replace("{parameters}", text)
+        return estimator
+
+    return fill
+
+
+@documented(
+    cost="distance²",
+    tol="""Stop when Σⱼ‖Δµⱼ‖₂² is at most `tol` × the mean variance of the features; 0
+    iterates until no label changes.""",
+    inertia="The loss, Σ weight × ‖x - µ‖₂², in squared units of the data; accumulated in float64.",
+)
 class KMeans(AlternatingMinimizer):
     """k-means: a cluster's centre is the mean of its points, the loss is squared distance.
 
-    Parameters
-    ----------
-    n_clusters : int, default=8
-    init : {"k-means++", "random"}, array of shape (n_clusters, n_features), or callable, \
-            default="k-means++"
-        Greedy k-means++ with 2 + ⌊ln k⌋ trials, drawing by weight × distance²; distinct rows
-        drawn by weight; given centres; or ``init(X, n_clusters, random_state=…)``.
-    n_init : "auto" or int, default="auto"
-        Restarts, of which the one of lowest loss is kept. "auto": 10 for "random" and a
-        callable, 1 otherwise.
-    max_iter : int, default=300
-        Iterations (an assignment and a refitting step) of one restart.
-    tol : float, default=1e-4
-        Stop when Σⱼ‖Δµⱼ‖₂² is at most `tol` × the mean variance of the features; 0
-        iterates until no label changes.
-    verbose : int, default=0
-        Print the loss of every iteration.
-    random_state : None, int, numpy.random.Generator or RandomState, default=None
-        The same seed draws the same rows on every backend.
-    copy_x : bool, default=True
-        Accepted for scikit-learn's sake: `X` is neither copied nor written to.
-    algorithm : {"lloyd", "auto", "dense", "elkan"}, default="lloyd"
-        All give the answer of Lloyd's algorithm. Kernels on a CPU keep bounds on distances where
-        that pays ("lloyd", "auto"), never ("dense") or whenever they fit the memory ("elkan");
-        elsewhere all distances are computed.
-    empty_cluster : {"farthest", "keep", "error"}, default="farthest"
-        An empty cluster takes the row of largest weight × cost, keeps its centre, or raises.
-    device : {None, "cpu", "cuda", "cuda:N", "auto"}, default=None
-        Where to compute: where `X` is; on the CPU; on a GPU; on the usable GPU of most free
-        memory if the work fits there, else on the CPU. Results come back to where `X` is.
-    memory_budget : int, optional
-        Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
-        or a share of a GPU's free memory, halved where that is still too much. Also bytes for what
-        kernels on a CPU keep of rows: by default the size of `X` or 256 MB, whichever is larger,
-        but at most half of the memory that is free. On a CPU, rows that are neither float32 nor
-        float64 in C order are copied once where that takes at most half of the budget (by default
-        half of the memory that is free), else converted block by block.
-    progress : bool, default=False
-        Show a progress bar.
-
-    Attributes
-    ----------
-    cluster_centers_ : array of shape (n_clusters, n_features)
-        Of the floating dtype of `X` (float32 for float16, float64 for integers).
-    labels_ : array of shape (n_samples,), int32
-        Nearest centre of every row; ties go to the lowest index.
-    inertia_ : float
-        The loss, Σ weight × ‖x - µ‖₂², in squared units of the data; accumulated in float64.
-    n_iter_ : int
-    converged_ : bool
-        Whether the loop stopped before `max_iter`.
-    history_ : tuple of HistoryEntry
-        ``(kind, iteration, loss, shift, n_changed, n_relocated)`` of every half-step.
-    n_relocated_ : int
-        How often an empty cluster was given a row.
-    device_ : str
-        Where the fit was computed: "cpu" or "cuda:N".
-    n_features_in_ : int
-    feature_names_in_ : array of shape (n_features_in_,)
-        Only where `X` was a frame with string column names.
+    {parameters}
 
     Notes
     -----
@@ -95,72 +122,19 @@ class KMeans(AlternatingMinimizer):
            [10.,  2.]])
     """
 
-    _loss = L2
+    loss = L2
 
 
+@documented(
+    cost="distance",
+    tol="""Stop when Σⱼ‖Δµⱼ‖₁ is at most `tol` × the mean, over features, of the mean
+    absolute deviation from the mean; 0 iterates until no label changes.""",
+    inertia="The loss, Σ weight × ‖x - µ‖₁, in units of the data; accumulated in float64.",
+)
 class KMedians(AlternatingMinimizer):
     """k-medians: a cluster's centre is its coordinatewise median, the loss is L1 distance.
 
-    Parameters
-    ----------
-    n_clusters : int, default=8
-    init : {"k-means++", "random"}, array of shape (n_clusters, n_features), or callable, \
-            default="k-means++"
-        Greedy k-means++ with 2 + ⌊ln k⌋ trials, drawing by weight × distance; distinct rows
-        drawn by weight; given centres; or ``init(X, n_clusters, random_state=…)``.
-    n_init : "auto" or int, default="auto"
-        Restarts, of which the one of lowest loss is kept. "auto": 10 for "random" and a
-        callable, 1 otherwise.
-    max_iter : int, default=300
-        Iterations (an assignment and a refitting step) of one restart.
-    tol : float, default=1e-4
-        Stop when Σⱼ‖Δµⱼ‖₁ is at most `tol` × the mean, over features, of the mean
-        absolute deviation from the mean; 0 iterates until no label changes.
-    verbose : int, default=0
-        Print the loss of every iteration.
-    random_state : None, int, numpy.random.Generator or RandomState, default=None
-        The same seed draws the same rows on every backend.
-    copy_x : bool, default=True
-        Accepted for scikit-learn's sake: `X` is neither copied nor written to.
-    algorithm : {"lloyd", "auto", "dense", "elkan"}, default="lloyd"
-        All give the answer of Lloyd's algorithm. Kernels on a CPU keep bounds on distances where
-        that pays ("lloyd", "auto"), never ("dense") or whenever they fit the memory ("elkan");
-        elsewhere all distances are computed.
-    empty_cluster : {"farthest", "keep", "error"}, default="farthest"
-        An empty cluster takes the row of largest weight × cost, keeps its centre, or raises.
-    device : {None, "cpu", "cuda", "cuda:N", "auto"}, default=None
-        Where to compute: where `X` is; on the CPU; on a GPU; on the usable GPU of most free
-        memory if the work fits there, else on the CPU. Results come back to where `X` is.
-    memory_budget : int, optional
-        Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
-        or a share of a GPU's free memory, halved where that is still too much. Also bytes for what
-        kernels on a CPU keep of rows: by default the size of `X` or 256 MB, whichever is larger,
-        but at most half of the memory that is free. On a CPU, rows that are neither float32 nor
-        float64 in C order are copied once where that takes at most half of the budget (by default
-        half of the memory that is free), else converted block by block.
-    progress : bool, default=False
-        Show a progress bar.
-
-    Attributes
-    ----------
-    cluster_centers_ : array of shape (n_clusters, n_features)
-        Of the floating dtype of `X` (float32 for float16, float64 for integers).
-    labels_ : array of shape (n_samples,), int32
-        Nearest centre of every row; ties go to the lowest index.
-    inertia_ : float
-        The loss, Σ weight × ‖x - µ‖₁, in units of the data; accumulated in float64.
-    n_iter_ : int
-    converged_ : bool
-        Whether the loop stopped before `max_iter`.
-    history_ : tuple of HistoryEntry
-        ``(kind, iteration, loss, shift, n_changed, n_relocated)`` of every half-step.
-    n_relocated_ : int
-        How often an empty cluster was given a row.
-    device_ : str
-        Where the fit was computed: "cpu" or "cuda:N".
-    n_features_in_ : int
-    feature_names_in_ : array of shape (n_features_in_,)
-        Only where `X` was a frame with string column names.
+    {parameters}
 
     Notes
     -----
@@ -182,9 +156,9 @@ class KMedians(AlternatingMinimizer):
            [51.]])
     """
 
-    _loss = L1
+    loss = L1
 
 
 ESTIMATORS: dict[str, type[AlternatingMinimizer]] = {
-    cls._loss.name: cls for cls in (KMeans, KMedians)
+    cls.loss.name: cls for cls in (KMeans, KMedians)
 }

@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from kmgpu import __version__
 from kmgpu.backend.devices import explain_auto
 from kmgpu.backend.gpus import backends
 from kmgpu.io.tables import INSTALL_PARQUET
 from kmgpu.kernels import describe
 from kmgpu.plotting.figures import INSTALL_PLOT
+from kmgpu.version import __version__
 
 REQUIRED = ("numpy", "array-api-compat", "scikit-learn", "numba", "tqdm")
 AUTO = "device='auto'"

@@ -13,7 +13,7 @@ NAMES = {"l2": "k-means", "l1": "k-medians"}
 
 def fit_summary(estimator: AlternatingMinimizer, seconds: float) -> dict[str, str]:
     """What a fit that ran for `seconds` started from and where it ended."""
-    loss = estimator._loss
+    loss = estimator.loss
     return {
         "": NAMES[loss.name],
         "rows": f"{len(estimator.labels_):,}",
@@ -34,7 +34,7 @@ def predict_summary(
 ) -> dict[str, str]:
     """What a prediction at `place` for `seconds` was about."""
     return {
-        "": NAMES[model._loss.name],
+        "": NAMES[model.loss.name],
         "rows": f"{data.shape[0]:,}",
         "features": f"{data.shape[1]:,}",
         "k": f"{model.n_clusters:,}",

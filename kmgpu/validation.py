@@ -1,4 +1,4 @@
-"""What users may pass, and what they are told when they may not."""
+"""Checks of what users pass; errors name the argument, the value received and the remedy."""
 
 from __future__ import annotations
 

@@ -11,42 +11,43 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from kmgpu import KMeans, KMedians, kernels
-from kmgpu.backend.arrays import HOST, Usable
+from kmgpu.backend.arrays import Usable
 from kmgpu.kernels import dispatch
 from tests import oracles
 
+HERE = np.ones((2, 2), np.float32)
+STRICT = array_api_strict.ones((2, 2), dtype=array_api_strict.float32)
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 
 
 def test_lookup_finds_kernels_for_numpy_alone():
-    assert dispatch.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is not None
-    assert dispatch.lookup("steps", "l1", array_api_strict, np.dtype("float32")) is None
-    assert dispatch.lookup("no such operation", "l2", HOST.xp, np.dtype("float32")) is None
+    assert dispatch.lookup("engine", HERE) is not None
+    assert dispatch.lookup("engine", STRICT) is None
+    assert dispatch.lookup("no such operation", HERE) is None
 
 
 def test_reference_is_forced_and_the_choice_ends_with_the_block():
     with kernels.use("reference"):
-        assert dispatch.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is None
+        assert dispatch.lookup("engine", HERE) is None
         assert "off" in kernels.describe()
-    assert dispatch.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is not None
+    assert dispatch.lookup("engine", HERE) is not None
     assert kernels.describe().startswith("on")
 
 
 def test_fused_is_an_error_where_there_is_none():
     with kernels.use("fused"), pytest.raises(RuntimeError, match=r"no fused kernel.*auto"):
-        dispatch.lookup("steps", "l2", array_api_strict, np.dtype("float32"))
+        dispatch.lookup("engine", STRICT)
 
 
 def test_cupy_arrays_have_kernels_for_functions(backend):
     if not backend.name.startswith("cupy"):
         pytest.skip("about CuPy")
-    for loss in ("l1", "l2"):
-        for op in ("nearest", "costs_at", "refit"):
-            assert dispatch.lookup(op, loss, backend.xp, np.dtype("float32")) is not None
-        with kernels.use("fused"):
-            assert dispatch.lookup("steps", loss, backend.xp, np.dtype("uint8")) is None
-            with pytest.raises(RuntimeError, match=r"no fused kernel.*int32"):
-                dispatch.lookup("nearest", loss, backend.xp, np.dtype("int32"))
+    for op in ("nearest", "costs_at", "means", "medians", "greedy_seed"):
+        assert dispatch.lookup(op, backend.asarray(HERE)) is not None
+    with kernels.use("fused"):
+        assert dispatch.lookup("engine", backend.asarray(HERE.astype(np.uint8))) is None
+        with pytest.raises(RuntimeError, match=r"no fused kernel.*int32"):
+            dispatch.lookup("nearest", backend.asarray(HERE.astype(np.int32)))
 
 
 def test_an_unknown_mode_is_named():
@@ -58,7 +59,7 @@ def test_the_choice_is_the_calling_threads_own():
     seen = []
 
     def other():
-        seen.append(dispatch.lookup("steps", "l2", HOST.xp, np.dtype("float32")))
+        seen.append(dispatch.lookup("engine", HERE))
 
     with kernels.use("reference"):
         thread = threading.Thread(target=other)
@@ -69,7 +70,7 @@ def test_the_choice_is_the_calling_threads_own():
 
 def test_without_numba_the_reference_serves(monkeypatch):
     monkeypatch.setattr(dispatch, "numba_usable", lambda: Usable(False, "Numba cannot be imported"))
-    assert dispatch.lookup("steps", "l2", HOST.xp, np.dtype("float32")) is None
+    assert dispatch.lookup("engine", HERE) is None
     assert "Numba cannot be imported" in kernels.describe()
 
 

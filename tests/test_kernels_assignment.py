@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kmgpu.algorithm.losses import L1, L2
 from kmgpu.kernels.cpu.assignment import costs_at, distances, nearest
 
 LAYOUTS = {
@@ -24,12 +25,12 @@ def exact(x, centers, squared):
 
 def check(x, centers, squared, budget=None):
     costs = exact(x, centers, squared)
-    labels = nearest(x, centers, budget, squared=squared)
+    labels = nearest(x, centers, L2 if squared else L1, budget)
     np.testing.assert_array_equal(labels, costs.argmin(axis=1))
-    own = costs_at(x, centers, labels, budget, squared=squared)
+    own = costs_at(x, centers, labels, L2 if squared else L1, budget)
     np.testing.assert_allclose(own, costs.min(axis=1), rtol=1e-12)
     with np.errstate(over="ignore"):
-        found = distances(x, centers, budget, squared=squared)
+        found = distances(x, centers, L2 if squared else L1, budget)
         expected = (np.sqrt(costs) if squared else costs).astype(found.dtype)
     eps = np.finfo(found.dtype).eps
     np.testing.assert_allclose(found, expected, rtol=max(2 * eps, 1e-11), atol=1e-300)
@@ -72,7 +73,7 @@ def test_scales_beyond_float32(squared, d, scale):
 def test_a_small_cluster_far_away_has_no_zero_distances(d):
     x = 1e6 + 2e-3 * np.random.default_rng(0).normal(size=(100, d))
     centers = np.stack([x.mean(axis=0), x[0] * 0])
-    found = distances(x, centers, None, squared=True)
+    found = distances(x, centers, L2)
     np.testing.assert_allclose(found, np.sqrt(exact(x, centers, True)), rtol=1e-11)
     assert found.min() > 0
 
@@ -93,4 +94,4 @@ def test_rounded_alike_the_label_comes_first(squared):
     centers = np.ones((3, 40))
     centers[0, 0] += 1e-9
     check(x, centers, squared)
-    assert nearest(x, centers, None, squared=squared) == [1]
+    assert nearest(x, centers, L2 if squared else L1) == [1]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians
+from kmgpu.algorithm.losses import LOSSES as by_name
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowlevel import scores
 from kmgpu.kernels.cpu.lowlevel.blocks import ROWS, BlockWorkers
@@ -81,7 +82,7 @@ def _agree(X, k, loss, weight, seeds=4, **options):
     for seed in range(seeds):
         a, b = np.random.default_rng(seed), np.random.default_rng(seed)
         expected = reference(X, k, loss, weight, a)
-        got, labels = greedy_seed(X, k, loss, weight, b, **options)
+        got, labels = greedy_seed(X, k, by_name[loss], weight, b, **options)
         assert got.dtype == np.int64
         np.testing.assert_array_equal(got, expected)
         if labels is not None:
@@ -122,7 +123,7 @@ def test_integer_grids_tie_massively(loss, dtype, d, kind):
 @LOSSES
 def test_labels_of_ties_are_the_first_seeds(loss):
     X = np.random.default_rng(3).integers(0, 2, (600, 40)).astype(np.float64)
-    rows, labels = greedy_seed(X, 30, loss, None, np.random.default_rng(0))
+    rows, labels = greedy_seed(X, 30, by_name[loss], None, np.random.default_rng(0))
     costs = np.stack([_distance(X, X[row], loss) for row in rows], axis=1)
     np.testing.assert_array_equal(labels, costs.argmin(axis=1))
 
@@ -185,12 +186,12 @@ def test_features_far_rarer_than_their_sample(loss, d):
 def test_threads_and_memory_change_nothing(loss, d):
     X = _blobs(6, 30_000, d).astype(np.float32)
     w = _weights("exponential", len(X))
-    expected, labels = greedy_seed(X, 30, loss, w, np.random.default_rng(0), n_threads=1)
+    expected, labels = greedy_seed(X, 30, by_name[loss], w, np.random.default_rng(0), n_threads=1)
     assert (labels is None) == (d == 3)
     options_tried = [{"n_threads": t} for t in (None, 2, 5)]
     options_tried += [{"memory_budget": b} for b in (0, 1 << 21)]
     for options in options_tried:
-        got, _ = greedy_seed(X, 30, loss, w, np.random.default_rng(0), **options)
+        got, _ = greedy_seed(X, 30, by_name[loss], w, np.random.default_rng(0), **options)
         np.testing.assert_array_equal(got, expected)
 
 
@@ -199,10 +200,10 @@ def test_threads_and_memory_change_nothing(loss, d):
 def test_input_is_left_alone_in_any_layout(loss, d):
     X = _blobs(7, 700, d)
     before = X.copy()
-    expected, _ = greedy_seed(X, 9, loss, None, np.random.default_rng(0))
+    expected, _ = greedy_seed(X, 9, by_name[loss], None, np.random.default_rng(0))
     X.flags.writeable = False
     for view in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2]):
-        got, _ = greedy_seed(view, 9, loss, None, np.random.default_rng(0))
+        got, _ = greedy_seed(view, 9, by_name[loss], None, np.random.default_rng(0))
         np.testing.assert_array_equal(got, expected)
     np.testing.assert_array_equal(X, before)
 
@@ -327,7 +328,7 @@ def test_a_fit_from_seeds_is_the_fit_from_these_centers(estimator, loss, d):
     X = _blobs(11, 4000, d, spread=3.0).astype(np.float32)
     X[17] = X[4]
     w = _weights("small integers", len(X))
-    rows, _ = greedy_seed(X, 30, loss, w, np.random.default_rng(3))
+    rows, _ = greedy_seed(X, 30, by_name[loss], w, np.random.default_rng(3))
     found = estimator(30, random_state=3).fit(X, sample_weight=w)
     expected = estimator(30, init=X[rows]).fit(X, sample_weight=w)
     np.testing.assert_array_equal(found.labels_, expected.labels_)

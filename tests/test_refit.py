@@ -151,7 +151,7 @@ def test_more_clusters_than_16_bits_count(n_clusters):
 def test_runs_cover_every_group_in_order_within_their_numbers(numbers):
     labels = np.sort(np.random.default_rng(0).integers(0, 90, size=50)).astype(np.int32)
     groups = group_rows(labels, 100)
-    runs = list(groups.runs(numbers, 3))
+    runs = list(groups.spans(numbers, 3))
     assert [i for *_, start, stop in runs for i in range(start, stop)] == list(range(50))
     assert {j for first, last, *_ in runs for j in range(first, last)} == set(range(100))
     for first, last, start, stop in runs:

@@ -4,14 +4,32 @@ import numpy as np
 import pytest
 
 from kmgpu.algorithm.losses import L1, L2
-from kmgpu.algorithm.restarts import Plan, best_run
+from kmgpu.algorithm.progress import Progress
+from kmgpu.algorithm.restarts import Plan, best_restart
 from tests import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
 X = oracles.blobs(60, 2, 4, seed=11)
 
 
-def plan(starts, loss, said=None, **changes):
+class Watching(Progress):
+    """Keeps the half-steps and the messages of a fit."""
+
+    def __init__(self):
+        super().__init__("", 50)
+        object.__setattr__(self, "steps", [])
+        object.__setattr__(self, "said", [])
+
+    def say(self, message):
+        self.said.append(message)
+
+    def shown(self, loop):
+        for step in loop:
+            self.steps.append(step)
+            yield step
+
+
+def plan(starts, loss, **changes):
     """A plan whose restarts begin at the given centres, one after the other."""
     coming = iter(starts)
     options = {
@@ -27,8 +45,7 @@ def plan(starts, loss, said=None, **changes):
         "algorithm": "auto",
         "weight_factor": 1.0,
         "rng": np.random.default_rng(0),
-        "watch": lambda loop: loop,
-        "say": (lambda message: None) if said is None else said.append,
+        "progress": Watching(),
     }
     return Plan(**options | changes)
 
@@ -39,7 +56,7 @@ def test_the_run_of_lowest_loss_wins(loss):
     starts = [X[rng.choice(60, 4, replace=False)] for _ in range(6)]
     losses = [oracles.lloyd(X, start, loss.name)[2] for start in starts]
     assert max(losses) > min(losses) * 1.01
-    best = best_run(X, None, plan(starts, loss))
+    best = best_restart(X, None, plan(starts, loss))
     assert best.loss == pytest.approx(min(losses))
     centers, labels, _ = oracles.lloyd(X, starts[int(np.argmin(losses))], loss.name)
     np.testing.assert_allclose(best.last.centers, centers, rtol=1e-12)
@@ -59,35 +76,26 @@ def test_later_restarts_leave_the_winner_alone(loss, n_features, n_clusters, dty
     rng = np.random.default_rng(2)
     starts = [x[rng.choice(200, n_clusters, replace=False)] for _ in range(4)]
     starts.sort(key=lambda start: oracles.lloyd(x, start, loss.name)[2])
-    firsts = []
-
-    def watch(loop):
-        for step in loop:
-            firsts.extend([step.n_changed] if (step.kind, step.iteration) == ("assign", 1) else [])
-            yield step
-
-    best = best_run(x, None, plan(starts, loss, watch=watch))
+    progress = Watching()
+    best = best_restart(x, None, plan(starts, loss, progress=progress))
     oracles.assert_nearest(best.last.labels, x, best.last.centers, loss.name, 1e-5)
     assert best.loss == pytest.approx(oracles.lloyd(x, starts[0], loss.name)[2], rel=1e-5)
-    assert firsts == [200] * 4
+    kinds = [(step.kind, step.iteration) for step in progress.steps]
+    firsts = [s for s, kind in zip(progress.steps, kinds, strict=True) if kind == ("assign", 1)]
+    assert [step.n_changed for step in firsts] == [200] * 4
 
 
 @BOTH
 def test_the_first_of_equal_runs_wins(loss):
     start = X[:3]
-    best = best_run(X, None, plan([start, start[::-1], start[[1, 0, 2]]], loss))
+    best = best_restart(X, None, plan([start, start[::-1], start[[1, 0, 2]]], loss))
     np.testing.assert_array_equal(best.last.labels, oracles.lloyd(X, start, loss.name)[1])
 
 
 def test_history_leaves_out_only_the_initialisation():
-    seen = []
-
-    def watch(loop):
-        for step in loop:
-            seen.append(step)
-            yield step
-
-    best = best_run(X, None, plan([X[:3]], L2, watch=watch))
+    progress = Watching()
+    best = best_restart(X, None, plan([X[:3]], L2, progress=progress))
+    seen = progress.steps
     assert [step.kind for step in seen][:3] == ["init", "assign", "refit"]
     assert best.history == tuple(
         (s.kind, s.iteration, s.loss, s.shift, s.n_changed, s.n_relocated) for s in seen[1:]
@@ -99,8 +107,9 @@ def test_history_leaves_out_only_the_initialisation():
     [({}, "strict convergence"), ({"tol": 10.0}, "within tolerance"), ({"max_iter": 1}, None)],
 )
 def test_what_is_said(changes, ending):
-    said = []
-    best_run(X, None, plan([X[:4]], L2, said, **changes))
+    progress = Watching()
+    best_restart(X, None, plan([X[:4]], L2, progress=progress, **changes))
+    said = progress.said
     assert said[0] == "Initialization complete"
     assert said[1].startswith("Iteration 1, inertia ")
     if ending is None:

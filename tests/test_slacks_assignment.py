@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kmgpu.algorithm.losses import L2
 from kmgpu.kernels.cpu.assignment import FEW_NUMBERS, distances
 from tests.near_ties import beside_bisector, costs_in_order
 
@@ -11,7 +12,7 @@ WIDTHS = pytest.mark.parametrize("d", [40, 200])
 
 def measured(x, centers):
     assert x.size * len(centers) > FEW_NUMBERS, "so few are not multiplied"
-    return distances(x, centers, None, squared=True)
+    return distances(x, centers, L2)
 
 
 @WIDTHS

@@ -323,7 +323,7 @@ def test_the_widths_of_features(loss, weighted):
     x = scattered(60, 30, 0.3) + np.where(np.arange(30) < 2, 7.0, 0)
     x[:, 3] = np.where(np.arange(60) == 5, 9.0, 2.0)  # stored everywhere
     weight = (np.arange(60) % 5 > 0) * 1.0 if weighted else None
-    measure = dispatch.kernel("widths", loss.name, sparse.csr_array(x), 1)
+    measure = dispatch.chosen("widths", sparse.csr_array(x), 1)
     found = measure(sparse.csr_array(x), weight, 1 << 16)
     assert_array_equal(found, np.ptp(x if weight is None else x[weight > 0], axis=0))
     assert measure(sparse.csr_array(x), np.zeros(60), None).max() == 0

@@ -43,7 +43,7 @@ def test_the_kernel_whatever_the_threads(loss, dtype, d):
     x[0] = 1e4  # where offsets begin is far from the mean
     weight = np.random.default_rng(1).integers(0, 3, len(x)).astype(np.float64)
     for w in (None, weight):
-        one, two = (compiled.spread(x, w, loss is L2, n_threads=t) for t in (1, 3))
+        one, two = (compiled.spread(x, loss, w, n_threads=t) for t in (1, 3))
         assert one == two == pytest.approx(mean_spread(x, loss, w), rel=1e-9)
 
 

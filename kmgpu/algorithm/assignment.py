@@ -33,12 +33,13 @@ from kmgpu.backend.arrays import (
     to_host,
 )
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
-from kmgpu.kernels.dispatch import kernel
+from kmgpu.kernels.dispatch import replaceable
 
-# fewer are ranked in float64 at once
+# below this much work, ranking all rows in float64 is fastest
 FEW_NUMBERS = 1 << 8
 
 
+@replaceable
 def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = None) -> Array:
     """Index of the nearest centre of every row.
 
@@ -57,9 +58,6 @@ def nearest(x: Array, centers: Array, loss: Loss, memory_budget: int | None = No
     array of shape (n_samples,), int32
         Ties go to the lowest index.
     """
-    fused = kernel("nearest", loss.kernel_name, x, centers.shape[0])
-    if fused is not None:
-        return fused(x, centers, memory_budget)
     xp, _ = place = place_of(centers)
     if x.shape[0] * x.shape[1] * centers.shape[0] < FEW_NUMBERS:
         return _exact_labels(rows(x, 0, x.shape[0], xp.float64), centers, loss)
@@ -128,6 +126,7 @@ class _Ranking:
         return xp.astype(labels, xp.int32), within != 1
 
 
+@replaceable
 def costs_at(
     x: Array, centers: Array, labels: Array, loss: Loss, memory_budget: int | None = None
 ) -> Array:
@@ -135,9 +134,6 @@ def costs_at(
 
     Squared units of the data for L2, plain ones for L1.
     """
-    fused = kernel("costs_at", loss.kernel_name, x, centers.shape[0])
-    if fused is not None:
-        return fused(x, centers, labels, memory_budget)
     xp, _ = place = place_of(centers)
 
     def cost(start: int, stop: int) -> Array:
@@ -149,15 +145,13 @@ def costs_at(
     return found[0] if len(found) == 1 else xp.concat(found)
 
 
+@replaceable
 def distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None = None) -> Array:
     """Distance of every row to every centre, (n_samples, n_clusters), in x's floating dtype.
 
     Euclidean for L2, Manhattan for L1; computed in float64, from differences wherever a product
     would lose digits. The first of a row's least distances is that of its label.
     """
-    fused = kernel("distances", loss.kernel_name, x, centers.shape[0])
-    if fused is not None:
-        return fused(x, centers, memory_budget)
     xp, device = place = place_of(centers)
     out_dtype = compute_dtype(x)
     index = xp.arange(centers.shape[0], dtype=xp.int32, device=device)
@@ -167,7 +161,7 @@ def distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None = 
         costs = loss.pairwise(rows(x, start, stop, xp.float64), centers)
         label = xp.astype(xp.argmin(costs, axis=1), xp.int32)[:, None]
         out = xp.astype(loss.distance(costs), out_dtype)
-        # rounded alike, a centre before the label would come first
+        # a centre before the label may round to the same distance, and would come first
         least = xp.min(out, axis=1, keepdims=True)
         early = xp.logical_and(index[None, :] < label, out <= least)
         return xp.where(early, xp.nextafter(out, infinity), out)

@@ -181,7 +181,8 @@ def half_steps(
     """The loop itself, on any engine; see `lloyd`. The input is taken as checked.
 
     The last record's centres are of `dtype`. `labels` are those of the first assignment, where
-    seeding knows them. Those of a record are the engine's own: they hold until the next half-step.
+    seeding knows them. The engine owns the labels of a record, which hold until the next half-step;
+    the last record has a copy.
     Losses are those of `weight_factor` times the weights.
     """
     assign = partial(_assign, steps, sample_weight, weight_factor)
@@ -192,7 +193,7 @@ def half_steps(
         known = labels if iteration == 1 else None
         value, changed = assign(centers, True, known)
         if iteration == 1:
-            changed = int(steps.sizes.sum())  # whatever the engine did in an earlier run
+            changed = int(steps.sizes.sum())  # not since an earlier restart
         elif changed == 0:
             stop = "labels"
             break
@@ -210,7 +211,8 @@ def half_steps(
     exact = xp.astype(rounded, xp.float64)
     if stop != "labels" or not bool(xp.all(exact == centers)):
         value, changed = assign(exact)
-    yield HalfStep("assign", iteration, rounded, steps.labels, value, n_changed=changed, stop=stop)
+    labels = xp.asarray(steps.labels, copy=True)  # to keep, whatever the engine does next
+    yield HalfStep("assign", iteration, rounded, labels, value, n_changed=changed, stop=stop)
 
 
 def _assign(
@@ -249,7 +251,7 @@ def _overflow(value: float, costs: Array, centers: Array, most_weight: float) ->
 
 
 def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -> int:
-    """Deal with empty clusters as told; the number of rows that were moved into them."""
+    """Treat empty clusters as `empty_cluster` says; return how many rows were moved into them."""
     empty = np.flatnonzero(steps.sizes == 0)
     if empty.size == 0 or empty_cluster == "keep":
         return 0
@@ -266,7 +268,7 @@ def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -
 
 
 def _costliest_rows(steps: Steps, sample_weight: Array | None, n_wanted: int) -> list[int]:
-    """Rows of largest weighted cost, lowest index first among equals, that no cluster dies of.
+    """Rows of largest weighted cost that leave no cluster empty; among equals the lowest index.
 
     A refused row is the last of its cluster, so at most n_clusters are refused.
     """

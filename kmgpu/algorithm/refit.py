@@ -24,9 +24,9 @@ from kmgpu.backend.arrays import (
 )
 from kmgpu.backend.blocks import over_blocks
 from kmgpu.kernels.agreement import middle_ranks, unit_factors
-from kmgpu.kernels.dispatch import kernel
+from kmgpu.kernels.dispatch import replaceable
 
-MAX_CLUSTERS_A_RUN = 64
+MAX_CLUSTERS_A_SPAN = 64
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,18 @@ class Groups:
         """`bounds` on the host: one small copy."""
         return to_host(self.bounds)
 
-    def runs(self, numbers: int, row_numbers: int) -> Iterator[tuple[int, int, int, int]]:
+    def spans(self, numbers: int, row_numbers: int) -> Iterator[tuple[int, int, int, int]]:
         """``(first, last, start, stop)``: clusters first:last hold the ordered rows start:stop.
 
-        A run holds several whole clusters, or part of one: as many as take at most `numbers`
-        numbers, where each row takes `row_numbers` and two for every cluster of the run.
+        A span holds several whole clusters, or part of one: as many as take at most `numbers`
+        numbers, where each row takes `row_numbers` and two for every cluster of the span.
         """
         bounds, n_clusters = self.host_bounds, len(self.host_bounds) - 1
         max_rows = max(1, numbers // (row_numbers + 2))
         first = 0
         while first < n_clusters:
-            spans = bounds[first + 1 : first + 1 + MAX_CLUSTERS_A_RUN] - bounds[first]
-            taken = spans * (row_numbers + 2 * np.arange(1, len(spans) + 1))
+            sizes = bounds[first + 1 : first + 1 + MAX_CLUSTERS_A_SPAN] - bounds[first]
+            taken = sizes * (row_numbers + 2 * np.arange(1, len(sizes) + 1))
             last = first + max(1, int(np.searchsorted(taken, numbers, side="right")))
             start, stop = int(bounds[first]), int(bounds[last])
             for begin in range(start, max(stop, start + 1), max_rows):
@@ -114,6 +114,7 @@ def group_rows(labels: Array, n_clusters: int, sample_weight: Array | None = Non
     return Groups(order, keys, xp.astype(bounds, xp.int64, copy=False))
 
 
+@replaceable
 def means(
     x: Array, groups: Groups, sample_weight: Array | None, previous: Array, budget: int
 ) -> Array:
@@ -136,10 +137,7 @@ def means(
     -------
     array of shape (n_clusters, n_features), float64
     """
-    n_clusters, n_features = previous.shape
-    fused = kernel("refit", "l2", x, n_clusters)
-    if fused is not None:
-        return fused(x, groups, sample_weight, previous, budget)
+    n_features = previous.shape[1]
     xp, device = place = place_of(previous)
     anchors = take_rows(x, xp.take(groups.order, groups.first), xp.float64)
 
@@ -153,7 +151,7 @@ def means(
         offsets = take_rows(x, picked, xp.float64) - xp.take(anchors, member, axis=0)
         return first, last, xp.matmul(share, offsets), xp.sum(share, axis=1)
 
-    runs = groups.runs(budget // 8, 2 * n_features + 2)
+    runs = groups.spans(budget // 8, 2 * n_features + 2)
     sums: list[Array] = []
     totals: list[Array] = []
     done = 0
@@ -168,6 +166,7 @@ def means(
     return xp.where(groups.empty, previous, anchors + xp.concat(sums, axis=0) / total)
 
 
+@replaceable
 def medians(
     x: Array, groups: Groups, sample_weight: Array | None, previous: Array, budget: int
 ) -> Array:
@@ -181,9 +180,6 @@ def medians(
     Parameters and return value are those of `means`; `budget` is not needed, as one feature is
     sorted at a time.
     """
-    fused = kernel("refit", "l1", x, previous.shape[0])
-    if fused is not None:
-        return fused(x, groups, sample_weight, previous, budget)
     xp, _ = place_of(previous)
     weight = None if sample_weight is None else _WeightByCluster(sample_weight, groups)
     lower = groups.first + (groups.sizes - xp.astype(groups.sizes > 0, xp.int64)) // 2
@@ -250,7 +246,7 @@ class _WeightByCluster:
         lower = first + self._count(reached < xp.take(self._low, self._members))
         upper = first + self._count(reached < xp.take(self._high, self._members))
         lowest = xp.take(values, lower)
-        lowest = xp.concat([lowest, lowest[:1]])  # any value for rows of zero weight
+        lowest = xp.concat([lowest, lowest[:1]])  # rows of zero weight may have any value
         following = first + self._count(values <= xp.take(lowest, self._members))
         return lower, xp.minimum(upper, following)
 

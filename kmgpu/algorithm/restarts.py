@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kmgpu.algorithm.lloyd import HalfStep, half_steps
 from kmgpu.algorithm.losses import Loss
+from kmgpu.algorithm.progress import Progress
 from kmgpu.algorithm.scale import check_scale
 from kmgpu.algorithm.seeding import Start, initial_centers
 from kmgpu.algorithm.spread import scaled_tolerance
 from kmgpu.algorithm.steps import Steps, engine
-from kmgpu.backend.arrays import Array, namespace
+from kmgpu.backend.arrays import Array
 
 # a restart that is better by rounding alone is the same clustering
 LEAST_GAIN = 1e-12
@@ -31,7 +31,7 @@ class HistoryEntry(NamedTuple):
     n_relocated: int
 
 
-class Run(NamedTuple):
+class Restart(NamedTuple):
     """The outcome of one restart.
 
     Attributes
@@ -56,8 +56,7 @@ class Plan:
     """What to run: the parameters of an estimator, checked and resolved.
 
     `dtype` is that of the resulting centres. Losses are those of `weight_factor` times the
-    weights. `watch` passes the half-steps through (a progress bar), `say` takes messages on the
-    way.
+    weights.
     """
 
     loss: Loss
@@ -72,29 +71,30 @@ class Plan:
     algorithm: str
     weight_factor: float
     rng: np.random.Generator
-    watch: Callable[[Iterator[HalfStep]], Iterator[HalfStep]]
-    say: Callable[[str], None]
+    progress: Progress
 
 
-def best_run(x: Array, sample_weight: Array | None, plan: Plan) -> Run:
-    """Run the loop `plan.n_init` times and return the run of lowest loss, the first of equals."""
+def best_restart(x: Array, sample_weight: Array | None, plan: Plan) -> Restart:
+    """Run the loop `plan.n_init` times; the restart of lowest loss, the first of equals."""
     check_scale(x, sample_weight, plan.loss, plan.memory_budget)
     tol = scaled_tolerance(x, sample_weight, plan.loss, plan.tol, plan.memory_budget)
     steps = engine(x, sample_weight, plan.n_clusters, plan.loss, plan.memory_budget, plan.algorithm)
-    best: Run | None = None
+    best: Restart | None = None
     for _ in range(plan.n_init):
         start = initial_centers(
             x, plan.init, plan.n_clusters, plan.loss, sample_weight, plan.rng, plan.memory_budget
         )
-        plan.say("Initialization complete")
-        run = _run(steps, sample_weight, start, tol, plan)
-        if best is None or run.loss < best.loss * (1 - LEAST_GAIN):
-            best = run
+        plan.progress.say("Initialization complete")
+        found = _restart(steps, sample_weight, start, tol, plan)
+        if best is None or found.loss < best.loss * (1 - LEAST_GAIN):
+            best = found
     assert best is not None
     return best
 
 
-def _run(steps: Steps, sample_weight: Array | None, start: Start, tol: float, plan: Plan) -> Run:
+def _restart(
+    steps: Steps, sample_weight: Array | None, start: Start, tol: float, plan: Plan
+) -> Restart:
     loop = half_steps(
         steps,
         sample_weight,
@@ -107,7 +107,7 @@ def _run(steps: Steps, sample_weight: Array | None, start: Start, tol: float, pl
         empty_cluster=plan.empty_cluster,
     )
     history: list[HistoryEntry] = []
-    for step in plan.watch(loop):
+    for step in plan.progress.shown(loop):
         if step.loss is None:
             continue
         history.append(
@@ -116,14 +116,12 @@ def _run(steps: Steps, sample_weight: Array | None, start: Start, tol: float, pl
             )
         )
         if step.kind == "refit":
-            plan.say(f"Iteration {step.iteration}, inertia {step.loss}.")
+            plan.progress.say(f"Iteration {step.iteration}, inertia {step.loss}.")
     if step.stop == "labels":
-        plan.say(f"Converged at iteration {step.iteration}: strict convergence.")
+        plan.progress.say(f"Converged at iteration {step.iteration}: strict convergence.")
     elif step.stop == "shift":
         shift = history[-2].shift
-        plan.say(
+        plan.progress.say(
             f"Converged at iteration {step.iteration}: center shift {shift} within tolerance {tol}."
         )
-    if plan.n_init > 1:  # the next run overwrites the engine's own
-        step = replace(step, labels=namespace(step.labels).asarray(step.labels, copy=True))
-    return Run(step, tuple(history), history[-1].loss, int(np.count_nonzero(steps.sizes)))
+    return Restart(step, tuple(history), history[-1].loss, int(np.count_nonzero(steps.sizes)))

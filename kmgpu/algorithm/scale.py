@@ -1,4 +1,4 @@
-"""Whether costs can be represented: data too large or too small for them are refused at once."""
+"""Refuse data whose costs overflow or vanish in float64."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kmgpu.backend.arrays import (
     asarray,
     compute_dtype,
     namespace,
+    picked_rows,
     place_of,
     rows,
-    take_rows,
     to_host,
 )
 from kmgpu.backend.blocks import block_bytes, row_blocks
-from kmgpu.kernels.dispatch import kernel
+from kmgpu.kernels.dispatch import replaceable
 
 # rows that are looked at first, and the numbers in them
 SAMPLED_ROWS, SAMPLED_NUMBERS = 1 << 10, 1 << 17
@@ -44,22 +44,20 @@ def check_scale(
     step = -(-n // max(2, min(SAMPLED_ROWS, SAMPLED_NUMBERS // d)))
     xp, _ = place = place_of(x)
     few = asarray(np.arange(0, n, step), place)
-    fused = kernel("widths", loss.kernel_name, x, 1)
-    measure = _widths if fused is None else fused
-    sampled = take_rows(x, few, xp.float64) if fused is None else x[few]
     weight = None if sample_weight is None else xp.take(sample_weight, few)
-    if LEAST < measure(sampled, weight, memory_budget).max() < MOST:
+    if LEAST < widths(picked_rows(x, few), weight, memory_budget).max() < MOST:
         return
-    widths = measure(x, sample_weight, memory_budget)
+    found = widths(x, sample_weight, memory_budget)
     with np.errstate(over="ignore", under="ignore"):
-        at_most = float(loss.cost(widths[None])[0])
+        at_most = float(loss.cost(found[None])[0])
     if at_most == np.inf:
-        _refuse("large", "overflow", "down", widths.max(), loss)
-    if at_most < VANISHING and at_most < widths.max():
-        _refuse("small", "vanish", "up", widths.max(), loss)
+        _refuse("large", "overflow", "down", found.max(), loss)
+    if at_most < VANISHING and at_most < found.max():
+        _refuse("small", "vanish", "up", found.max(), loss)
 
 
-def _widths(x: Array, sample_weight: Array | None, memory_budget: int | None) -> np.ndarray:
+@replaceable
+def widths(x: Array, sample_weight: Array | None, memory_budget: int | None) -> np.ndarray:
     """Largest less smallest value of every feature, (n_features,), on the host.
 
     Rows of zero weight are left out; without others, all widths are 0.

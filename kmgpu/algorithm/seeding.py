@@ -24,7 +24,7 @@ from kmgpu.backend.arrays import (
 )
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.kernels.agreement import TIE
-from kmgpu.kernels.dispatch import kernel
+from kmgpu.kernels.dispatch import replaceable
 from kmgpu.validation import check_choice, check_init_centers
 
 METHODS = ("k-means++", "random")
@@ -84,13 +84,7 @@ def initial_centers(
     if init == "random":
         indices = random_rows(x.shape[0], n_clusters, sample_weight, rng)
     else:
-        make = kernel("seed", loss.kernel_name, x, n_clusters)
-        fused = make(x, n_clusters, sample_weight, rng, memory_budget) if make else None
-        indices, labels = (
-            greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget)
-            if fused is None
-            else fused
-        )
+        indices, labels = greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget)
     return Start(take_rows(x, asarray(indices, place), place.xp.float64), labels)
 
 
@@ -106,6 +100,7 @@ def random_rows(
     return np.concatenate([drawn, np.resize(drawn, n_clusters - n_drawn)])
 
 
+@replaceable
 def greedy_seed(
     x: Array,
     n_clusters: int,
@@ -130,7 +125,7 @@ def greedy_seed(
     """
     xp, _ = place = place_of(x)
     n_trials = 2 + int(log(n_clusters))
-    search = _Potential(x, loss, sample_weight, block_bytes(place, memory_budget), n_trials)
+    search = _Potential(x, loss, sample_weight, memory_budget)
     ones = xp.ones(x.shape[0], dtype=xp.float64, device=place.device)
     uniform = ones if sample_weight is None else sample_weight
     chosen = draw(uniform, np.asarray([rng.random()]))
@@ -162,12 +157,11 @@ class _Potential:
     """Cost of every row at the nearest centre chosen so far, (n_samples,) float64."""
 
     def __init__(
-        self, x: Array, loss: Loss, sample_weight: Array | None, budget: int, n_trials: int
+        self, x: Array, loss: Loss, sample_weight: Array | None, memory_budget: int | None
     ) -> None:
         self._x, self._loss, self._weight = x, loss, sample_weight
-        self._budget, self._n_trials = budget, n_trials
+        self._memory_budget = memory_budget
         self._closest: Array = None
-        self._reference: Array = None
 
     def mass(self) -> Array:
         return self._closest if self._weight is None else self._closest * self._weight
@@ -176,13 +170,11 @@ class _Potential:
         """Take the row of that index (one element) as a centre."""
         xp, _ = place = place_of(self._x)
         center = take_rows(self._x, asarray(index, place), xp.float64)
-        if self._closest is None:
-            self._reference = center
 
         def lowered(start: int, stop: int, costs: Array) -> Array:
             return self._lowered(start, stop, costs)[:, 0]
 
-        self._closest = xp.concat(self._over_blocks(center, lowered))
+        self._closest = xp.concat(self._costs(center, lowered))
 
     def best(self, candidates: np.ndarray, present: Array) -> int:
         """Position of the candidate that leaves the lowest potential; the first that ties.
@@ -199,7 +191,7 @@ class _Potential:
                 lowered = lowered * self._weight[start:stop, None]
             return xp.sum(lowered, axis=0)
 
-        for part in self._over_blocks(centers, potential):
+        for part in self._costs(centers, potential):
             potentials = potentials + part
         ties = potentials <= xp.min(potentials) + TIE * present
         return int(xp.argmax(xp.astype(ties, xp.int32)))
@@ -210,19 +202,27 @@ class _Potential:
             return costs
         return place_of(self._x).xp.minimum(costs, self._closest[start:stop, None])
 
-    def _over_blocks(
-        self, centers: Array, function: Callable[[int, int, Array], Array]
-    ) -> list[Array]:
-        """``function(start, stop, costs)`` of every block of rows; costs are (rows, n_centers)."""
-        fused = kernel("pairwise", self._loss.kernel_name, self._x, centers.shape[0])
-        if fused is not None:
-            return fused(self._x, centers, self._budget, function)
-        xp, _ = place = place_of(self._x)
+    def _costs(self, centers: Array, function: Callable[[int, int, Array], Array]) -> list[Array]:
+        return costs_of_blocks(self._x, centers, self._loss, function, self._memory_budget)
 
-        def of(start: int, stop: int) -> Array:
-            points = rows(self._x, start, stop, xp.float64) - self._reference
-            return function(start, stop, self._loss.pairwise(points, centers - self._reference))
 
-        row_bytes = 8 * (2 * self._x.shape[1] + 4 * self._n_trials)
-        blocks = row_blocks(self._x.shape[0], row_bytes, self._budget)
-        return over_blocks(blocks, of, place == HOST)
+@replaceable
+def costs_of_blocks(
+    x: Array,
+    centers: Array,
+    loss: Loss,
+    function: Callable[[int, int, Array], Array],
+    memory_budget: int | None,
+) -> list[Array]:
+    """``function(start, stop, costs)`` of every block of rows, in order.
+
+    `costs` are those of rows start:stop at a few centres, (stop - start, n_centers), float64.
+    """
+    xp, _ = place = place_of(x)
+
+    def of(start: int, stop: int) -> Array:
+        return function(start, stop, loss.pairwise(rows(x, start, stop, xp.float64), centers))
+
+    row_bytes = 8 * (2 * x.shape[1] + 4 * centers.shape[0])
+    blocks = row_blocks(x.shape[0], row_bytes, block_bytes(place, memory_budget))
+    return over_blocks(blocks, of, place == HOST)

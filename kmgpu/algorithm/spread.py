@@ -7,7 +7,7 @@ from collections.abc import Callable
 from kmgpu.algorithm.losses import Loss
 from kmgpu.backend.arrays import HOST, Array, place_of, rows
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
-from kmgpu.kernels.dispatch import kernel
+from kmgpu.kernels.dispatch import replaceable
 
 
 def scaled_tolerance(
@@ -16,11 +16,10 @@ def scaled_tolerance(
     """`tol` × the spread of the data."""
     if tol == 0:
         return 0.0
-    fused = kernel("spread", loss.kernel_name, x, 1)
-    found = fused(x, sample_weight, memory_budget) if fused else None
-    return tol * (spread(x, loss, sample_weight, memory_budget) if found is None else found)
+    return tol * spread(x, loss, sample_weight, memory_budget)
 
 
+@replaceable
 def spread(
     x: Array, loss: Loss, sample_weight: Array | None, memory_budget: int | None = None
 ) -> float:

@@ -1,13 +1,12 @@
 """The two half-steps on one data set, and what they remember of each other.
 
-`ReferenceSteps` is built of Array API calls and of the kernels that stand in for some of them. A
-whole engine of kernels (`kmgpu.kernels.cpu`) may keep bounds or sums from one half-step to the
-next; `KernelSteps` makes it the loop's.
+`ReferenceSteps` is built of Array API calls and of the kernels that run in place of some of them.
+An engine of kernels (`kmgpu.kernels.cpu`) may keep bounds or sums from one half-step to the next.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,10 +15,9 @@ from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.refit import Groups, group_rows
 from kmgpu.backend.arrays import Array, namespace, place_of, to_host
 from kmgpu.backend.blocks import block_bytes
-from kmgpu.backend.threads import single_threaded_blas
-from kmgpu.kernels.dispatch import kernel
+from kmgpu.kernels.dispatch import replaceable
 
-# below this share of the loss before it, the loss after a refit is summed anew
+# a loss by difference keeps too few digits below this share of the one before it
 CANCELLED = 1e-3
 
 
@@ -47,7 +45,8 @@ class Steps(Protocol):
 
         Returns the loss and the number of rows of positive weight whose label changed (all of
         them at the first call). Where a refit follows, an engine may begin it before it waits for
-        the two. Where the labels are known, an engine may believe them.
+        the two. `labels`, where given, are known to be
+        right: an engine may skip the search.
         """
         ...
 
@@ -67,6 +66,7 @@ class Steps(Protocol):
         ...
 
 
+@replaceable
 def engine(
     x: Array,
     sample_weight: Array | None,
@@ -75,50 +75,13 @@ def engine(
     memory_budget: int | None = None,
     algorithm: str = "auto",
 ) -> Steps:
-    """The engine for this data: a kernel's where there is one that pays, else the reference.
+    """The engine for this data: `ReferenceSteps`, unless a kernel's runs in its place.
 
     Parameters are those of `ReferenceSteps`, which computes every distance; a kernel's engine may
     keep bounds, or is told by `algorithm` ("dense", "elkan").
     """
-    make = kernel("steps", loss.kernel_name, x, n_clusters)
-    if make is not None:
-        kernels = make(x, sample_weight, n_clusters, memory_budget, algorithm)
-        return KernelSteps(kernels, loss)
+    del algorithm
     return ReferenceSteps(x, sample_weight, n_clusters, loss, memory_budget)
-
-
-class KernelSteps:
-    """An engine of kernels as the loop's: it answers at once, so nothing runs ahead."""
-
-    def __init__(self, engine: Any, loss: Loss) -> None:
-        self._engine, self._loss = engine, loss
-        self._centers: Array = None
-        self.costs, self.move = engine.costs, engine.move
-
-    @property
-    def labels(self) -> Array:
-        return self._engine.labels
-
-    @property
-    def sizes(self) -> np.ndarray:
-        return self._engine.sizes
-
-    def assign(
-        self, centers: Array, refit_follows: bool = False, labels: Array | None = None
-    ) -> tuple[float, int]:
-        del refit_follows
-        self._centers = centers
-        return self._engine.assign(centers, labels)
-
-    def refit(self) -> tuple[Array, float, float]:
-        centers, value = self._engine.refit()
-        return centers, value, float(_moved(self._loss, centers - self._centers).sum())
-
-
-def _moved(loss: Loss, apart: Array) -> Array:
-    """Cost between every centre and where it was, (n_clusters,)."""
-    with single_threaded_blas():  # products this short cost less than to wake BLAS's threads
-        return loss.cost(apart)
 
 
 class _Refit(NamedTuple):
@@ -143,7 +106,7 @@ class ReferenceSteps:
 
     A GPU works while the host waits for a number, and the host has nothing to launch meanwhile.
     So on a GPU a refit that is sure to follow is launched before the assignment's numbers are read,
-    and one small copy brings those of both; it is in vain once, when no label changes any more.
+    and one small copy brings those of both; it is wasted once, at the end, when no label changes.
     Three events cost another copy: a relocation, a refit that cuts the loss by `CANCELLED`, and
     whatever the functions themselves read where no kernel stands in for them.
 
@@ -236,7 +199,7 @@ class ReferenceSteps:
         groups = self._grouped()
         centers = self._loss.refit(self._x, groups, self._weight, self._centers, budget)
         xp = namespace(centers)
-        gains = _moved(self._loss, centers - self._centers)
+        gains = self._loss.cost(centers - self._centers)
         by_difference = self._loss.squared and self._weight is None and self._value is not None
         value = (
             self._value - weighted_sum(gains, xp.astype(groups.sizes, xp.float64))

@@ -205,11 +205,14 @@ def rows(x: Array, start: int, stop: int, dtype: Any) -> Array:
 
 def take_rows(x: Array, indices: Array, dtype: Any) -> Array:
     """The rows at `indices` (an integer array beside `x`) as a dense array of `dtype`."""
+    return _dense(picked_rows(x, indices), dtype)
+
+
+def picked_rows(x: Array, indices: Array) -> Array:
+    """The rows at `indices` (an integer array beside `x`), of the kind of `x`."""
     if issparse(x) or (isinstance(x, np.ndarray) and not x.flags.c_contiguous):
-        part = x[indices]  # np.take would copy all of x first
-    else:
-        part = namespace(x).take(x, indices, axis=0)
-    return _dense(part, dtype)
+        return x[indices]  # np.take would copy all of x first
+    return namespace(x).take(x, indices, axis=0)
 
 
 def column(x: Array, feature: int, dtype: Any) -> Array:

@@ -31,7 +31,7 @@ def _by_thread() -> ThreadpoolController:
 
 
 def one_blas_thread_here() -> None:
-    """Hold BLAS to one thread in the calling thread for ever, where limits are a thread's own."""
+    """Limit BLAS to one thread in the calling thread for good, if limits are per thread."""
     for library in _by_thread().lib_controllers:
         library.set_num_threads(1)
 
@@ -79,7 +79,7 @@ class _Hold:
                 self.release()
 
     def release(self) -> None:
-        """Give every library the number that others have seen or set meanwhile."""
+        """Give every library back the number that others have read or set meanwhile."""
         for library, put in self._libraries():
             if library.filepath in self.seen:
                 put(library, self.seen.pop(library.filepath))
@@ -124,7 +124,7 @@ _hold = _Hold()
 
 
 def _release_in_child() -> None:
-    """After fork there is no block that would end, and perhaps nobody to release the lock."""
+    """Release in a forked child: no block will end there, and the lock may be held for ever."""
     global _hold
     forked, _hold = _hold, _Hold()
     forked.lock = _hold.lock

@@ -26,7 +26,7 @@ GPU_BLOCK_BYTES = 1 << 28
 LEAST_BLOCK_BYTES = 1 << 16
 # what is kept of a small X, bytes
 LEAST_KEPT_BYTES = 256 << 20
-# fewer blocks are done before threads have started
+# with fewer blocks, threads start too late to help
 FEWEST_BLOCKS = 8
 
 
@@ -141,7 +141,7 @@ def _attempt(function: Callable[..., Any], *block: Any) -> tuple[Any, str | None
 def working_at(place: Place, x: Array, n_clusters: int) -> Iterator[None]:
     """Compute at `place` inside the ``with`` block; say what would fit if memory runs out.
 
-    What `numpy.seterr` was told does not hold inside: overflow and the like are looked after here.
+    Settings of `numpy.seterr` do not hold inside, where overflow is expected and checked for.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def working_at(place: Place, x: Array, n_clusters: int) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        traceback.clear_frames(error.__traceback__)  # whoever keeps the error keeps no arrays
+        traceback.clear_frames(error.__traceback__)  # a kept error must not keep arrays alive
         raise MemoryError(_shortage(error, place, x, n_clusters)) from None
 
 

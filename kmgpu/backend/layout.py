@@ -1,4 +1,4 @@
-"""The one copy of X that a fit makes: rows side by side, in the dtype that they are computed in."""
+"""The one copy of X that a fit makes: rows in C order, in the dtype of the computation."""
 
 from __future__ import annotations
 

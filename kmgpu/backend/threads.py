@@ -192,9 +192,9 @@ class _Task:
 class _Pool:
     """Threads that wait for tasks, started when they are first needed and then kept.
 
-    They are none of `threading`'s: starting one of those waits for a sign from the new thread,
-    which does not come where memory runs out in between; and the interpreter would wait for them
-    at its end, or refuse to use them in a thread that outlives the main one.
+    They are started below `threading`. A thread of `threading` is waited for until it signals that
+    it runs, and that signal never comes if memory runs out in between; and the interpreter would
+    wait for such threads at its end, or refuse them in a thread that outlives the main one.
     """
 
     def __init__(self) -> None:
@@ -203,7 +203,7 @@ class _Pool:
         self._n_threads = 0
 
     def offer(self, tasks: list[_Task]) -> None:
-        """Let threads begin the tasks; where none can be started, nobody does."""
+        """Let threads begin the tasks; if no thread can be started, their owner does them."""
         with self._lock:
             while self._n_threads < len(tasks):
                 try:
@@ -216,7 +216,7 @@ class _Pool:
 
 
 def _serve(tasks: SimpleQueue[_Task]) -> None:
-    """What a thread of the pool does for ever."""
+    """The loop of a thread of the pool."""
     with suppress(Exception):  # where memory runs out, threads do without
         np.seterr(all="ignore")  # the thread's own
         one_blas_thread_here()

@@ -39,7 +39,7 @@ class Interrupts:
             number = getattr(signal, name, None)
             if number is None or signal.getsignal(number) not in USUAL:
                 continue
-            with suppress(ValueError):  # not in the main thread
+            with suppress(ValueError):  # signal handlers can be set in the main thread only
                 self._before[number] = signal.signal(number, self._receive)
         return self
 

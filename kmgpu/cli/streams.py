@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or of few characters: no output is lost for them."""
+"""Standard streams that are closed, full or ASCII only: no result is lost because of them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def harmless_stderr() -> Iterator[None]:
 
 
 class _Harmless:
-    """A text stream whose errors are none: messages are not what a command is for."""
+    """A text stream that drops what it cannot write: messages are not results."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -96,7 +96,7 @@ def _in_its_characters(text: str, stream: TextIO) -> str:
 
 
 def _give_up(stream: TextIO | None) -> None:
-    """Let what is buffered go nowhere, or Python would fail at its end to write it."""
+    """Drop what is buffered; Python would try to write it at exit and fail."""
     with suppress(OSError, AttributeError):
         descriptor = cast(TextIO, stream).fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)

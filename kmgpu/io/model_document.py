@@ -12,9 +12,10 @@ import numpy as np
 from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
 from kmgpu.algorithm.restarts import HistoryEntry
 from kmgpu.algorithm.seeding import METHODS
-from kmgpu.base import ALGORITHMS, AlternatingMinimizer
+from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import KMeans, KMedians
 from kmgpu.io.reading import shortened
+from kmgpu.parameters import ALGORITHMS
 from kmgpu.validation import MIN_MEMORY_BUDGET
 
 CLASSES: dict[str, type[AlternatingMinimizer]] = {cls.__name__: cls for cls in (KMeans, KMedians)}
@@ -22,7 +23,7 @@ DOCUMENT = "kmgpu_model"
 INIT = "init"
 DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
 DTYPES = {"cluster_centers_": ("float32", "float64"), "labels_": ("int32",), INIT: ("float64",)}
-KEYS = {"version", "class", "parameters", "scalars", "history", "feature_names"}
+KEYS = {"version", "kmgpu", "class", "parameters", "scalars", "history", "feature_names"}
 
 Check = Callable[[Any], bool]
 

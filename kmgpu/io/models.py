@@ -18,6 +18,7 @@ from kmgpu.io.model_document import CLASSES, DOCUMENT, INIT, SCALARS, rebuilt
 from kmgpu.io.npz import SUFFIX as NPY
 from kmgpu.io.npz import WrongDtype, member_array, members_of
 from kmgpu.io.reading import BadFile, opened, shortened, told
+from kmgpu.version import __version__
 
 VERSION = 1
 ARRAYS = ("cluster_centers_", "labels_")
@@ -62,6 +63,7 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
     arrays = {name: to_host(getattr(estimator, name)) for name in ARRAYS}
     document = {
         "version": VERSION,
+        "kmgpu": __version__,
         "class": type(estimator).__name__,
         "parameters": _parameters(estimator, arrays),
         "scalars": {name: _plain(getattr(estimator, name)) for name in SCALARS},

@@ -1,4 +1,4 @@
-"""Reading files: whatever goes wrong is one line that says the file, why, and what to do."""
+"""Errors of reading: one line with the file, the reason and the remedy."""
 
 from __future__ import annotations
 

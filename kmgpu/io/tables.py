@@ -210,7 +210,7 @@ def _read_parquet(path: Path, array: str | None, header: bool | None) -> Table:
 
 
 def _without_index(table: Any) -> Any:
-    """The table less the row labels that pandas may have stored as columns."""
+    """Drop index columns that pandas stored."""
     stored = (table.schema.pandas_metadata or {}).get("index_columns", ())
     return table.drop_columns([name for name in stored if name in table.column_names])
 

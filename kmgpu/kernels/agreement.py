@@ -1,4 +1,4 @@
-"""What the reference and all kernels agree on, to the last bit: when trials tie, weights' middles.
+"""Definitions that the reference and all kernels share: ties of trials, and the middle of weight.
 
 A cluster's weights are whole numbers, so that the middle of its weight is found exactly. They are
 multiplied by the power of two that brings their sum between 2**61 and 2**62, and rounded: its
@@ -77,7 +77,7 @@ def lost_too_much(
     centers: np.ndarray,
     loss: float,
 ) -> bool:
-    """Whether what has left clusters may have left rounding in their sums that counts.
+    """Whether rounding that departed rows left behind may matter in the sums that remain.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ class Compilation:
 
     @contextmanager
     def told(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Inside, `say` is told that kernels are being compiled, if any are; then, how long."""
+        """Tell `say` that kernels are being compiled in the block, and then how long it took."""
         before = self._seconds
         announced: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The seam: which operations have a kernel here, and whether it is used."""
+"""The seam: where a kernel runs in place of a function of the algorithm, and whether it does."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from functools import cache
-from typing import Any
+from functools import cache, wraps
+from inspect import signature
+from typing import Any, TypeVar
 
 from array_api_compat import is_cupy_namespace
 from scipy.sparse import issparse
 
-from kmgpu.backend.arrays import HOST, Array, Namespace, Usable, namespace
+from kmgpu.backend.arrays import HOST, Array, Usable, namespace
 from kmgpu.backend.gpus import cupy_usable
 
-# below it a call of a function compiled for the host costs as much as the work
+# with less work than this, the call of a compiled function costs more than it saves
 LEAST_WORK = 1 << 10
 INSTALL_NUMBA = "pip install 'numba>=0.61,<0.69'"
+T = TypeVar("T")
 MODES = ("auto", "reference", "fused")
 _mode: ContextVar[str] = ContextVar("kmgpu.kernels", default="auto")
 
@@ -44,73 +46,82 @@ def use(mode: str) -> Iterator[None]:
         _mode.reset(token)
 
 
-def lookup(op: str, loss: str, xp: Namespace, dtype: Any) -> Callable[..., Any] | None:
-    """Find the kernel for an operation on arrays of `xp` and `dtype`, or None for the reference.
+def replaceable(function: Callable[..., T]) -> Callable[..., T]:
+    """Let a kernel of the same name and signature run in place of this function, where one pays.
 
-    Parameters
-    ----------
-    op : {"steps", "seed", "spread", "widths", "nearest", "costs_at", "distances", "refit"}
-        A function of `kmgpu.algorithm`. CuPy arrays have kernels for the functions that the
-        reference of "steps" is made of; NumPy arrays have one for the whole.
-    loss : {"l2", "l1"}
-    xp : array namespace
-    dtype : dtype of the data
+    The function takes the data, `x`, first. What else decides is found among its parameters by
+    name: ``loss``, and the number of clusters as ``n_clusters`` or as the length of ``centers`` or
+    ``previous``. A loss of the user's own has no kernels.
     """
-    mode = _mode.get()
-    if mode == "reference":
+    names = list(signature(function).parameters)[1:]
+
+    @wraps(function)
+    def call(x: Array, *args: Any, **kwargs: Any) -> T:
+        given = dict(zip(names, args, strict=False)) | kwargs
+        loss = given.get("loss")
+        found = None
+        if loss is None or loss.kernel_name is not None:
+            found = chosen(function.__name__, x, _n_clusters(given))
+        return (function if found is None else found)(x, *args, **kwargs)
+
+    return call
+
+
+def _n_clusters(given: dict[str, Any]) -> int:
+    if "n_clusters" in given:
+        return int(given["n_clusters"])
+    centers = given.get("centers", given.get("previous"))
+    return 1 if centers is None else int(centers.shape[0])
+
+
+def chosen(name: str, x: Array, n_clusters: int) -> Callable[..., Any] | None:
+    """The kernel that runs in place of a function of `kmgpu.algorithm`, or None.
+
+    None also where `x` is too small for a kernel to pay.
+    """
+    if issparse(x):
+        return _for_sparse(x.nnz * n_clusters < LEAST_WORK).get(name)
+    small = namespace(x) is HOST.xp and x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
+    return None if small and _mode.get() == "auto" else lookup(name, x)
+
+
+def lookup(name: str, x: Array) -> Callable[..., Any] | None:
+    """The kernel of that name for arrays such as `x`, whatever their size.
+
+    Where the mode is "fused", RuntimeError if there is none and one is to be expected.
+    """
+    if _mode.get() == "reference":
         return None
-    table = _table(xp, dtype)
-    found = table.get((op, loss))
-    expected = not table or any(op == name for name, _ in table)
-    if found is None and mode == "fused" and expected:
+    table = _table(x)
+    if name not in table and not table and _mode.get() == "fused":
         msg = (
-            f"no fused kernel for {op!r} ({loss}) on {xp.__name__} arrays of {dtype} "
+            f"no fused kernel for {name!r} on {namespace(x).__name__} arrays of {x.dtype} "
             f"({numba_usable().why}); kernels.use('auto') falls back to the reference."
         )
         raise RuntimeError(msg)
-    return found
+    return table.get(name)
 
 
-def _table(xp: Namespace, dtype: Any) -> dict[tuple[str, str], Callable[..., Any]]:
-    """The kernels for arrays of `xp` and `dtype`."""
-    if xp is HOST.xp and numba_usable().yes and dtype.kind in "fiub":
-        from kmgpu.kernels.cpu.table import KERNELS
+def _table(x: Array) -> dict[str, Callable[..., Any]]:
+    """The kernels for such arrays, by the names of the functions that they stand for."""
+    xp = namespace(x)
+    if xp is HOST.xp and numba_usable().yes and x.dtype.kind in "fiub":
+        from kmgpu.kernels.cpu.table import kernels_for
 
-        return KERNELS
+        return kernels_for(x)
     if is_cupy_namespace(xp):
         from kmgpu.kernels import cuda
 
-        return cuda.KERNELS if str(dtype) in cuda.DTYPES else {}
+        return cuda.KERNELS if str(x.dtype) in cuda.DTYPES else {}
     return {}
 
 
-def kernel(op: str, loss: str | None, x: Array, n_clusters: int) -> Callable[..., Any] | None:
-    """`lookup` for this data: None also where it is too small for a kernel to pay.
-
-    Sparse rows have operations of their own, with or without Numba: see `kmgpu.kernels.sparse`.
-
-    `loss` is `Loss.kernel_name`: None, a loss of the user's own, has no kernels.
-    A kernel that is found takes the arguments of its reference but the loss; one that makes an
-    engine, seeds or measures returns None where the reference is as good.
-    """
-    if loss is None:
-        return None
-    if issparse(x):
-        return _for_sparse(x.nnz * n_clusters < LEAST_WORK).get((op, loss))
-    xp = namespace(x)
-    small = xp is HOST.xp and x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
-    if small and _mode.get() == "auto":
-        return None
-    return lookup(op, loss, xp, x.dtype)
-
-
-def _for_sparse(small: bool) -> dict[tuple[str, str], Callable[..., Any]]:
+def _for_sparse(small: bool) -> dict[str, Callable[..., Any]]:
     """The operations on sparse rows, with their sums compiled where that pays and is allowed."""
     from kmgpu.kernels.sparse import plain, table
 
-    if small and _mode.get() == "auto":
-        return table(plain)
-    if lookup("steps", "l2", HOST.xp, HOST.xp.dtype("f8")) is None:
+    compiled = _mode.get() != "reference" and not (small and _mode.get() == "auto")
+    if not compiled or not numba_usable().yes:
         return table(plain)
     from kmgpu.kernels.cpu import sparse
 
@@ -119,7 +130,7 @@ def _for_sparse(small: bool) -> dict[tuple[str, str], Callable[..., Any]]:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """No garbage collection inside: while Numba is imported it would take a third of the time."""
+    """Pause garbage collection, which would take a third of the time of importing Numba."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -131,9 +142,9 @@ def _collector_paused() -> Iterator[None]:
 
 @cache
 def numba_usable() -> Usable:
-    """Whether Numba imports, what is private of it too; if not, why and what to install.
+    """Whether Numba, with the private parts that kernels use, can be imported; if not, why.
 
-    Numba that is there and broken is said once, as a warning: all is slower without it.
+    A Numba that is installed and broken is warned about once: everything is slower without it.
     """
     try:
         with _collector_paused():
@@ -143,11 +154,11 @@ def numba_usable() -> Usable:
                 return Usable(False, "Numba compiles nothing: NUMBA_DISABLE_JIT is set")
             from kmgpu.kernels.cpu.lowlevel import compiled as compiled
     except MemoryError:
-        raise  # which says nothing of the next time
+        raise  # it may work the next time
     except Exception as error:  # llvmlite and Numba raise whatever they like, OSError for one
         why = f"Numba cannot be imported ({error}); {INSTALL_NUMBA}"
         if not isinstance(error, ModuleNotFoundError):
-            with suppress(Warning):  # where warnings are errors, this one breaks no fit
+            with suppress(Warning):  # a user who turns warnings into errors still gets a fit
                 warnings.warn(f"kmgpu is slower now: {why}", RuntimeWarning, stacklevel=2)
         return Usable(False, why)
     return Usable(True, f"Numba {numba.__version__}")

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from kmgpu.algorithm.restarts import HistoryEntry
-from kmgpu.base import AlternatingMinimizer, loss_of
+from kmgpu.base import AlternatingMinimizer
 from kmgpu.plotting.figures import (
     ASSIGN_COLOUR,
     REFIT_COLOUR,
@@ -51,7 +51,7 @@ def plot_history(estimator: AlternatingMinimizer, *, ax: Axes | None = None) -> 
     """
     check_is_fitted(estimator)
     figure, axes = axes_to_draw_on(ax, 6, 4)
-    loss = loss_of(estimator)
+    loss = estimator.loss
     draw_history(axes, estimator.history_, loss.units)
     n_done, n_clusters = len(estimator.history_), estimator.n_clusters
     stopped = "converged" if estimator.converged_ else f"stopped by max_iter={estimator.max_iter}"

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from kmgpu.algorithm.losses import Loss
 from kmgpu.backend.arrays import to_host
-from kmgpu.base import AlternatingMinimizer, loss_of
+from kmgpu.base import AlternatingMinimizer
 from kmgpu.plotting.curves import draw_history
 from kmgpu.plotting.figures import axes_to_draw_on, new_figure, require_matplotlib
 from kmgpu.plotting.page import Caption
@@ -252,7 +252,7 @@ def plot_clusters(estimator: AlternatingMinimizer, X: Any, *, ax: Axes | None = 
     """
     check_is_fitted(estimator)
     figure, axes = axes_to_draw_on(ax, 6, 6.2)
-    loss = loss_of(estimator)
+    loss = estimator.loss
     labels = estimator.predict(X)
     drawn = drawn_rows(X)
     centers = to_host(estimator.cluster_centers_).astype(np.float64)

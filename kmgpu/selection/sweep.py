@@ -20,6 +20,7 @@ from kmgpu.backend.blocks import working_at
 from kmgpu.backend.devices import borrowed, resolve
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import ESTIMATORS
+from kmgpu.parameters import check_parameters
 from kmgpu.selection.table import Sweep as Sweep
 from kmgpu.selection.table import SweepEntry as SweepEntry
 from kmgpu.validation import (
@@ -109,7 +110,7 @@ def sweep(
     place = resolve(device, x)
     estimators = [_estimator(rule, k, random_state=seed, **parameters) for k in ks]
     for estimator in estimators:
-        estimator._check_params()
+        check_parameters(estimator)
     with working_at(place, x, ks[-1]):
         x = asarray(x, place)
         weight = check_sample_weight(sample_weight, x.shape[0], place)
@@ -125,9 +126,8 @@ def sweep(
 def _estimator(loss: Loss, n_clusters: int, **parameters: Any) -> AlternatingMinimizer:
     if loss.kernel_name is not None:
         return ESTIMATORS[loss.kernel_name](n_clusters, **parameters)
-    estimator = AlternatingMinimizer(n_clusters, **parameters)
-    estimator._loss = loss  # type: ignore[misc]
-    return estimator
+    own = type(AlternatingMinimizer.__name__, (AlternatingMinimizer,), {"loss": loss})
+    return own(n_clusters, **parameters)
 
 
 def _checked(ks: Iterable[int]) -> list[int]:
@@ -172,7 +172,7 @@ def _entry(
         estimator.n_iter_,
         seconds,
         simplified,
-        _silhouette(points, labels, estimator._loss),
+        _silhouette(points, labels, estimator.loss),
     )
 
 
@@ -181,7 +181,7 @@ def _simplified_silhouette(
 ) -> float:
     if estimator.n_clusters == 1:
         return float("nan")
-    loss, labels, budget = estimator._loss, estimator.labels_, estimator.memory_budget
+    loss, labels, budget = estimator.loss, estimator.labels_, estimator.memory_budget
     xp = namespace(estimator.cluster_centers_)
     centers = xp.astype(estimator.cluster_centers_, xp.float64)
     others = runner_up(x, centers, labels, loss, budget)

@@ -60,7 +60,7 @@ def shell(script: str, folder: Path, **variables: str) -> subprocess.CompletedPr
         env=environment(kmgpu=f"{sys.executable} -m kmgpu", **variables),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
 
 

@@ -6,6 +6,7 @@ a block that a core's cache holds.
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +28,10 @@ _FINE = 1e-11
 
 
 def nearest(
-    x: np.ndarray, centers: np.ndarray, memory_budget: int | None, *, squared: bool
+    x: np.ndarray, centers: np.ndarray, loss: Any, memory_budget: int | None = None
 ) -> np.ndarray:
     """See `kmgpu.algorithm.assignment.nearest`."""
+    squared = loss.squared
     labels = np.empty(len(x), np.int32)
     if x.size * len(centers) <= FEW_NUMBERS:
         _exact_labels(rows_of(x), frozen(np.ascontiguousarray(centers)), squared, labels)
@@ -52,15 +54,14 @@ def costs_at(
     x: np.ndarray,
     centers: np.ndarray,
     labels: np.ndarray,
-    memory_budget: int | None,
-    *,
-    squared: bool,
+    loss: Any,
+    memory_budget: int | None = None,
 ) -> np.ndarray:
     """See `kmgpu.algorithm.assignment.costs_at`."""
     costs, centers = np.empty(len(x)), frozen(np.ascontiguousarray(centers))
 
     def cost(lo: int, hi: int) -> None:
-        own_costs(rows_of(x[lo:hi]), centers, labels[lo:hi], squared, costs[lo:hi])
+        own_costs(rows_of(x[lo:hi]), centers, labels[lo:hi], loss.squared, costs[lo:hi])
 
     _over_rows(cost, x, 1, memory_budget)
     return costs
@@ -201,10 +202,10 @@ def _product_distances(x, scores, targets, lengths, norms, out):
 
 
 def distances(
-    x: np.ndarray, centers: np.ndarray, memory_budget: int | None, *, squared: bool
+    x: np.ndarray, centers: np.ndarray, loss: Any, memory_budget: int | None = None
 ) -> np.ndarray:
     """`kmgpu.algorithm.assignment.distances`; float32 for dtypes that it holds, else float64."""
-    k = len(centers)
+    k, squared = len(centers), loss.squared
     kept = np.float32 if x.dtype in (np.float16, np.float32) else np.float64
     out = np.empty((len(x), k), kept)
     if not squared or x.shape[1] <= MOST_FEATURES or x.size * k <= FEW_NUMBERS:

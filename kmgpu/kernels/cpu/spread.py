@@ -1,5 +1,7 @@
 """How far rows lie from their mean: two compiled passes."""
 
+from typing import Any
+
 import numpy as np
 
 from kmgpu.backend.threads import Workers
@@ -33,11 +35,13 @@ def _costs(x, center, weight, squared):
 
 def spread(
     x: np.ndarray,
+    loss: Any,
     sample_weight: np.ndarray | None,
-    squared: bool,
+    memory_budget: int | None = None,
     n_threads: int | None = None,
 ) -> float:
     """`kmgpu.algorithm.spread.spread` of C-contiguous float32 or float64 rows."""
+    del memory_budget
     x, weight, workers = frozen(x), weight_of(sample_weight), Workers(n_threads)
     n, d = x.shape
     origin = x[0].astype(np.float64)
@@ -50,7 +54,7 @@ def spread(
 
     def cost(item: tuple[int, int, int]) -> float:
         _, lo, hi = item
-        return _costs(x[lo:hi], center, weight[lo:hi], squared)
+        return _costs(x[lo:hi], center, weight[lo:hi], loss.squared)
 
     total = weight.sum() if weight.size else n
     center = origin + sum(workers.map(summed, groups(n))) / total

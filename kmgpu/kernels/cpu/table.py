@@ -1,4 +1,4 @@
-"""Which operations have a kernel for NumPy arrays.
+"""Which functions of the algorithm have a kernel for NumPy arrays, and which engine runs when.
 
 Each is imported when first needed: a fit loads the kernels of its own kind alone.
 """
@@ -6,59 +6,18 @@ Each is imported when first needed: a fit loads the kernels of its own kind alon
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from kmgpu.backend.threads import single_threaded_blas
 from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
 
-# rows to start from, and the labels that they give
-Seeds = tuple[np.ndarray, np.ndarray | None]
 
-
-def l2_steps(
-    x: np.ndarray,
-    sample_weight: np.ndarray | None,
-    n_clusters: int,
-    memory_budget: int | None,
-    algorithm: str,
-) -> Any:
-    """An engine of k-means half-steps for `x`."""
-    if x.shape[1] <= MOST_FEATURES or not _in_place(x):
-        from kmgpu.kernels.cpu.lowdim.engine import LowDimMeans
-
-        return LowDimMeans(
-            x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm
-        )
-    from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
-
-    return HighDimensionalL2(
-        x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm
-    )
-
-
-def l1_steps(
-    x: np.ndarray,
-    sample_weight: np.ndarray | None,
-    n_clusters: int,
-    memory_budget: int | None,
-    algorithm: str,
-) -> Any:
-    """An engine of k-medians half-steps for `x`."""
-    from kmgpu.kernels.cpu.medians.engine import Medians
-
-    return Medians(x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm)
-
-
-def _unbound(name: str, squared: bool) -> Callable[..., np.ndarray]:
-    """A function of `kmgpu.kernels.cpu.assignment`."""
-
-    def compute(*args: Any) -> np.ndarray:
-        from kmgpu.kernels.cpu import assignment
-
-        return getattr(assignment, name)(*args, squared=squared)
-
-    return compute
+def kernels_for(x: np.ndarray) -> dict[str, Callable[..., Any]]:
+    """The kernels for such arrays; some read only what they need not convert."""
+    return IN_PLACE if _in_place(x) else OF_ANY_LAYOUT
 
 
 def _in_place(x: np.ndarray) -> bool:
@@ -66,48 +25,69 @@ def _in_place(x: np.ndarray) -> bool:
     return x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
 
 
-def _seed(loss: str) -> Callable[..., Seeds | None]:
-    def seed(
-        x: np.ndarray,
-        n_clusters: int,
-        sample_weight: np.ndarray | None,
-        rng: np.random.Generator,
-        memory_budget: int | None,
-    ) -> Seeds | None:
-        if not _in_place(x):
-            return None
-        from kmgpu.kernels.cpu.seeding.greedy import greedy_seed
+class KernelSteps:
+    """An engine of kernels as `kmgpu.algorithm.steps.Steps`: it answers at once."""
 
-        return greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget=memory_budget)
+    def __init__(self, engine: Any, loss: Any) -> None:
+        self._engine, self._loss = engine, loss
+        self._centers = np.empty((0, 0))
+        self.costs, self.move = engine.costs, engine.move
 
-    return seed
+    @property
+    def labels(self) -> np.ndarray:
+        return self._engine.labels
+
+    @property
+    def sizes(self) -> np.ndarray:
+        return self._engine.sizes
+
+    def assign(
+        self, centers: np.ndarray, refit_follows: bool = False, labels: np.ndarray | None = None
+    ) -> tuple[float, int]:
+        del refit_follows
+        self._centers = centers
+        return self._engine.assign(centers, labels)
+
+    def refit(self) -> tuple[np.ndarray, float, float]:
+        centers, value = self._engine.refit()
+        with single_threaded_blas():  # products this short cost less than to wake BLAS's threads
+            shift = self._loss.cost(centers - self._centers).sum()
+        return centers, value, float(shift)
 
 
-def _spread(squared: bool) -> Callable[..., float | None]:
-    def spread(
-        x: np.ndarray, sample_weight: np.ndarray | None, memory_budget: int | None
-    ) -> float | None:
-        del memory_budget
-        if not _in_place(x):
-            return None
-        from kmgpu.kernels.cpu.spread import spread
+def engine(
+    x: np.ndarray,
+    sample_weight: np.ndarray | None,
+    n_clusters: int,
+    loss: Any,
+    memory_budget: int | None = None,
+    algorithm: str = "auto",
+) -> KernelSteps:
+    """k-medians, k-means of few features, or k-means of many."""
+    make: Any
+    if not loss.squared:
+        from kmgpu.kernels.cpu.medians.engine import Medians as make
+    elif x.shape[1] <= MOST_FEATURES or not _in_place(x):
+        from kmgpu.kernels.cpu.lowdim.engine import LowDimMeans as make
+    else:
+        from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2 as make
+    made = make(x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm)
+    return KernelSteps(made, loss)
 
-        return spread(x, sample_weight, squared)
 
-    return spread
+def _of(module: str, name: str) -> Callable[..., Any]:
+    """A function of that module, which is imported when it is first called."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        return getattr(import_module(f"kmgpu.kernels.cpu.{module}"), name)(*arguments, **options)
+
+    return call
 
 
-KERNELS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("steps", "l2"): l2_steps,
-    ("steps", "l1"): l1_steps,
-    ("spread", "l2"): _spread(True),
-    ("spread", "l1"): _spread(False),
-    ("nearest", "l2"): _unbound("nearest", True),
-    ("nearest", "l1"): _unbound("nearest", False),
-    ("costs_at", "l2"): _unbound("costs_at", True),
-    ("costs_at", "l1"): _unbound("costs_at", False),
-    ("distances", "l2"): _unbound("distances", True),
-    ("distances", "l1"): _unbound("distances", False),
-    ("seed", "l2"): _seed("l2"),
-    ("seed", "l1"): _seed("l1"),
+OF_ANY_LAYOUT = {"engine": engine} | {
+    name: _of("assignment", name) for name in ("nearest", "costs_at", "distances")
+}
+IN_PLACE = OF_ANY_LAYOUT | {
+    "greedy_seed": _of("seeding.greedy", "greedy_seed"),
+    "spread": _of("spread", "spread"),
 }

@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from kmgpu.backend.arrays import Array
 from kmgpu.kernels.cuda import nearest, refit, seeding
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 
 DTYPES = frozenset(TYPES)
+T = TypeVar("T")
 
 
-def _beside_x(function: Callable[..., Array], *first: str) -> Callable[..., Array]:
-    """``function(*first, x, …)`` with the device of x as the current one."""
+def _nearest(x: Array, centers: Array, loss: Any, memory_budget: int | None = None) -> Array:
+    return nearest.nearest(loss.name, x, centers, memory_budget)
 
-    def call(x: Array, *arguments: Any) -> Array:
+
+def _costs_at(
+    x: Array, centers: Array, labels: Array, loss: Any, memory_budget: int | None = None
+) -> Array:
+    return nearest.costs_at(loss.name, x, centers, labels, memory_budget)
+
+
+def _greedy_seed(
+    x: Array, n_clusters: int, loss: Any, *arguments: Any, **options: Any
+) -> tuple[Any, None]:
+    return seeding.greedy_seed(loss.name, x, n_clusters, *arguments, **options)
+
+
+def _beside_x(function: Callable[..., T]) -> Callable[..., T]:
+    """The same with the device of x, its first argument, as the current one."""
+
+    def call(x: Array, *arguments: Any, **options: Any) -> T:
         with on_device_of(x):
-            return function(*first, x, *arguments)
+            return function(x, *arguments, **options)
 
     return call
 
 
-KERNELS: dict[tuple[str, str], Callable[..., Array]] = {
-    ("seed", "l1"): _beside_x(seeding.greedy_seed, "l1"),
-    ("seed", "l2"): _beside_x(seeding.greedy_seed, "l2"),
-    ("nearest", "l1"): _beside_x(nearest.nearest, "l1"),
-    ("nearest", "l2"): _beside_x(nearest.nearest, "l2"),
-    ("costs_at", "l1"): _beside_x(nearest.costs_at, "l1"),
-    ("costs_at", "l2"): _beside_x(nearest.costs_at, "l2"),
-    ("refit", "l1"): _beside_x(refit.medians),
-    ("refit", "l2"): _beside_x(refit.means),
+# by the names of the functions of `kmgpu.algorithm` that they stand for
+KERNELS: dict[str, Callable[..., Any]] = {
+    "greedy_seed": _beside_x(_greedy_seed),
+    "nearest": _beside_x(_nearest),
+    "costs_at": _beside_x(_costs_at),
+    "means": _beside_x(refit.means),
+    "medians": _beside_x(refit.medians),
 }
 
 

@@ -11,19 +11,16 @@ from functools import cache, partial
 from typing import Any
 
 from kmgpu.kernels.sparse.refit import means, medians
-from kmgpu.kernels.sparse.rows import costs_at, distances, nearest, pairwise
+from kmgpu.kernels.sparse.rows import costs_at, costs_of_blocks, distances, nearest
 from kmgpu.kernels.sparse.spread import spread, widths
 
 
 @cache
-def table(terms: Any) -> dict[tuple[str, str], Callable[..., Any]]:
-    """The operations for both losses, on nonzeros as `terms` (`plain` or compiled) adds them."""
-    found: dict[tuple[str, str], Callable[..., Any]] = {}
-    for name, squared in (("l2", True), ("l1", False)):
-        for function in (nearest, costs_at, distances, pairwise):
-            found[function.__name__, name] = partial(function, squared=squared, terms=terms)
-        found["spread", name] = partial(spread, squared=squared)
-        found["widths", name] = widths
-    found["refit", "l2"] = partial(means, terms=terms)
-    found["refit", "l1"] = medians
-    return found
+def table(terms: Any) -> dict[str, Callable[..., Any]]:
+    """The operations, on nonzeros as `terms` (`plain` or compiled) adds them.
+
+    By the names of the functions of `kmgpu.algorithm` that they stand for.
+    """
+    functions = (nearest, costs_at, distances, costs_of_blocks, means)
+    found: dict[str, Callable[..., Any]] = {f.__name__: partial(f, terms=terms) for f in functions}
+    return found | {"medians": medians, "spread": spread, "widths": widths}

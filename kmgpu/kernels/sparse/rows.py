@@ -82,10 +82,10 @@ class Centers:
 
 
 def nearest(
-    x: Any, centers: np.ndarray, memory_budget: int | None = None, *, squared: bool, terms: Any
+    x: Any, centers: np.ndarray, loss: Any, memory_budget: int | None = None, *, terms: Any
 ) -> np.ndarray:
     """`kmgpu.algorithm.assignment.nearest` of sparse rows."""
-    at = Centers(centers, squared)
+    at = Centers(centers, loss.squared)
 
     def label(block: Block, start: int, stop: int) -> np.ndarray:
         del start, stop
@@ -98,12 +98,13 @@ def costs_at(
     x: Any,
     centers: np.ndarray,
     labels: np.ndarray,
+    loss: Any,
     memory_budget: int | None = None,
     *,
-    squared: bool,
     terms: Any,
 ) -> np.ndarray:
     """`kmgpu.algorithm.assignment.costs_at` of sparse rows."""
+    squared = loss.squared
     rows, at = canonical(x), Centers(centers, squared)
     sizes = rows.sizes(squared)
 
@@ -122,36 +123,33 @@ def costs_at(
 
 
 def distances(
-    x: Any, centers: np.ndarray, memory_budget: int | None = None, *, squared: bool, terms: Any
+    x: Any, centers: np.ndarray, loss: Any, memory_budget: int | None = None, *, terms: Any
 ) -> np.ndarray:
     """`assignment.distances` of sparse rows: the first least of each row is its label."""
-    rows, at = canonical(x), Centers(centers, squared)
+    rows, at = canonical(x), Centers(centers, loss.squared)
 
     def distance(block: Block, start: int, stop: int) -> np.ndarray:
         del start, stop
         scores = _scores(block, at, np.float64, terms)
         labels = _labels(block, at, scores, terms)
         costs = _costs(block, at, scores, terms)
-        found = (np.sqrt(costs) if squared else costs).astype(rows.dtype)
+        found = (np.sqrt(costs) if at.squared else costs).astype(rows.dtype)
         return _with_least(found, labels)
 
     return np.concatenate(_over_rows(rows, at, memory_budget, terms, distance))
 
 
-def pairwise(
+def costs_of_blocks(
     x: Any,
     centers: np.ndarray,
-    memory_budget: int | None,
+    loss: Any,
     function: Callable[[int, int, np.ndarray], Any],
+    memory_budget: int | None,
     *,
-    squared: bool,
     terms: Any,
 ) -> list[Any]:
-    """``function(start, stop, costs)`` of every block of rows, in order.
-
-    `costs` are those of rows start:stop at a few centres, (stop - start, k), float64.
-    """
-    at = Centers(centers, squared)
+    """`kmgpu.algorithm.seeding.costs_of_blocks` of sparse rows."""
+    at = Centers(centers, loss.squared)
 
     def of(block: Block, start: int, stop: int) -> Any:
         scores = _scores(block, at, np.float64, terms)

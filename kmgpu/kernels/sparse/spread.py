@@ -13,7 +13,7 @@ from kmgpu.backend.sparse import canonical
 
 
 def spread(
-    x: Any, sample_weight: np.ndarray | None, memory_budget: int | None, *, squared: bool
+    x: Any, loss: Any, sample_weight: np.ndarray | None, memory_budget: int | None = None
 ) -> float:
     """`kmgpu.algorithm.spread.spread` of sparse rows."""
     rows = canonical(x)
@@ -31,7 +31,7 @@ def spread(
             yield block.indices, block.data.astype(np.float64, copy=False), each
 
     def cost(apart: np.ndarray) -> np.ndarray:
-        return np.square(apart) if squared else np.abs(apart)
+        return np.square(apart) if loss.squared else np.abs(apart)
 
     sums, held = np.zeros(d), np.zeros(d)
     for feature, values, each in stored():

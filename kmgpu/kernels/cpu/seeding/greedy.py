@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import log
+from typing import Any
 
 import numpy as np
 
@@ -189,12 +190,11 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 def greedy_seed(
     X: np.ndarray,
     n_clusters: int,
-    loss: str,
+    loss: Any,
     sample_weight: np.ndarray | None,
     rng: np.random.Generator,
-    *,
-    n_threads: int | None = None,
     memory_budget: int | None = None,
+    n_threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows of X to start from, by greedy k-means++ (Arthur and Vassilvitskii 2007, section 4).
 
@@ -208,17 +208,17 @@ def greedy_seed(
         Finite; copied only if it is not C-contiguous.
     n_clusters : int
         From 1 to n.
-    loss : {"l2", "l1"}
+    loss : Loss
         Cost of a row: squared Euclidean, or Manhattan, distance to the nearest centre.
     sample_weight : (n,) float64 or None
         Not negative, not all zero. None: all one.
     rng : numpy.random.Generator
         Gives one uniform number, then 2 + int(log(n_clusters)) for each further centre.
-    n_threads : int or None
-        None: the usable CPUs. The result does not depend on it.
     memory_budget : int or None
         Bytes to use beyond X; None: a quarter of X or 64 MB, whichever is larger, but no more than
         half of the memory that is free. Twelve bytes a row are used whatever it says.
+    n_threads : int or None
+        None: the usable CPUs. The result does not depend on it.
 
     Returns
     -------
@@ -237,7 +237,7 @@ def greedy_seed(
     rows = np.empty(n_clusters, np.int64)
     rows[0] = _draw_by_weight(n, sample_weight, rng.random())
     workers = BlockWorkers(Workers(n_threads), -(-n // ROWS))
-    state = _start(X, loss == "l1", weight, workers, budget)
+    state = _start(X, not loss.squared, weight, workers, budget)
     state.accept(X[rows[0]].astype(np.float64), 0, 0)
     for c in range(1, n_clusters):
         u = rng.random(n_trials)

@@ -1,25 +1,16 @@
-"""The card a GPU benchmark ran on, and how fast it could be at best: its roofline."""
+"""The GPU that a benchmark ran on, and its roofline: how fast it can be at best."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from kmgpu.backend.arrays import place_of
+from kmgpu.backend.gpus import cupy_usable, free_bytes, room_for
 
 # float32 units of a multiprocessor by compute capability: CUDA C++ Programming Guide, table of
 # arithmetic throughput
-UNITS = {
-    (7, 0): 64,
-    (7, 5): 64,
-    (8, 0): 64,
-    (8, 6): 128,
-    (8, 7): 128,
-    (8, 9): 128,
-    (9, 0): 128,
-    (10, 0): 128,
-    (10, 3): 128,
-    (12, 0): 128,
-    (12, 1): 128,
-}
+UNITS = dict.fromkeys([(7, 0), (7, 5), (8, 0)], 64)
+UNITS |= dict.fromkeys([(8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0), (12, 1)], 128)
 KHZ = 1000.0
 FIRST_OF_AMD = 1_000_000
 # what the emulation calls its device
@@ -43,7 +34,7 @@ class Card:
     bandwidth : float or None
         Peak bytes a second of its memory, None where unknown.
     emulated : bool
-        Whether it is a CPU in disguise, whose times mean nothing.
+        True for the CPU emulation, whose times mean nothing.
     """
 
     name: str
@@ -55,9 +46,6 @@ class Card:
     additions: float | None
     bandwidth: float | None
     emulated: bool
-
-    def describe(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def card() -> Card:
@@ -102,11 +90,11 @@ def bandwidth(attributes: dict[str, int]) -> float | None:
 
 
 def least_seconds(shape: tuple[int, int], k: int, loss: str, limits: Card) -> float | None:
-    """Seconds that one iteration on float32 data cannot be done in less of, on this card.
+    """The least seconds that one iteration on float32 data can take on this card.
 
-    The assignment takes one fused multiply-add a number for L2, a subtraction and an addition for
-    L1, without tensor cores; assignment and refit each read the data once and the labels are
-    written and read. The larger of the two times, as they overlap.
+    Arithmetic, without tensor cores: one fused multiply-add for each row, centre and feature (L2),
+    or a subtraction and an addition (L1). Memory: assignment and refit each read the data once;
+    labels are written and read. The two overlap, so the larger time counts.
     """
     if limits.additions is None or limits.bandwidth is None:
         return None
@@ -114,3 +102,17 @@ def least_seconds(shape: tuple[int, int], k: int, loss: str, limits: Card) -> fl
     instructions = n * k * d * (1 if loss == "l2" else 2)
     moved = n * (2 * 4 * d + 2 * 4)
     return max(instructions / limits.additions, moved / limits.bandwidth)
+
+
+def unusable() -> str | None:
+    """Why CuPy finds no GPU to measure on, or None."""
+    usable = cupy_usable()
+    return None if usable.yes else usable.why
+
+
+def too_large(shape: tuple[int, int], itemsize: int) -> str | None:
+    """Why rows of that shape do not fit on the device, or None."""
+    import cupy
+
+    needed, free = room_for(shape, itemsize), free_bytes(place_of(cupy.empty(0)))
+    return None if needed <= free else f"needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free"

@@ -1,0 +1,87 @@
+"""What the parameters of an estimator mean: checked, and resolved to a plan."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
+from kmgpu.algorithm.progress import Progress
+from kmgpu.algorithm.restarts import Plan
+from kmgpu.algorithm.seeding import METHODS
+from kmgpu.backend.arrays import Array, place_of
+from kmgpu.validation import (
+    check_choice,
+    check_init_centers,
+    check_integer,
+    check_memory_budget,
+    check_tol,
+    random_generator,
+)
+
+ALGORITHMS = {"lloyd": "auto", "auto": "auto", "dense": "dense", "elkan": "elkan"}
+RESTARTS_OF_RANDOM_INIT = 10
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise ValueError or TypeError for what `fit` would refuse whatever the data."""
+    check_integer("n_clusters", estimator.n_clusters, 1)
+    if estimator.n_init != "auto":
+        check_integer("n_init", estimator.n_init, 1)
+    check_integer("max_iter", estimator.max_iter, 1)
+    check_tol(estimator.tol)
+    check_choice("algorithm", estimator.algorithm, tuple(ALGORITHMS))
+    check_choice("empty_cluster", estimator.empty_cluster, EMPTY_CLUSTER)
+    check_memory_budget(estimator.memory_budget)
+    if isinstance(estimator.init, str):
+        check_choice("init", estimator.init, METHODS)
+    if estimator.algorithm == "elkan" and estimator.n_clusters == 1:
+        warnings.warn(
+            "algorithm='elkan' doesn't make sense for a single cluster; using 'lloyd'.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def plan_of(
+    estimator: Any,
+    x: Array,
+    dtype: Any,
+    memory_budget: int | None,
+    weight_factor: float,
+    progress: Progress,
+) -> Plan:
+    """The parameters of an estimator, resolved for `x` where it is computed on."""
+    init = estimator.init
+    if not isinstance(init, str) and not callable(init):
+        init = check_init_centers(init, estimator.n_clusters, x, place_of(x))
+    return Plan(
+        loss=estimator.loss,
+        n_clusters=estimator.n_clusters,
+        dtype=dtype,
+        init=init,
+        n_init=_n_restarts(estimator),
+        max_iter=estimator.max_iter,
+        tol=float(estimator.tol),
+        empty_cluster=estimator.empty_cluster,
+        memory_budget=memory_budget,
+        algorithm=ALGORITHMS[estimator.algorithm],
+        weight_factor=weight_factor,
+        rng=random_generator(estimator.random_state),
+        progress=progress,
+    )
+
+
+def _n_restarts(estimator: Any) -> int:
+    given = not isinstance(estimator.init, str) and not callable(estimator.init)
+    if estimator.n_init == "auto":
+        return 1 if given or estimator.init == "k-means++" else RESTARTS_OF_RANDOM_INIT
+    if given and estimator.n_init != 1:
+        warnings.warn(
+            f"Explicit initial center position passed: performing only one init in "
+            f"{type(estimator).__name__} instead of n_init={estimator.n_init}.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return 1
+    return int(estimator.n_init)
