@@ -9,7 +9,7 @@ from kmgpu.backend.devices import explain_auto
 from kmgpu.backend.gpus import backends
 from kmgpu.io.tables import INSTALL_PARQUET
 from kmgpu.kernels import describe
-from kmgpu.plotting import INSTALL_PLOT
+from kmgpu.plotting.figures import INSTALL_PLOT
 from kmgpu.version import __version__
 
 REQUIRED = ("numpy", "array-api-compat", "scikit-learn", "numba", "tqdm")

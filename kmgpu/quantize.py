@@ -1,8 +1,8 @@
-"""Pictures in files: read upright, put into the colours of clusters, written as PNG.
+"""Reduce a picture to k colours: read a file, replace every colour, write a PNG.
 
-Pillow is optional and imported only when a picture is read or written. Colours are clustered as
-their 8-bit values stand, red, green and blue alike; equal colours are one row whose weight is
-their number, which leaves the loss as it is and makes the fit many times faster.
+Pillow is optional and imported only when a picture is read or written. The rows that are clustered
+are the 8-bit values of red, green and blue. Pixels of one colour become one row, weighted by their
+number: the loss is the same and the fit is many times faster.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kmgpu.backend.blocks import row_blocks
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.io.files import PathLike, replacing
 from kmgpu.io.reading import BadFile, opened, shortened
-from kmgpu.plotting import INSTALL_PLOT, colours_of
+from kmgpu.plotting.figures import INSTALL_PLOT
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -33,15 +33,15 @@ REMEDY = "take another copy, or save it as PNG"
 
 @dataclass(frozen=True)
 class Picture:
-    """What a file shows, the right way up.
+    """The pixels of a file, the right way up.
 
     Attributes
     ----------
     pixels : numpy.ndarray of shape (height, width, 3), uint8
     alpha : numpy.ndarray of shape (height, width), uint8, or None
-        0 is transparent, 255 opaque; None where every pixel is opaque.
+        0 is transparent, 255 opaque; None if every pixel is opaque.
     icc_profile : bytes or None
-        What the numbers of red, green and blue mean, where the file says it.
+        The colour profile of the file, if it has one for RGB.
     """
 
     pixels: np.ndarray
@@ -50,7 +50,7 @@ class Picture:
 
 
 class Colours(NamedTuple):
-    """The distinct colours of a picture, those of transparent pixels left out.
+    """The distinct colours of a picture, without those of transparent pixels.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Colours(NamedTuple):
         256² red + 256 green + blue, ascending.
     rgb : numpy.ndarray of shape (n_colours, 3), uint8
     weight : numpy.ndarray of shape (n_colours,), float64
-        Pixels of that colour, each counted by how opaque it is, 0 to 1.
+        The sum of the opacities, 0 to 1, of the pixels of that colour.
     """
 
     codes: np.ndarray
@@ -67,7 +67,7 @@ class Colours(NamedTuple):
 
 
 def require_pillow() -> None:
-    """Raise ImportError, naming what to install, when there is no Pillow."""
+    """Raise ImportError, naming what to install, if Pillow is missing."""
     try:
         import PIL.Image  # noqa: F401
     except ImportError as error:
@@ -76,32 +76,32 @@ def require_pillow() -> None:
 
 
 def read_picture(path: PathLike) -> Picture:
-    """The picture in a file of any format that Pillow reads.
+    """Read a picture of any format that Pillow reads.
 
-    It is turned as its EXIF orientation says. Greyscale and palettes become red, green and blue;
-    of 16 bits a channel the upper 8 are taken.
+    The picture is turned as its EXIF orientation says. Greyscale and palettes become red, green
+    and blue. Of 16 bits a channel the upper 8 are kept.
 
     Raises
     ------
     ImportError
         Without Pillow.
     ValueError
-        In one line: the file, what was found, and the remedy. Animations and colours that mean
-        nothing without a conversion of one's choice (CMYK, Lab, HSV, 32-bit values) are refused.
+        One line with the file, what was found, and the remedy. Animations are refused, and so are
+        colours that can be converted in several ways (CMYK, Lab, HSV, 32-bit values).
     OSError, MemoryError
-        The same where the file cannot be opened or there is too little memory.
+        The same, if the file cannot be opened or there is too little memory.
 
     Warns
     -----
     UserWarning, RuntimeWarning
-        What Pillow says of a picture that it can read, such as metadata that are damaged.
+        Pillow's warnings about a picture that it can read, such as damaged metadata.
     """
     require_pillow()
     with opened(path, "cannot be read as a picture", REMEDY) as file:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             picture = _decoded(file, path)
-        # of a picture that cannot be read, the error says enough
+        # not reached if the picture cannot be read: the error says enough
         for text, kind in dict.fromkeys((str(one.message), one.category) for one in caught):
             warnings.warn(f"{path}: {shortened(text)}", kind, stacklevel=2)
     return picture
@@ -117,7 +117,7 @@ def _decoded(file: BinaryIO, path: PathLike) -> Picture:
         raise ValueError(msg) from error
     with image:
         _check_kind(image, path)
-        # phones append a preview or a depth map to a photograph; it is not a second frame
+        # the other images of a phone's photograph are previews or depth maps, not frames
         image.seek(0)
         upright = ImageOps.exif_transpose(image)
         upright.load()
@@ -143,7 +143,7 @@ def _picture(image: Any) -> Picture:
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return Picture(np.repeat(grey[..., None], 3, axis=2), None, None)
     profile = image.info.get("icc_profile")
-    # the profile of a greyscale picture says nothing of red, green and blue
+    # a profile of greyscale does not apply to red, green and blue
     profile = profile if profile and profile[16:20] == b"RGB " else None
     if not image.has_transparency_data:
         return Picture(np.asarray(image.convert("RGB")), None, profile)
@@ -154,12 +154,12 @@ def _picture(image: Any) -> Picture:
 
 
 def distinct_colours(picture: Picture) -> Colours:
-    """The colours that are seen, and how much of each.
+    """Find the visible colours, and how much there is of each.
 
     Raises
     ------
     ValueError
-        When every pixel is transparent.
+        If every pixel is transparent.
     """
     keys, counts = _tally(picture)
     alphas = keys & OPAQUE
@@ -173,7 +173,7 @@ def distinct_colours(picture: Picture) -> Colours:
 
 
 def _tally(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct pairs of a colour and its alpha, 256 code + alpha, ascending; pixels of each."""
+    """Count the distinct pairs of a colour and an alpha; a key is 256 code + alpha, ascending."""
     found = []
     for start, stop in _blocks(picture):
         alpha = OPAQUE if picture.alpha is None else picture.alpha[start:stop].ravel()
@@ -192,7 +192,7 @@ def _blocks(picture: Picture) -> Iterator[tuple[int, int]]:
 
 
 def _codes(picture: Picture, start: int, stop: int) -> np.ndarray:
-    """The code of every pixel of some lines, one after the other."""
+    """The code of every pixel of the lines from `start` to `stop`."""
     red, green, blue = (picture.pixels[start:stop, :, at].astype(np.int32) for at in range(3))
     return ((red << 16) + (green << 8) + blue).ravel()
 
@@ -204,13 +204,13 @@ class Quantised:
     Attributes
     ----------
     palette : numpy.ndarray of shape (n_clusters, 3), uint8
-        The colours, the one that is seen most first.
+        The colours, the most frequent first.
     shares : numpy.ndarray of shape (n_clusters,)
-        Of what is seen, summing to 1.
+        The share of the visible pixels that each colour has; the sum is 1.
     index : numpy.ndarray of shape (height, width)
-        The colour of every pixel; anything where it is transparent.
+        The index of every pixel's colour; arbitrary for transparent pixels.
     alpha, icc_profile
-        Those of the picture.
+        As in `Picture`.
     """
 
     palette: np.ndarray
@@ -220,8 +220,16 @@ class Quantised:
     icc_profile: bytes | None
 
 
+def colours_of(estimator: AlternatingMinimizer) -> np.ndarray:
+    """The centres of clusters of pixels, rounded to 8-bit colours, (n_clusters, 3) uint8."""
+    return np.rint(to_host(estimator.cluster_centers_)).clip(0, 255).astype(np.uint8)
+
+
 def quantise(picture: Picture, colours: Colours, estimator: AlternatingMinimizer) -> Quantised:
-    """The picture in the colours of an estimator fitted to its distinct colours."""
+    """Replace every colour of the picture by its centre.
+
+    `estimator` has been fitted to ``colours.rgb``.
+    """
     labels = to_host(estimator.labels_)
     sizes = np.bincount(labels, weights=colours.weight, minlength=estimator.n_clusters)
     by_size = np.argsort(-sizes, kind="stable")
@@ -242,9 +250,9 @@ def quantise(picture: Picture, colours: Colours, estimator: AlternatingMinimizer
 
 
 def save_picture(quantised: Quantised, path: PathLike) -> None:
-    """Write a PNG, whole or not at all: with a palette where 256 entries are enough.
+    """Write a PNG, whole or not at all; it has a palette if 256 entries are enough.
 
-    An entry is a colour and its alpha, so few degrees of transparency fit into a palette too.
+    An entry is a pair of a colour and an alpha.
     """
     require_pillow()
     image, options = _image(quantised)
@@ -253,7 +261,7 @@ def save_picture(quantised: Quantised, path: PathLike) -> None:
 
 
 def save_palette(quantised: Quantised, path: PathLike) -> None:
-    """Write the colours as squares, the one that is seen most first, 16 a row, to a PNG."""
+    """Write the colours to a PNG, as squares, 16 a row, the most frequent first."""
     require_pillow()
     from PIL import Image
 
@@ -269,7 +277,7 @@ def save_palette(quantised: Quantised, path: PathLike) -> None:
 
 
 def _image(quantised: Quantised) -> tuple[Any, dict[str, Any]]:
-    """The Pillow image, and what its PNG needs besides."""
+    """The Pillow image, and the options that its PNG needs."""
     from PIL import Image
 
     palette, index, alpha = quantised.palette, quantised.index, quantised.alpha
@@ -277,19 +285,19 @@ def _image(quantised: Quantised) -> tuple[Any, dict[str, Any]]:
         if len(palette) > INDEXED:
             return Image.fromarray(palette[index]), {}
         return _indexed(index, palette), {}
-    # all transparent pixels are one entry
+    # all transparent pixels share one entry
     pairs = np.where(alpha > 0, index, 0).astype(np.int32) * INDEXED + alpha
-    there = np.flatnonzero(np.bincount(pairs.ravel()))
-    if len(there) > INDEXED:
+    used_pairs = np.flatnonzero(np.bincount(pairs.ravel()))
+    if len(used_pairs) > INDEXED:
         return Image.fromarray(np.dstack([palette[pairs // INDEXED], alpha])), {}
-    entry = np.zeros(there[-1] + 1, np.uint8)
-    entry[there] = np.arange(len(there))
-    alphas = (there % INDEXED).astype(np.uint8)
-    return _indexed(entry[pairs], palette[there // INDEXED]), {"transparency": alphas.tobytes()}
+    entry = np.zeros(used_pairs[-1] + 1, np.uint8)
+    entry[used_pairs] = np.arange(len(used_pairs))
+    colours, alphas = palette[used_pairs // INDEXED], (used_pairs % INDEXED).astype(np.uint8)
+    return _indexed(entry[pairs], colours), {"transparency": alphas.tobytes()}
 
 
 def _indexed(index: np.ndarray, palette: np.ndarray) -> Any:
-    """A picture of at most 256 colours, from one uint8 a pixel."""
+    """The Pillow image of an index of uint8 and a palette of at most 256 colours."""
     from PIL import Image
 
     image = Image.fromarray(index)

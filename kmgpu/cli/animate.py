@@ -24,11 +24,11 @@ MAX_FRAMES = 60
 
 
 def add(commands: Any) -> None:
-    """The subcommand and its arguments."""
+    """Add the subcommand and its arguments."""
     animate = commands.add_parser("animate", help="watch the algorithm, half-step by half-step")
     animate.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; or give --example")
     add_reading(animate)
-    animate.add_argument("--example", choices=tuple(EXAMPLES), help="data to watch it on")
+    animate.add_argument("--example", choices=tuple(EXAMPLES), help="use data of this name")
     animate.add_argument("-k", "--n-clusters", metavar="K", type=int, required=True)
     add_loss(animate)
     add_init(animate)
@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
         "--max-frames",
         metavar="N",
         type=int,
-        help=f"of a longer run the first and the last (default: {MAX_FRAMES}); not for .png",
+        help=f"keep the first frames and the last (default: {MAX_FRAMES}); not for .png",
     )
     animate.add_argument(
         "-o",
@@ -51,7 +51,8 @@ def add(commands: Any) -> None:
 
 
 def _animate(args: argparse.Namespace) -> None:
-    from kmgpu.plotting import animate, plot_steps, require_matplotlib, save_figure
+    from kmgpu.plotting import animate, plot_steps, save_figure
+    from kmgpu.plotting.figures import require_matplotlib
 
     require_matplotlib()
     suffix = Path(args.out).suffix.lower()
@@ -81,7 +82,7 @@ def _check_out(args: argparse.Namespace, suffix: str) -> None:
         raise ValueError(msg)
     check_outputs({"--out": (args.out, suffix)}, (args.data, args.init))
     if suffix != PICTURE:
-        from kmgpu.plotting.film import check_format
+        from kmgpu.plotting.animation import check_format
 
         check_format(suffix, args.out)
 

@@ -13,7 +13,7 @@ DEMO_PICTURE = "kmgpu-demo.png"
 
 
 def add(commands: Any) -> None:
-    """The subcommand and its arguments."""
+    """Add the subcommand and its arguments."""
     demo = commands.add_parser("demo", help="the 16 colours of a photograph, with both losses")
     demo.add_argument("--out", metavar="FILE.png", help=f"(default: {DEMO_PICTURE})")
     add_running(demo)
@@ -21,8 +21,8 @@ def add(commands: Any) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from kmgpu.demo import fit_colours, load_photo
-    from kmgpu.plotting import demo_figure, require_matplotlib, save_figure
+    from kmgpu.demo import demo_figure, fit_colours, load_photo
+    from kmgpu.plotting.figures import require_matplotlib, save_figure
 
     photo = load_photo()
     picture = DEMO_PICTURE if args.out is None else args.out

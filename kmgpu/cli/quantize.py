@@ -14,23 +14,25 @@ from kmgpu.summary import fit_summary, table
 
 
 def add(commands: Any) -> None:
-    """The subcommand and its arguments."""
-    quantize = commands.add_parser("quantize", help="a picture in k colours, as a PNG")
+    """Add the subcommand and its arguments."""
+    quantize = commands.add_parser("quantize", help="reduce a picture to k colours")
     quantize.add_argument(
-        "picture", metavar="PICTURE", help="JPEG, PNG, WebP, TIFF or what else Pillow reads"
+        "picture",
+        metavar="PICTURE",
+        help="JPEG, PNG, WebP, TIFF or any other format that Pillow reads",
     )
     quantize.add_argument(
         "-k", "--n-clusters", metavar="K", type=int, default=16, help="colours (default: 16)"
     )
     add_loss(quantize)
     quantize.add_argument(
-        "-o", "--out", metavar="FILE.png", required=True, help="write the picture there"
+        "-o", "--out", metavar="FILE.png", required=True, help="where to write the picture"
     )
     quantize.add_argument(
-        "--palette", metavar="FILE.png", help="write the colours as squares there"
+        "--palette", metavar="FILE.png", help="where to write the colours, as squares"
     )
     quantize.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="another seed, other colours (default: 0)"
+        "--seed", metavar="N", type=int, default=0, help="random seed (default: 0)"
     )
     add_running(quantize)
     quantize.set_defaults(run=_quantize)

@@ -1,136 +1,197 @@
-"""The story as a matplotlib animation. Imported only when one is made."""
+"""Animations as pages, .gif and .mp4 files, and in notebooks. Imported only when one is made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from io import BytesIO
-from textwrap import fill
+from pathlib import Path
+from subprocess import CalledProcessError
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import numpy as np
-from matplotlib.animation import FuncAnimation
+from matplotlib.animation import FFMpegWriter, FuncAnimation
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from kmgpu.plotting.figures import ASSIGN_COLOUR, REFIT_COLOUR, new_figure
-from kmgpu.plotting.film import Film
-from kmgpu.plotting.page import page
-from kmgpu.plotting.panel import LARGE, draw_frame, story_view
-from kmgpu.plotting.story import Story
+from kmgpu.backend.devices import Unavailable
+from kmgpu.io.files import PathLike, check_writable, named_errors, replacing
+from kmgpu.plotting.page import Caption, page
 
-WIDTH, HEIGHT, LEFT_SHARE = 10.0, 5.7, 0.56
+FORMATS = (".html", ".gif", ".mp4")
 DPI = 110
-MILLISECONDS, AT_THE_END = 1000, 3000
-KINDS = {"assign": ("o", ASSIGN_COLOUR, "assignment"), "refit": ("s", REFIT_COLOUR, "refitting")}
+NOTEBOOK_HEIGHT = 640
 
 
-class StepsAnimation(Film):
-    """One frame a second of a story, the points on the left, the loss on the right."""
+class Animation(FuncAnimation):
+    """A matplotlib animation that is saved, and shown in a notebook, with captions.
 
-    def __init__(self, story: Story) -> None:
-        self.story = story
-        self._figure = new_figure(WIDTH, HEIGHT)
-        self._figure.set_dpi(DPI)
-        self._canvas = FigureCanvasAgg(self._figure)
-        left, right = self._figure.subfigures(1, 2, width_ratios=(LEFT_SHARE, 1 - LEFT_SHARE))
-        self._points, self._losses = left.subplots(), right.subplots()
-        self._caption = left.supxlabel(fill(story.caption, 80), fontsize=8.5)
-        self._titled = True
-        self._view = story_view(story)
-        self._set_up_losses()
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    draw : callable
+        ``draw(number, titled)`` draws the frame of that number into `figure`. If `titled` is
+        False it leaves out what the captions say.
+    captions : sequence of Caption
+        One a frame.
+    name, about : str
+        The title of the page, and a sentence below its player.
+    fps : int
+        Frames a second.
+    loop : bool, default=False
+        Whether the page starts again at the end.
+    left_share : float, optional
+        The share of the figure's width left of where a narrow screen may split it.
+
+    Attributes
+    ----------
+    figure, draw, captions, name
+        The arguments.
+    """
+
+    def __init__(
+        self,
+        figure: Figure,
+        draw: Callable[[int, bool], None],
+        captions: Sequence[Caption],
+        *,
+        name: str,
+        about: str,
+        fps: int,
+        loop: bool = False,
+        left_share: float | None = None,
+    ) -> None:
+        self.figure, self.draw, self.captions = figure, draw, tuple(captions)
+        self.name, self._about, self._fps, self._loop = name, about, fps, loop
+        self._left_share = left_share
+        figure.set_dpi(DPI)
         super().__init__(
-            self._figure,
-            self._show,
-            n_frames=len(story.frames),
-            fps=1000 // MILLISECONDS,
-            title=f"{story.name}, step by step",
-            height=640,
+            figure,
+            draw,
+            frames=len(self.captions),
+            init_func=lambda: None,
+            fargs=(True,),
+            interval=1000 // fps,
+            repeat=False,
         )
 
+    def __del__(self) -> None:
+        """Suppress matplotlib's warning that the animation was deleted without rendering."""
+
+    def save(self, filename: Any, writer: Any = None, *rest: Any, **options: Any) -> None:
+        """Write the animation: .html, .gif, or, if ffmpeg is installed, .mp4.
+
+        Parameters
+        ----------
+        filename : str or path-like
+            The ending chooses the format. The file appears whole or not at all.
+        writer, *rest, **options
+            With a writer, everything is as in `matplotlib.animation.Animation.save`.
+
+        Raises
+        ------
+        ValueError
+            For another ending.
+        RuntimeError
+            For .mp4 if ffmpeg is missing or fails.
+        """
+        if writer is not None:
+            with self._laid_out(titled=True):
+                super().save(filename, writer, *rest, **options)
+            return
+        suffix = Path(filename).suffix.lower()
+        check_format(suffix, filename)
+        check_writable(filename)
+        encode = {
+            ".html": lambda: self.to_html().encode(),
+            ".gif": self._gif,
+            ".mp4": lambda: self._mp4(filename),
+        }
+        with named_errors(filename, f"{gettempdir()} (TMPDIR)"):
+            content = encode[suffix]()
+        with replacing(filename) as file:
+            file.write(content)
+
     def to_html(self) -> str:
-        """A page of its own that needs no network: a player with keys, step names and losses."""
-        with self._arranged(titled=False):  # the page itself says what the titles say
-            pngs = [_encoded(picture, "png") for picture in self._pictures()]
-        points, losses = (share * WIDTH / HEIGHT for share in (LEFT_SHARE, 1 - LEFT_SHARE))
-        return page(_player(len(pngs)), pngs, self.story, points, losses)
+        """The page, which needs no network: a player with keys, and the captions."""
+        pngs = [_encoded(picture, "png") for picture in self._pictures(titled=False)]
+        split = None
+        if self._left_share is not None:
+            width, height = self.figure.get_size_inches()
+            left = self._left_share * width / height
+            split = (left, width / height - left)
+        return page(
+            pngs,
+            self.captions,
+            name=self.name,
+            about=self._about,
+            seconds=1 / self._fps,
+            loop=self._loop,
+            split=split,
+        )
+
+    def _repr_html_(self) -> str:
+        """The page in a frame, for notebooks."""
+        return (
+            f'<iframe srcdoc="{escape(self.to_html())}" title="{escape(self.name)}" '
+            f'style="width: 100%; height: {NOTEBOOK_HEIGHT}px; border: 0"></iframe>'
+        )
 
     def _gif(self) -> bytes:
-        with self._arranged():
-            first, *others = self._pictures()
-        durations = [MILLISECONDS] * len(others) + [AT_THE_END]
+        """The frames, the last three times as long as the others."""
+        first, *others = self._pictures(titled=True)
+        milliseconds = 1000 // self._fps
+        durations = [milliseconds] * len(others) + [3 * milliseconds]
         return _encoded(
             first, "gif", save_all=True, append_images=others, duration=durations, loop=0
         )
 
-    def _pictures(self) -> Iterator[Image.Image]:
-        """Every frame in 256 colours; drawn once, where ``savefig`` draws twice."""
-        for number in range(len(self.story.frames)):
-            self._show(number)
-            self._canvas.draw()
-            picture = Image.fromarray(np.asarray(self._canvas.buffer_rgba())[..., :3])
-            yield picture.quantize(256, dither=Image.Dither.NONE)
+    def _mp4(self, filename: PathLike) -> bytes:
+        try:
+            with TemporaryDirectory() as folder:
+                path = Path(folder, "animation.mp4")
+                self.save(path, FFMpegWriter(fps=self._fps))
+                return path.read_bytes()
+        except (BrokenPipeError, CalledProcessError) as error:
+            said = getattr(error, "stderr", "").strip() or f"{type(error).__name__}, no message"
+            msg = f"{filename}: ffmpeg failed ({said}); write .gif or .html."
+            raise Unavailable(msg) from error
+
+    def _pictures(self, *, titled: bool) -> Iterator[Image.Image]:
+        """Every frame in 256 colours; drawn once, while ``savefig`` draws twice."""
+        canvas = FigureCanvasAgg(self.figure)
+        with self._laid_out(titled=titled):
+            for number in range(len(self.captions)):
+                self.draw(number, titled)
+                canvas.draw()
+                picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+                yield picture.quantize(256, dither=Image.Dither.NONE)
 
     @contextmanager
-    def _arranged(self, *, titled: bool = True) -> Iterator[None]:
-        """Laid out once: what fits the last frame fits all, and each is drawn faster."""
-        engine = self._figure.get_layout_engine()
-        self._titled = titled
-        self._caption.set_visible(titled)
-        self._show(len(self.story.frames) - 1)
-        engine.execute(self._figure)
-        self._figure.set_layout_engine("none")
+    def _laid_out(self, *, titled: bool) -> Iterator[None]:
+        """Lay the figure out for its last frame alone: no frame jumps, all are drawn faster."""
+        engine = self.figure.get_layout_engine()
+        self.draw(len(self.captions) - 1, titled)
+        for _ in range(2):  # once is not enough after a layout with other titles
+            self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
         try:
             yield
         finally:
-            self._titled = True
-            self._caption.set_visible(True)
-            self._figure.set_layout_engine(engine)
-
-    def _set_up_losses(self) -> None:
-        axes, history = self._losses, self.story.history
-        values = [entry.loss for entry in history]
-        low, high = min(values), max(values)
-        room = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
-        axes.set_xlim(0.5, max(2, len(values)) + 0.5)
-        axes.set_ylim(low - room, high + room)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlabel("half-step")
-        axes.set_ylabel(f"loss L(µ), {self.story.loss.units}")
-        axes.grid(alpha=0.3)
-        (self._line,) = axes.plot([], [], color="0.6", linewidth=1, zorder=1)
-        self._marks = {
-            kind: axes.plot([], [], marker, color=colour, markersize=5, label=name, zorder=2)[0]
-            for kind, (marker, colour, name) in KINDS.items()
-        }
-        (self._here,) = axes.plot([], [], "o", markersize=13, mfc="none", mec="black", zorder=3)
-        axes.legend(title="after", frameon=False, loc="upper right")
-
-    def _show(self, number: int) -> None:
-        """Draw the frame of that number."""
-        frame = self.story.frames[number]
-        self._points.clear()
-        draw_frame(self._points, self.story, frame, self._view, LARGE)
-        self._show_losses(frame.n_done)
-        said = "" if frame.loss is None else f"L(µ) = {frame.loss:.6g}\n"
-        self._points.set_title(f"{frame.title}\n{frame.note}" if self._titled else "", fontsize=11)
-        self._losses.set_title(said if self._titled else "", fontsize=11)
-
-    def _show_losses(self, n_done: int) -> None:
-        history = self.story.history[:n_done]
-        at, values = np.arange(1, n_done + 1), np.array([entry.loss for entry in history])
-        self._line.set_data(at, values)
-        for kind, marks in self._marks.items():
-            of_kind = np.array([entry.kind == kind for entry in history], np.bool_)
-            marks.set_data(at[of_kind], values[of_kind])
-        self._here.set_data(at[-1:], values[-1:])
+            self.figure.set_layout_engine(engine)
 
 
-def _player(n_frames: int) -> str:
-    """Matplotlib's own player, of frames that hold nothing yet."""
-    blank = FuncAnimation(Figure((0.1, 0.1)), lambda _: (), frames=n_frames, cache_frame_data=False)
-    return blank.to_jshtml(fps=1000 // MILLISECONDS, default_mode="once")
+def check_format(suffix: str, filename: PathLike) -> None:
+    """Raise if an animation cannot be written to `filename`: another format, or no ffmpeg."""
+    if suffix not in FORMATS:
+        msg = f"{filename} cannot be written: its name must end in one of {', '.join(FORMATS)}."
+        raise ValueError(msg)
+    if suffix == ".mp4" and not FFMpegWriter.isAvailable():
+        msg = f"{filename}: writing .mp4 needs ffmpeg; install it, or write .gif or .html."
+        raise Unavailable(msg)
 
 
 def _encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Small data sets to watch the algorithm on, all made or shipped by scikit-learn."""
+"""Small data sets for pictures; scikit-learn generates or ships all of them."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ EXAMPLES: dict[str, Callable[[], np.ndarray]] = {
 
 
 def load_example(name: str) -> np.ndarray:
-    """The example of that name, (n_samples, n_features) float64; always the same rows."""
+    """Load the example of that name, (n_samples, n_features) float64; its rows never change."""
     check_choice("example", name, tuple(EXAMPLES))
     return EXAMPLES[name]()

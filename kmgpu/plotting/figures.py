@@ -1,13 +1,16 @@
-"""Figures and the files they are written to. Matplotlib is imported only when one is drawn."""
+"""Figures and the PNG files they are written to. Matplotlib is imported only when one is drawn."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
 from kmgpu.io.files import PathLike, replacing
 
-Axes = Any
-Figure = Any
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INSTALL_PLOT = "pip install 'kmgpu[plot]'"
 ASSIGN_COLOUR = "#0072b2"
@@ -15,7 +18,7 @@ REFIT_COLOUR = "#d55e00"
 
 
 def require_matplotlib() -> None:
-    """Raise ImportError, naming what to install, when there is no matplotlib."""
+    """Raise ImportError, naming what to install, if matplotlib is missing."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
@@ -24,20 +27,64 @@ def require_matplotlib() -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, of that size in inches, that belongs to no window and no global state.
+    """Make an empty figure, `width` by `height` inches, without pyplot and its global state.
 
-    As the value of a notebook's cell it is shown.
+    A notebook shows the figure if it is the value of a cell.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib; the message says what to install.
     """
     require_matplotlib()
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    from kmgpu.plotting.notebook import NotebookFigure
-
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    return NotebookFigure(figsize=(width, height), layout=layout)
+    return _notebook_figure()(figsize=(width, height), layout=layout)
+
+
+@cache
+def _notebook_figure() -> type[Figure]:
+    """The class of our figures; it is defined here because matplotlib may be missing."""
+    from matplotlib.figure import Figure
+
+    class NotebookFigure(Figure):
+        """A figure that IPython shows even if pyplot is not loaded."""
+
+        def _repr_png_(self) -> bytes:
+            out = BytesIO()
+            self.savefig(out, format="png")
+            return out.getvalue()
+
+    return NotebookFigure
+
+
+def axes_to_draw_on(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
+    """The figure of `ax`, and `ax`; those of a new figure of that size if `ax` is None."""
+    if ax is not None:
+        return ax.figure.figure, ax  # ax.figure may be a subfigure, whose figure is the whole
+    figure = new_figure(width, height)
+    return figure, figure.subplots()
+
+
+def legend_below(axes: Axes, **options: Any) -> None:
+    """Explain the marks of `axes` in one row below all panels of its figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    axes.figure.figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels),
+        frameon=False,
+        **options,
+    )
 
 
 def save_figure(figure: Figure, path: PathLike) -> None:
-    """Write `figure` to `path` as a PNG, whole or not at all."""
+    """Write `figure` to `path` as a PNG of 120 dots an inch, whole or not at all."""
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=120)

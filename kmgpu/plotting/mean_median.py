@@ -9,22 +9,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmgpu.algorithm.losses import LOSSES
-from kmgpu.plotting.figures import Axes, Figure, new_figure, require_matplotlib
-from kmgpu.plotting.one_dimension import LOOKS, POINTS, best_center, points_on_a_line
+from kmgpu.plotting.figures import legend_below, new_figure, require_matplotlib
+from kmgpu.plotting.loss_curve import (
+    CENTER_STYLES,
+    POINT_COLOUR,
+    best_center,
+    point_areas,
+    points_on_a_line,
+)
+from kmgpu.plotting.page import Caption
 from kmgpu.validation import check_integer
 
 if TYPE_CHECKING:
-    from kmgpu.plotting.moving import JourneyAnimation
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from kmgpu.plotting.animation import Animation
 
 LEAST_POINTS = 3
 N_STRIPS = 4
 LEAST_REACH = 4
-OUTLIER = "black"
+OUTLIER_COLOUR = "black"
+WIDTH, HEIGHT = 7.0, 4.4
+TITLE = "The mean follows the outlier, the median stays"
 
 
 @dataclass(frozen=True)
-class Journey:
-    """An outlier that moves away from the others, and where the centres are meanwhile.
+class OutlierPath:
+    """The places of an outlier that moves away from the other points, and the centres then.
 
     Attributes
     ----------
@@ -32,9 +44,9 @@ class Journey:
     weight : numpy.ndarray of shape (n_samples - 1,), or None
         Of the others.
     outlier : numpy.ndarray of shape (n_frames,)
-        Where it is, frame by frame.
+        Its place in every frame.
     centers : dict of str to numpy.ndarray of shape (n_frames,)
-        The mean ("l2") and the median ("l1") of all points, frame by frame.
+        The mean ("l2") and the median ("l1") of all points in every frame.
     """
 
     others: np.ndarray
@@ -43,9 +55,11 @@ class Journey:
     centers: dict[str, np.ndarray]
 
 
-def journey(x: Any, sample_weight: Any, n_frames: int) -> Journey:
-    """The value farthest from the median is the outlier: it moves from the edge of the others
-    out to its place, or to 4 times their range where that is farther.
+def outlier_path(x: Any, sample_weight: Any, n_frames: int) -> OutlierPath:
+    """Move the value farthest from the median, and find both centres for each of its places.
+
+    It starts at the end of the others' range and moves out to its own place, or by 4 times that
+    range if that is farther.
     """
     values, weight = points_on_a_line(x, sample_weight, LEAST_POINTS)
     middle = best_center(values, weight, LOSSES["l1"])
@@ -61,16 +75,16 @@ def journey(x: Any, sample_weight: Any, n_frames: int) -> Journey:
         name: np.array([best_center(row, weight, loss) for row in moving])
         for name, loss in LOSSES.items()
     }
-    return Journey(others, None if weight is None else np.delete(weight, far), outlier, centers)
+    return OutlierPath(others, None if weight is None else np.delete(weight, far), outlier, centers)
 
 
 def plot_mean_vs_median(x: Any, *, sample_weight: Any = None) -> Figure:
     """Draw one cluster while one of its points moves away: the mean follows, the median stays.
 
-    Four strips show the points with their mean, in red, and their median, in blue, as the
-    outlier leaves; beneath, both centres over where the outlier is. The outlier is the value
-    farthest from the median of `x`. It moves from the edge of the others out to where it is, or
-    to 4 times their range where that is farther.
+    Four strips show the points, their mean in red and their median in blue, for four places of the
+    outlier. Below them both centres are drawn over the place of the outlier. The outlier is the
+    value of `x` farthest from the median. It starts at the end of the others' range and moves out
+    to its own place, or by 4 times that range if that is farther.
 
     Parameters
     ----------
@@ -90,23 +104,21 @@ def plot_mean_vs_median(x: Any, *, sample_weight: Any = None) -> Figure:
     ImportError
         Without matplotlib; the message says what to install.
     """
-    path = journey(x, sample_weight, N_STRIPS)
+    path = outlier_path(x, sample_weight, N_STRIPS)
     figure = new_figure(7, 6.5)
     *strips, below = figure.subplots(
         N_STRIPS + 1, 1, sharex=True, height_ratios=(*[1] * N_STRIPS, 2.6)
     )
     for at, axes in enumerate(strips):
         draw_strip(axes, path, at)
-    draw_centers(below, path, range(N_STRIPS))
-    strips[0].set_title("The mean follows the outlier, the median stays")
-    add_legend(figure, strips[0])
+    draw_center_paths(below, path, range(N_STRIPS))
+    strips[0].set_title(TITLE)
+    legend_below(strips[0])
     return figure
 
 
-def animate_mean_vs_median(
-    x: Any, *, sample_weight: Any = None, n_frames: int = 24
-) -> JourneyAnimation:
-    """The same as a moving picture. A notebook shows it as a player.
+def animate_mean_vs_median(x: Any, *, sample_weight: Any = None, n_frames: int = 24) -> Animation:
+    """Animate `plot_mean_vs_median`. A notebook shows a player.
 
     Parameters
     ----------
@@ -118,7 +130,7 @@ def animate_mean_vs_median(
     Returns
     -------
     matplotlib.animation.FuncAnimation
-        With ``save(filename)``, which chooses the writer by the name, and ``to_html()``.
+        ``save(filename)`` chooses the format by the ending; ``to_html()`` returns the page.
 
     Raises
     ------
@@ -128,66 +140,79 @@ def animate_mean_vs_median(
         Without matplotlib; the message says what to install.
     """
     require_matplotlib()
-    from kmgpu.plotting.moving import JourneyAnimation
+    from kmgpu.plotting.animation import Animation
 
     check_integer("n_frames", n_frames, 2)
-    return JourneyAnimation(journey(x, sample_weight, n_frames))
+    path = outlier_path(x, sample_weight, n_frames)
+    figure = new_figure(WIDTH, HEIGHT)
+    strip, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    draw_strip(strip, path, 0)
+    legend_below(strip)
+    captions = [
+        Caption(f"The outlier is at {outlier:.4g}", f"mean {mean:.4g}, median {median:.4g}")
+        for outlier, mean, median in zip(
+            path.outlier, path.centers["l2"], path.centers["l1"], strict=True
+        )
+    ]
+
+    def draw(at: int, titled: bool) -> None:
+        strip.clear()
+        below.clear()
+        draw_strip(strip, path, at)
+        draw_center_paths(below, path, [at])
+        if titled:
+            strip.set_title(f"{TITLE}\n{captions[at].note}", fontsize="medium")
+
+    return Animation(figure, draw, captions, name=TITLE, about=f"{TITLE}.", fps=10, loop=True)
 
 
-def draw_strip(axes: Axes, path: Journey, at: int) -> None:
-    """The points of one frame on a line, the mean above them and the median below."""
-    sizes = 30.0 if path.weight is None else 12 + 100 * path.weight / path.weight.max()
+def draw_strip(axes: Axes, path: OutlierPath, at: int) -> None:
+    """Draw the points of one frame on a line, the mean above them and the median below them."""
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.scatter(
         path.others,
         np.zeros(len(path.others)),
-        s=sizes,
-        color=POINTS,
+        s=point_areas(path.weight),
+        color=POINT_COLOUR,
         alpha=0.6,
         linewidths=0,
         label="points",
     )
     axes.scatter(
-        path.outlier[at : at + 1], [0], s=60, color=OUTLIER, marker="X", label="the outlier"
+        path.outlier[at : at + 1], [0], s=60, color=OUTLIER_COLOUR, marker="X", label="the outlier"
     )
     for name, height in (("l2", 0.62), ("l1", -0.62)):
-        look, center = LOOKS[name], path.centers[name][at]
-        axes.plot([center, center], [0, height], color=look.colour, linewidth=1.5)
+        style, center = CENTER_STYLES[name], path.centers[name][at]
+        axes.plot([center, center], [0, height], color=style.colour, linewidth=1.5)
         axes.scatter(
-            [center], [height], s=60, color=look.colour, marker=look.marker, label=look.name
+            [center], [height], s=60, color=style.colour, marker=style.marker, label=style.name
         )
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
-    _frame(axes, path)
+    _limit(axes, path)
 
 
-def draw_centers(axes: Axes, path: Journey, marked: Sequence[int]) -> None:
-    """Mean and median over where the outlier is, up to the last of the marked frames."""
+def draw_center_paths(axes: Axes, path: OutlierPath, marked: Sequence[int]) -> None:
+    """Draw mean and median over the place of the outlier, up to the last of the marked frames."""
     until = max(marked) + 1
     for name, centers in path.centers.items():
-        look = LOOKS[name]
-        axes.plot(path.outlier[:until], centers[:until], color=look.colour)
+        style = CENTER_STYLES[name]
+        axes.plot(path.outlier[:until], centers[:until], color=style.colour)
         axes.scatter(
-            path.outlier[marked], centers[marked], s=60, color=look.colour, marker=look.marker
+            path.outlier[marked], centers[marked], s=60, color=style.colour, marker=style.marker
         )
     low = min(centers.min() for centers in path.centers.values())
     high = max(centers.max() for centers in path.centers.values())
     margin = 0.12 * (high - low) or 1.0
     axes.set_ylim(low - margin, high + margin)
-    axes.set_xlabel("where the outlier is")
+    axes.set_xlabel("place of the outlier")
     axes.set_ylabel("centre")
     axes.grid(alpha=0.3)
-    _frame(axes, path)
+    _limit(axes, path)
 
 
-def add_legend(figure: Figure, axes: Axes) -> None:
-    """What the marks of a strip are, below everything."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-
-
-def _frame(axes: Axes, path: Journey) -> None:
-    """The same range of values in every panel and frame."""
+def _limit(axes: Axes, path: OutlierPath) -> None:
+    """Give every panel and frame the same range of values."""
     low = min(path.others.min(), path.outlier.min())
     high = max(path.others.max(), path.outlier.max())
     margin = 0.06 * (high - low)

@@ -1,84 +1,62 @@
-"""matplotlib's player as a page that needs no network, with what the player lacks.
-
-The player alone fetches its icons from the network, has no keys, does not say which step it shows,
-and is wider than a phone; plotly's brings megabytes of script and has no keys either.
-"""
+"""An animation as one HTML file with a player, which needs no network; see player.html."""
 
 from __future__ import annotations
 
 import json
-import re
 from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
-
-from kmgpu.plotting.story import Frame, Story
-
-TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{name}, step by step</title>
-</head>
-<body>
-<main data-player="{player_id}" style="--points: {points}; --losses: {losses}">
-<h1 aria-live="polite"></h1>
-<p id="note"></p>
-<p><output id="count"></output> <output id="loss"></output></p>
-{player}
-<p class="small">{caption}</p>
-<p class="small">Keys: space plays and pauses; ← and → go one step, Home and End to the ends.</p>
-</main>
-<style>
-{style}</style>
-<script type="application/json" id="story">{story}</script>
-<script>
-{script}</script>
-</body>
-</html>
-"""
+from string import Template
+from typing import NamedTuple
 
 
-def page(player: str, pngs: Sequence[bytes], story: Story, points: float, losses: float) -> str:
-    """One self-contained HTML file.
+class Caption(NamedTuple):
+    """What the page says about one frame: a title, a note below it, and a value."""
+
+    title: str
+    note: str
+    value: str = ""
+
+
+def page(
+    pngs: Sequence[bytes],
+    captions: Sequence[Caption],
+    *,
+    name: str,
+    about: str,
+    seconds: float,
+    loop: bool,
+    split: tuple[float, float] | None,
+) -> str:
+    """The text of the file.
 
     Parameters
     ----------
-    player : str
-        What matplotlib's ``to_jshtml`` made for as many frames.
     pngs : sequence of bytes
-        The frames, which take the place of those of `player`.
-    story : Story
-    points, losses : float
-        Width over height of the left part of the frames and of the right one: on a narrow screen
-        they are shown one below the other.
+        The frames; all are kept.
+    captions : sequence of Caption
+        One a frame.
+    name, about : str
+        The title of the page, and a sentence below the player.
+    seconds : float
+        How long a frame is shown.
+    loop : bool
+        Whether "Repeat" is pressed at first.
+    split : tuple of float, or None
+        Width over height of the left and of the right part of the frames. A narrow screen shows
+        one below the other. None: frames are never split.
     """
-    here = files("kmgpu.plotting")
-    found = re.search(r"_anim_img(\w+)", player)
-    assert found is not None
-    frames = iter(pngs)
-    player = re.sub(r"<link[^>]*>", "", player)
-    player = re.sub(r'"data:image/[^"]*"', lambda _: _embedded(next(frames)), player)
-    return TEMPLATE.format(
-        name=story.name,
-        player_id=found[1],
-        points=points,
-        losses=losses,
-        player=player,
-        caption=escape(story.caption),
-        style=(here / "player.css").read_text(encoding="utf-8"),
-        story=json.dumps([_said(frame) for frame in story.frames]),
-        script=(here / "player.js").read_text(encoding="utf-8"),
+    animation = {
+        "frames": [f"data:image/png;base64,{b64encode(png).decode()}" for png in pngs],
+        "captions": [caption._asdict() for caption in captions],
+        "seconds": seconds,
+        "loop": loop,
+        "split": split,
+    }
+    template = (files("kmgpu.plotting") / "player.html").read_text(encoding="utf-8")
+    return Template(template).substitute(
+        name=escape(name),
+        about=escape(about),
+        animation=json.dumps(animation, indent=0).replace("<", "\\u003c"),
     )
-
-
-def _embedded(png: bytes) -> str:
-    return f'"data:image/png;base64,{b64encode(png).decode()}"'
-
-
-def _said(frame: Frame) -> dict[str, str]:
-    loss = "" if frame.loss is None else f"L(µ) = {frame.loss:.6g}"
-    return {"title": frame.title, "note": frame.note, "loss": loss}

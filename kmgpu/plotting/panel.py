@@ -1,22 +1,24 @@
-"""One frame of the story on one pair of axes."""
+"""One frame of a run, drawn on one axes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kmgpu.backend.arrays import Array
-from kmgpu.plotting.figures import Axes
-from kmgpu.plotting.palette import NO_CLUSTER, look
-from kmgpu.plotting.points import Drawn, Plane
-from kmgpu.plotting.regions import View, draw_regions
-from kmgpu.plotting.story import Frame, Story
+from kmgpu.plotting.plane import Plane, View, cluster_style, draw_regions, view_of
+from kmgpu.plotting.record import Frame, StepRecord
 
-MARGIN = 0.06
-LINES, POINTS, RINGED, ARROWS, CENTERS = 2, 3, 4, 5, 6
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# what is drawn over what
+Z_LINES, Z_POINTS, Z_RINGED, Z_ARROWS, Z_CENTERS, Z_NUMBERS = 2, 3, 4, 5, 6, 7
 INK = "#222222"
-# areas of markers whose middle is narrow
+NO_CLUSTER = "#8c8c8c"
+# these markers are narrow in the middle: their area is multiplied, so that a number fits
 ROOM_FOR_A_NUMBER = {"^": 1.4, "v": 1.4, "P": 1.7, "X": 1.7}
 
 
@@ -31,7 +33,7 @@ class Scale:
     text : float
         Size of its number.
     point : float
-        Diameter of a point of the data, where there are few.
+        Diameter of a point of the data; less if there are more than 300 points.
     line : float
         Width of arrows and median lines.
     pixels : int
@@ -49,43 +51,33 @@ LARGE = Scale(center=15, text=8.5, point=5.5, line=1.3, pixels=480)
 SMALL = Scale(center=10.5, text=6, point=3.5, line=0.8, pixels=240)
 
 
-def view_of(plane: Plane, drawn: Drawn, centers: np.ndarray) -> View:
-    """A square around the points and `centers`; with one feature the height means nothing."""
-    at = np.concatenate([plane.place_points(drawn.points), plane.place(centers)])
-    low, high = at.min(axis=0), at.max(axis=0)
-    middle, half = (low + high) / 2, (high - low) / 2
-    if plane.n_features > 1:
-        half = np.full(2, half.max())
-    half = np.where(half > 0, half, 1.0) * (1 + 2 * MARGIN)
-    (left, bottom), (right, top) = middle - half, middle + half
-    return float(left), float(right), float(bottom), float(top)
+def view_of_all(record: StepRecord) -> View:
+    """The limits that hold the points and the centres of all frames."""
+    centers = [frame.centers for frame in record.frames if frame.centers is not None]
+    return view_of(record.plane, record.drawn, np.concatenate(centers))
 
 
-def story_view(story: Story) -> View:
-    """The view that holds all frames."""
-    centers = [frame.centers for frame in story.frames if frame.centers is not None]
-    return view_of(story.plane, story.drawn, np.concatenate(centers))
-
-
-def draw_frame(axes: Axes, story: Story, frame: Frame, view: View, scale: Scale) -> None:
-    """The points, the regions, the centres and how they have moved."""
-    plane = story.plane
+def draw_frame(axes: Axes, record: StepRecord, frame: Frame, view: View, scale: Scale) -> None:
+    """Draw the points, the regions, the centres, and how the centres have moved."""
+    plane, centers, previous = record.plane, frame.centers, frame.previous
     prepare(axes, plane, view)
-    points = plane.place_points(story.drawn.points)
-    judges = frame.centers if frame.previous is None else frame.previous
-    if frame.labels is not None and plane.n_features <= 2:
-        draw_regions(axes, judges, story.loss, view, scale.pixels)
+    points = plane.place_points(record.drawn.points)
     draw_points(axes, points, frame.labels, frame.changed, scale)
-    if frame.previous is not None:
-        if not story.loss.squared and plane.n_features <= 2:
-            _draw_median_lines(axes, points, frame, scale)
-        _draw_moves(axes, plane.place(frame.previous), plane.place(frame.centers), scale)
-    if frame.centers is not None:
-        draw_centers(axes, plane.place(frame.centers), scale)
+    if centers is None:
+        return
+    assigned_to = centers if previous is None else previous
+    in_the_plane = plane.n_features <= 2
+    if frame.labels is not None and in_the_plane:
+        draw_regions(axes, assigned_to, record.loss, view, scale.pixels)
+    if frame.labels is not None and previous is not None:
+        if not record.loss.squared and in_the_plane:
+            _draw_median_lines(axes, points, frame.labels, centers, scale)
+        _draw_moves(axes, plane.place(previous), plane.place(centers), scale)
+    draw_centers(axes, plane.place(centers), scale)
 
 
 def prepare(axes: Axes, plane: Plane, view: View) -> None:
-    """Limits, equal axes and their labels."""
+    """Set the limits, equal units on both axes, and the labels of the axes."""
     axes.set_xlim(view[:2])
     axes.set_ylim(view[2:])
     axes.set_xlabel(plane.labels[0])
@@ -99,99 +91,131 @@ def prepare(axes: Axes, plane: Plane, view: View) -> None:
 def draw_points(
     axes: Axes,
     points: np.ndarray,
-    labels: Array,
-    changed: Array,
+    labels: np.ndarray | None,
+    changed: np.ndarray | None,
     scale: Scale,
 ) -> None:
-    """Points in the looks of their clusters, those that changed larger and ringed; grey before."""
+    """Draw points in the styles of their clusters; those that changed are larger and ringed.
+
+    Without labels all points are grey.
+    """
     diameter = scale.point * np.clip(300 / len(points), 0.09, 1) ** 0.3
     size = diameter**2
-    thin = {"linewidths": 0.06 * diameter, "edgecolors": INK, "zorder": POINTS}
     if labels is None:
-        axes.scatter(*points.T, s=size, c=NO_CLUSTER, marker="o", **(thin | {"linewidths": 0}))
+        _scatter(axes, points, s=size, c=NO_CLUSTER, linewidths=0, zorder=Z_POINTS)
         return
-    ring = {"linewidths": 0.25 * diameter, "edgecolors": "black", "zorder": RINGED}
+    if changed is None:
+        changed = np.zeros(len(labels), np.bool_)
+    thin = {"s": size, "linewidths": 0.06 * diameter, "edgecolors": INK, "zorder": Z_POINTS}
+    ring = {"s": 2.2 * size, "linewidths": 0.25 * diameter}
+    ring |= {"edgecolors": "black", "zorder": Z_RINGED}
     for cluster in np.unique(labels):
-        colour, marker = look(cluster)
-        for these, style, factor in (
-            ((labels == cluster) & ~changed, thin, 1.0),
-            ((labels == cluster) & changed, ring, 2.2),
-        ):
+        colour, marker = cluster_style(cluster)
+        mine = labels == cluster
+        for these, style in ((mine & ~changed, thin), (mine & changed, ring)):
             if these.any():
-                axes.scatter(*points[these].T, s=factor * size, c=colour, marker=marker, **style)
+                _scatter(axes, points[these], c=colour, marker=marker, **style)
 
 
 def draw_centers(axes: Axes, at: np.ndarray, scale: Scale) -> None:
-    """Every centre above all else: its cluster's look, outlined, and its number."""
+    """Draw every centre and its number above all else, outlined, in the style of its cluster."""
     from matplotlib.patheffects import Normal, withStroke
 
     halo = [withStroke(linewidth=4.5, foreground="white"), Normal()]
-    legible = [withStroke(linewidth=1.6, foreground="white")]
-    for cluster, place in enumerate(at):
-        colour, marker = look(cluster)
-        axes.scatter(
-            *place,
+    for marker, clusters in _by_marker(range(len(at))):
+        _scatter(
+            axes,
+            at[clusters],
             s=scale.center**2 * ROOM_FOR_A_NUMBER.get(marker, 1),
-            c=colour,
+            c=[cluster_style(cluster).colour for cluster in clusters],
             marker=marker,
             edgecolors="black",
             linewidths=1.4,
             path_effects=halo,
-            zorder=CENTERS + cluster / len(at),
+            zorder=Z_CENTERS,
             clip_on=False,
         )
-        axes.annotate(
-            str(cluster + 1),
-            place,
+    legible = [withStroke(linewidth=1.6, foreground="white")]
+    for cluster, (x, y) in enumerate(at, start=1):
+        axes.text(
+            x,
+            y,
+            str(cluster),
             ha="center",
             va="center_baseline",
             fontsize=scale.text,
             fontweight="bold",
             path_effects=legible,
-            zorder=CENTERS + (cluster + 0.5) / len(at),
-            annotation_clip=False,
+            zorder=Z_NUMBERS,
         )
 
 
 def _draw_moves(axes: Axes, old: np.ndarray, new: np.ndarray, scale: Scale) -> None:
-    """An arrow from where each centre was, which keeps an empty mark, to where it is."""
-    for cluster, (start, end) in enumerate(zip(old, new, strict=True)):
-        if (start == end).all():
-            continue
-        marker = look(cluster).marker
-        axes.scatter(
-            *start,
+    """Draw an arrow from the old place of each centre, an empty marker, to the new one."""
+    moved = np.flatnonzero((old != new).any(axis=1))
+    if not len(moved):
+        return
+    for marker, clusters in _by_marker(moved):
+        _scatter(
+            axes,
+            old[clusters],
             s=(0.7 * scale.center) ** 2,
             c="white",
             marker=marker,
             edgecolors=INK,
             linewidths=1,
-            zorder=ARROWS,
+            zorder=Z_ARROWS,
         )
-        axes.annotate(
-            "",
-            end,
-            start,
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": INK,
-                "linewidth": scale.line,
-                "shrinkA": 0,
-                "shrinkB": 0.45 * scale.center,
-            },
-            zorder=ARROWS,
-        )
+    axes.apply_aspect()
+    pixels_a_unit = axes.bbox.size / np.abs(np.diff([axes.get_xlim(), axes.get_ylim()])).T
+    length = np.linalg.norm((new - old) * pixels_a_unit, axis=1)
+    # the arrow ends at the border of the new marker, which would hide its head
+    hidden = 0.45 * scale.center * axes.figure.dpi / 72
+    far = length > hidden
+    start, move = old[far], (new - old)[far] * (1 - hidden / length[far])[:, None]
+    axes.quiver(
+        *start.T,
+        *move.T,
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        units="inches",
+        width=scale.line / 72,
+        headwidth=6 / scale.line,
+        headlength=6 / scale.line,
+        headaxislength=6 / scale.line,
+        color=INK,
+        zorder=Z_ARROWS,
+    )
 
 
-def _draw_median_lines(axes: Axes, points: np.ndarray, frame: Frame, scale: Scale) -> None:
-    """Through each new median, across its cluster: as many points on one side as on the other."""
+def _by_marker(clusters: Iterable[int]) -> Iterator[tuple[str, list[int]]]:
+    """Yield every marker that these clusters have, and the clusters that have it."""
+    clusters = list(clusters)
+    markers = [cluster_style(cluster).marker for cluster in clusters]
+    for marker in dict.fromkeys(markers):
+        yield marker, [c for c, its in zip(clusters, markers, strict=True) if its == marker]
+
+
+def _scatter(axes: Axes, at: np.ndarray, **style: Any) -> None:
+    axes.scatter(at[:, 0], at[:, 1], **style)
+
+
+def _draw_median_lines(
+    axes: Axes, points: np.ndarray, labels: np.ndarray, centers: np.ndarray, scale: Scale
+) -> None:
+    """Draw lines through each new median, across its cluster: each halves the cluster's points."""
     from matplotlib.patheffects import Normal, withStroke
 
     outline = [withStroke(linewidth=2.2 * scale.line, foreground=INK), Normal()]
-    for cluster in np.unique(frame.labels):
-        low, high = (f(points[frame.labels == cluster], axis=0) for f in (np.min, np.max))
-        center = frame.centers[cluster]
-        style = {"colors": look(cluster).colour, "linewidths": scale.line, "zorder": LINES}
+    for cluster in np.unique(labels):
+        mine = points[labels == cluster]
+        low, high, center = mine.min(axis=0), mine.max(axis=0), centers[cluster]
+        style: dict[str, Any] = {
+            "colors": cluster_style(cluster).colour,
+            "linewidths": scale.line,
+            "zorder": Z_LINES,
+        }
         axes.vlines(center[0], low[1], high[1], path_effects=outline, **style)
         if len(center) == 2:
             axes.hlines(center[1], low[0], high[0], path_effects=outline, **style)

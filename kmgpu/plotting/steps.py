@@ -1,22 +1,43 @@
-"""The algorithm step by step: a grid of pictures, or a moving one."""
+"""The algorithm step by step, as a grid or as an animation; the clusters that a fit found."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
 from kmgpu.algorithm.losses import Loss
-from kmgpu.plotting.figures import Axes, Figure, new_figure, require_matplotlib
-from kmgpu.plotting.history import draw_history
-from kmgpu.plotting.panel import SMALL, draw_frame, story_view
-from kmgpu.plotting.story import Story, tell
+from kmgpu.backend.arrays import to_host
+from kmgpu.base import AlternatingMinimizer
+from kmgpu.plotting.curves import draw_history
+from kmgpu.plotting.figures import axes_to_draw_on, new_figure, require_matplotlib
+from kmgpu.plotting.page import Caption
+from kmgpu.plotting.panel import (
+    LARGE,
+    SMALL,
+    draw_centers,
+    draw_frame,
+    draw_points,
+    prepare,
+    view_of_all,
+)
+from kmgpu.plotting.plane import draw_regions, drawn_rows, plane_of, values_of_drawn, view_of
+from kmgpu.plotting.record import StepRecord, record_steps
+from kmgpu.summary import NAMES
 from kmgpu.validation import check_integer
 
 if TYPE_CHECKING:
-    from kmgpu.plotting.animation import StepsAnimation
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from kmgpu.plotting.animation import Animation
 
 PANEL = 3.3
+WIDTH, HEIGHT, LEFT_SHARE = 10.0, 5.7, 0.56
 
 
 def plot_steps(
@@ -29,23 +50,25 @@ def plot_steps(
     random_state: int | None = 0,
     max_iter: int = 300,
 ) -> Figure:
-    """A grid of pictures: the initialisation, the first `m` half-steps, the last, and the loss.
+    """Draw a grid: the initialisation, the first `m` half-steps, the last one, and the loss.
 
-    The steps are those of `kmgpu.lloyd`, which every fit runs.
+    The half-steps are those of `kmgpu.lloyd`, which every fit runs.
 
     Parameters
     ----------
     X : array-like or sparse matrix of shape (n_samples, n_features)
-        Of any array library; computed where it is. Two features are drawn as they are, more on
-        the first two principal axes, without regions; above 5,000 rows a seeded sample is drawn.
+        Of any array library; computed on its device. Two features are drawn as they are, more on
+        the first two principal axes, without regions. Of more than 5,000 rows a seeded sample is
+        drawn.
     n_clusters : int, optional
-        Needed unless `init` is an array. Up to about 20 can be told apart.
+        Needed unless `init` is an array. About 20 clusters can be told apart.
     init : {"k-means++", "random"}, array of shape (n_clusters, n_features), or callable, \
             default="k-means++"
         As in `kmgpu.KMeans`.
     loss : {"l2", "l1"} or Loss, default="l2"
         k-means or k-medians.
     m : int, default=6
+        Half-steps to draw, besides the last.
     random_state : None or int, default=0
         Seeds the initialisation.
     max_iter : int, default=300
@@ -63,7 +86,7 @@ def plot_steps(
     """
     require_matplotlib()
     check_integer("m", m, 1)
-    story = tell(
+    record = record_steps(
         X,
         n_clusters,
         init=init,
@@ -72,24 +95,24 @@ def plot_steps(
         max_iter=max_iter,
         most=m,
     )
-    return _grid(story)
+    return _grid(record)
 
 
-def _grid(story: Story) -> Figure:
-    frames = story.frames[1:]
+def _grid(record: StepRecord) -> Figure:
+    frames = record.frames[1:]
     n_columns = min(3, len(frames) + 1)
     n_rows = ceil((len(frames) + 1) / n_columns)
     figure = new_figure(n_columns * PANEL + 0.3, n_rows * (PANEL + 0.45) + 0.7)
-    figure.suptitle(f"{story.name}, step by step", fontsize=13)
-    figure.supxlabel(fill(story.caption, 42 * n_columns), fontsize=9)
+    figure.suptitle(f"{record.name}, step by step", fontsize=13)
+    figure.supxlabel(fill(record.caption, 42 * n_columns), fontsize=9)
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    view = story_view(story)
+    view = view_of_all(record)
     for axes, frame in zip(panels, frames, strict=False):
-        draw_frame(axes, story, frame, view, SMALL)
+        draw_frame(axes, record, frame, view, SMALL)
         title = frame.title.replace(": ", "\n")
         note = frame.note.replace(" (", "\n(")
         axes.set_title(f"{title}\n{note}", fontsize=8.5)
-    _draw_loss(panels[len(frames)], story)
+    _draw_loss(panels[len(frames)], record)
     for axes in panels:
         axes.tick_params(labelsize=7)
         axes.xaxis.label.set_fontsize(8)
@@ -99,10 +122,10 @@ def _grid(story: Story) -> Figure:
     return figure
 
 
-def _draw_loss(axes: Axes, story: Story) -> None:
-    draw_history(axes, story.history, story.loss.units)
-    axes.legend(title="after", title_fontsize=7.5, fontsize=7.5, frameon=False)
-    axes.set_title(f"The loss: L(µ) = {story.history[-1].loss:.6g} at the end", fontsize=8.5)
+def _draw_loss(axes: Axes, record: StepRecord) -> None:
+    draw_history(axes, record.history, record.loss.units)
+    axes.legend(title="after", title_fontsize=7.5, fontsize=7.5, frameon=False, loc="upper right")
+    axes.set_title(f"The loss: L(µ) = {record.history[-1].loss:.6g} at the end", fontsize=8.5)
 
 
 def animate(
@@ -114,23 +137,23 @@ def animate(
     max_frames: int = 60,
     random_state: int | None = 0,
     max_iter: int = 300,
-) -> StepsAnimation:
-    """The same as a moving picture, the loss beside it.
+) -> Animation:
+    """Animate `plot_steps`: the points on the left, the loss on the right.
 
-    The data, the initialisation, every half-step, until nothing moves. A notebook shows it as a
-    player; ``save`` writes a page (.html), .gif or, with ffmpeg, .mp4.
+    It shows the data, the initialisation and every half-step until nothing moves. A notebook shows
+    a player; ``save`` writes a page (.html), .gif or, with ffmpeg, .mp4.
 
     Parameters
     ----------
     X, n_clusters, init, loss, random_state, max_iter
         As in `plot_steps`.
     max_frames : int, default=60
-        Of a longer run the first frames and the last are shown.
+        A longer run is cut: its first frames and its last one are shown.
 
     Returns
     -------
     matplotlib.animation.FuncAnimation
-        With ``save(filename)``, which chooses the writer by the name, and ``to_html()``.
+        ``save(filename)`` chooses the format by the ending; ``to_html()`` returns the page.
 
     Raises
     ------
@@ -140,10 +163,10 @@ def animate(
         Without matplotlib; the message says what to install.
     """
     require_matplotlib()
-    from kmgpu.plotting.animation import StepsAnimation
+    from kmgpu.plotting.animation import Animation
 
     check_integer("max_frames", max_frames, 4)
-    story = tell(
+    record = record_steps(
         X,
         n_clusters,
         init=init,
@@ -152,4 +175,97 @@ def animate(
         max_iter=max_iter,
         most=max_frames - 3,
     )
-    return StepsAnimation(story)
+    figure = new_figure(WIDTH, HEIGHT)
+    captions = [
+        Caption(frame.title, frame.note, "" if frame.loss is None else f"L(µ) = {frame.loss:.6g}")
+        for frame in record.frames
+    ]
+    return Animation(
+        figure,
+        _drawer(figure, record, captions),
+        captions,
+        name=f"{record.name}, step by step",
+        about=record.caption,
+        fps=1,
+        left_share=LEFT_SHARE,
+    )
+
+
+def _drawer(
+    figure: Figure, record: StepRecord, captions: list[Caption]
+) -> Callable[[int, bool], None]:
+    """Return the function that draws one frame: points on the left, losses on the right."""
+    shares = (LEFT_SHARE, 1 - LEFT_SHARE)
+    left, right = figure.subfigures(1, 2, width_ratios=shares, squeeze=False)[0]
+    points, losses = left.subplots(), right.subplots()
+    about = left.supxlabel(fill(record.caption, 80), fontsize=8.5)
+    view = view_of_all(record)
+    values = [entry.loss for entry in record.history]
+    low, high = min(values), max(values)
+    margin = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
+
+    def draw(number: int, titled: bool) -> None:
+        frame, caption = record.frames[number], captions[number]
+        points.clear()
+        losses.clear()
+        draw_frame(points, record, frame, view, LARGE)
+        draw_history(losses, record.history[: frame.n_done], record.loss.units)
+        losses.set_xlim(0.5, max(2, len(values)) + 0.5)
+        losses.set_ylim(low - margin, high + margin)
+        if frame.loss is not None:
+            losses.plot(frame.n_done, frame.loss, "o", markersize=13, mfc="none", mec="black")
+        if titled:
+            points.set_title(f"{caption.title}\n{caption.note}", fontsize=11)
+            losses.set_title(f"{caption.value}\n", fontsize=11)
+        about.set_visible(titled)
+
+    return draw
+
+
+def plot_clusters(estimator: AlternatingMinimizer, X: Any, *, ax: Axes | None = None) -> Figure:
+    """Draw the points of `X` in the styles of their clusters, the regions and the centres.
+
+    Parameters
+    ----------
+    estimator : KMeans or KMedians
+        Fitted.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        The data of the fit, or new ones, of any array library. Two features are drawn as they
+        are, more on the first two principal axes, without regions. Of more than 5,000 rows a
+        seeded sample is drawn.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. By default a figure is made.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The new figure, or that of `ax`.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        Before ``fit``.
+    ValueError, TypeError
+        For bad input.
+    ImportError
+        Without matplotlib; the message says what to install.
+    """
+    check_is_fitted(estimator)
+    figure, axes = axes_to_draw_on(ax, 6, 6.2)
+    loss = estimator.loss
+    labels = estimator.predict(X)
+    drawn = drawn_rows(X)
+    centers = to_host(estimator.cluster_centers_).astype(np.float64)
+    plane = plane_of(drawn.points)
+    view = view_of(plane, drawn, centers)
+    prepare(axes, plane, view)
+    if plane.n_features <= 2:
+        draw_regions(axes, centers, loss, view, LARGE.pixels)
+    points = plane.place_points(drawn.points)
+    draw_points(axes, points, values_of_drawn(labels, drawn), None, LARGE)
+    draw_centers(axes, plane.place(centers), LARGE)
+    name = NAMES[loss.name]
+    axes.set_title(f"{name}, k = {len(centers)}: the loss of the fit is {estimator.inertia_:.6g}")
+    caption = fill("; ".join(filter(None, [drawn.caption, plane.caption])), 80)
+    axes.set_xlabel(f"{plane.labels[0]}\n{caption}", linespacing=1.6)
+    return figure

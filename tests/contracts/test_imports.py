@@ -16,8 +16,8 @@ GPU = "GPU libraries are named by the backend and CUDA kernels alone"
 ALGORITHM = "The algorithm names no array library but host NumPy"
 INSIDE = "Imports inside {} point down"
 PLANTED = {
-    "a folder": ("plotting/points.py", "import kmgpu.cli", ROOMS),
-    "into a folder": ("algorithm/refit.py", "import kmgpu.plotting.points", ROOMS),
+    "a folder": ("plotting/plane.py", "import kmgpu.cli", ROOMS),
+    "into a folder": ("algorithm/refit.py", "import kmgpu.plotting.plane", ROOMS),
     "deep inside": ("kernels/cpu/lowdim/engine.py", "from kmgpu.algorithm import lloyd", ROOMS),
     "in a function": ("validation.py", "def _late():\n    import kmgpu.algorithm.steps", ROOMS),
     "backend": ("backend/machine.py", "import kmgpu.backend.threads", INSIDE.format("the backend")),

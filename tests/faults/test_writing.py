@@ -193,12 +193,12 @@ def test_files_that_grow_too_large(folder, capsys, command, name, limit):
 
 
 def test_an_animation_whose_temporary_files_find_no_room(folder, capsys, monkeypatch):
-    from kmgpu.plotting.animation import StepsAnimation
+    from kmgpu.plotting.animation import Animation
 
     def fail(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(StepsAnimation, "to_html", fail)
+    monkeypatch.setattr(Animation, "to_html", fail)
     assert cli("animate x.npy -k 2 -o o.html") == 2
     said = f"o.html cannot be written: {os.strerror(errno.ENOSPC)} in {gettempdir()} (TMPDIR); "
     assert said in capsys.readouterr().err

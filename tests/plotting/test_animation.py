@@ -1,4 +1,4 @@
-"""The story as a file: .html, .gif, .mp4 and .png; the command that writes them."""
+"""The animation as a file: .html, .gif, .mp4 and .png; the command that writes them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import kmgpu
 from kmgpu.cli import main
 from kmgpu.plotting import animate
 from kmgpu.plotting.examples import EXAMPLES, load_example
+from kmgpu.plotting.record import record_steps
 from tests.support import oracles
 
 Image = pytest.importorskip("PIL.Image")
@@ -20,13 +21,16 @@ pytest.importorskip("matplotlib")
 REFERENCES = Path(__file__).parent / "reference_images"
 
 
-def shown_steps():
-    return animate(oracles.blobs(60, 2, 3, spread=1.5), 3, loss="l1", init="random", random_state=3)
+STEPS = {"loss": "l1", "init": "random", "random_state": 3}
+
+
+def blobs():
+    return oracles.blobs(60, 2, 3, spread=1.5)
 
 
 @pytest.fixture(scope="module")
 def movie():
-    return shown_steps()
+    return animate(blobs(), 3, **STEPS)
 
 
 def test_a_page_of_thirty_steps_is_small(tmp_path):
@@ -43,7 +47,7 @@ def test_a_page_of_thirty_steps_is_small(tmp_path):
 def test_a_gif_has_every_frame(movie, tmp_path):
     movie.save(tmp_path / "x.gif")
     with Image.open(tmp_path / "x.gif") as gif:
-        assert gif.n_frames == len(movie.story.frames)
+        assert gif.n_frames == len(movie.captions)
         assert gif.info["duration"] == 1000
         frames = []
         for number in range(gif.n_frames):
@@ -51,6 +55,18 @@ def test_a_gif_has_every_frame(movie, tmp_path):
             frames.append(np.asarray(gif.convert("RGB")))
         assert gif.info["duration"] > 1000
     assert all((one != other).any() for one, other in pairwise(frames))
+
+
+def test_titles_are_whole_after_a_page_without_them(tmp_path):
+    movie = animate(load_example("blobs"), 5, **STEPS, max_frames=4)
+    movie.to_html()
+    movie.save(tmp_path / "x.gif")
+    with Image.open(tmp_path / "x.gif") as gif:
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            frame = np.asarray(gif.convert("RGB"))
+            for edge in (frame[0], frame[-1], frame[:, 0], frame[:, -1]):
+                assert (edge > 250).all()
 
 
 def test_an_mp4_needs_ffmpeg(tmp_path, monkeypatch):
@@ -74,7 +90,7 @@ def test_a_writer_of_matplotlibs_own_is_taken(tmp_path):
 
 
 def test_other_formats_are_refused_before_anything_is_drawn(movie, tmp_path, monkeypatch):
-    monkeypatch.setattr(type(movie), "_show", lambda *_: pytest.fail("something was drawn"))
+    monkeypatch.setattr(movie, "draw", lambda *_: pytest.fail("something was drawn"))
     with pytest.raises(ValueError, match=r"must end in one of \.html, \.gif, \.mp4"):
         movie.save(tmp_path / "x.avi")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
@@ -84,12 +100,12 @@ def test_other_formats_are_refused_before_anything_is_drawn(movie, tmp_path, mon
 @pytest.mark.parametrize("name", ["init", "assign", "refit"])
 def test_frames_look_as_they_did(name, tmp_path):
     """Blurred and small, so that fonts and versions of matplotlib matter little."""
-    movie = shown_steps()
+    movie = animate(blobs(), 3, **STEPS)
     number = {"init": 1, "assign": 4, "refit": 3}[name]
-    assert movie.story.frames[number].kind == name
-    with movie._arranged(titled=False):
-        movie._show(number)
-        movie._figure.savefig(tmp_path / "x.png", dpi=40)
+    record = record_steps(blobs(), 3, **STEPS, max_iter=300, most=57)
+    assert record.frames[number].kind == name
+    movie.draw(number, False)
+    movie.figure.savefig(tmp_path / "x.png", dpi=40)
     with Image.open(tmp_path / "x.png") as found, Image.open(REFERENCES / f"{name}.png") as kept:
         small = [np.asarray(one.convert("RGB").resize((60, 34)), float) for one in (found, kept)]
     difference = np.abs(small[0] - small[1])
@@ -129,13 +145,18 @@ def test_the_command_writes_what_the_name_says(tmp_path, monkeypatch, capsys):
             assert picture.format == kind.upper()
 
 
-def test_options_reach_the_story(tmp_path, monkeypatch):
+def test_options_reach_the_record(tmp_path, monkeypatch):
     told = {}
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kmgpu.plotting.steps.tell", lambda x, k, **how: told.update(how, k=k, x=x))
-    monkeypatch.setattr("kmgpu.plotting.animation.StepsAnimation", lambda _: FakeMovie())
+
+    def record(x, k, **how):
+        told.update(how, k=k, x=x)
+        msg = "that is enough"
+        raise ValueError(msg)
+
+    monkeypatch.setattr("kmgpu.plotting.steps.record_steps", record)
     command = "animate --example moons -k 4 --loss l1 --init random --seed 5 --max-iter 6"
-    assert main([*command.split(), "--max-frames", "20", "-o", "a.gif"]) == 0
+    assert main([*command.split(), "--max-frames", "20", "-o", "a.gif"]) == 2
     np.testing.assert_array_equal(told.pop("x"), load_example("moons"))
     assert told == {
         "k": 4,
@@ -145,11 +166,6 @@ def test_options_reach_the_story(tmp_path, monkeypatch):
         "max_iter": 6,
         "most": 17,
     }
-
-
-class FakeMovie:
-    def save(self, filename):
-        Path(filename).touch()
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ import pytest
 
 from kmgpu import KMeans, KMedians
 from kmgpu.cli import main
-from kmgpu.demo import load_photo
-from kmgpu.plotting import demo_figure, draw_history, draw_palette, new_figure, quantised
+from kmgpu.demo import demo_figure, load_photo
+from kmgpu.plotting import new_figure, plot_history
+from kmgpu.plotting.curves import draw_history
+from kmgpu.quantize import colours_of
 
 PIL = pytest.importorskip("PIL.Image")
 FigureCanvasAgg = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
@@ -56,26 +58,9 @@ def assert_nothing_overlaps(figure):
             assert not box.overlaps(boxes[other]), (text, texts[other])
 
 
-def test_a_quantised_picture_has_the_colour_of_each_pixels_cluster(photo, fits):
-    expected = photo.copy()
-    expected[expected[..., 1] > 0] = [0, 100, 0]
-    for fit in fits:
-        found = quantised(fit, photo.shape)
-        assert found.dtype == np.uint8
-        np.testing.assert_array_equal(found, expected)
-
-
-def test_centres_beyond_a_pixels_range_are_clipped(photo, fits):
+def test_colours_of_centres_beyond_a_pixels_range_are_clipped(fits):
     fits[0].cluster_centers_[0] = [300.0, -4.0, 0.6]
-    np.testing.assert_array_equal(quantised(fits[0], photo.shape)[0, 0], [255, 0, 1])
-
-
-def test_a_palette_is_sorted_by_size(fits):
-    axes = new_figure(3, 1).subplots()
-    draw_palette(axes, fits[0])
-    drawn = axes.images[0].get_array()
-    np.testing.assert_array_equal(drawn, [[[0, 100, 0], [0, 0, 255], [255, 0, 0]]])
-    assert axes.get_aspect() == 1.0
+    np.testing.assert_array_equal(colours_of(fits[0])[0], [255, 0, 1])
 
 
 def test_every_half_step_has_its_marker(fits):
@@ -96,6 +81,16 @@ def test_every_half_step_has_its_marker(fits):
 def test_the_picture_of_the_demo(photo, fits):
     figure = demo_figure(photo, fits)
     assert_nothing_overlaps(figure)
+    by_title = {axes.get_title(): axes for axes in figure.axes if axes.images}
+    quantised = photo.copy()
+    quantised[quantised[..., 1] > 0] = [0, 100, 0]
+    for name in ("k-means", "k-medians"):
+        shown = by_title[f"3 {name} colours"].images[0].get_array()
+        np.testing.assert_array_equal(shown, quantised)
+    palettes = [axes for axes in figure.axes if axes.images and not axes.get_title()]
+    for axes in palettes:
+        largest_first = [[[0, 100, 0], [0, 0, 255], [255, 0, 0]]]
+        np.testing.assert_array_equal(axes.images[0].get_array(), largest_first)
     images = [axes for axes in figure.axes if axes.images]
     assert len(images) == 5
     assert all(axes.get_aspect() == 1.0 for axes in images)
@@ -175,3 +170,11 @@ def test_drawing_without_matplotlib_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"needs matplotlib.*pip install 'kmgpu\[plot\]'"):
         new_figure(1, 1)
+
+
+def test_a_history_is_drawn_on_axes_that_are_given(fits):
+    figure = new_figure(6, 3)
+    left, right = figure.subplots(1, 2)
+    assert plot_history(fits[0], ax=right) is figure
+    assert right.lines
+    assert not left.lines

@@ -1,4 +1,4 @@
-"""What pictures of points share: the looks of clusters, the rows that are drawn, the plane."""
+"""What pictures of points share: the styles of clusters, the rows that are drawn, the plane."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from kmgpu.plotting.palette import MARKERS, look, rgb, tints
-from kmgpu.plotting.points import MAX_DRAWN, drawn_rows, plane_of, taken
+from kmgpu.plotting.plane import (
+    MARKERS,
+    MAX_DRAWN,
+    cluster_style,
+    drawn_rows,
+    plane_of,
+    rgb,
+    tints,
+    values_of_drawn,
+)
 
 # Machado, Oliveira, Fernandes, "A physiologically-based model for simulation of color vision
 # deficiency", IEEE TVCG 15(6), 2009: severity 1, on linear RGB
@@ -47,27 +55,27 @@ def lab(colours, vision):
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
 
 
-def gaps(looks, vision):
-    """The colour difference ΔE (1976) of every pair of looks."""
-    seen = lab(np.array([rgb(one.colour) for one in looks]), vision)
-    return {pair: np.linalg.norm(seen[pair[0]] - seen[pair[1]]) for pair in pairs(looks)}
+def gaps(styles, vision):
+    """The colour difference ΔE (1976) of every pair of styles."""
+    seen = lab(np.array([rgb(one.colour) for one in styles]), vision)
+    return {pair: np.linalg.norm(seen[pair[0]] - seen[pair[1]]) for pair in pairs(styles)}
 
 
-def pairs(looks):
-    return list(combinations(range(len(looks)), 2))
+def pairs(styles):
+    return list(combinations(range(len(styles)), 2))
 
 
 @pytest.mark.parametrize("vision", VISION)
 def test_twenty_clusters_can_be_told_apart_with_any_colour_vision(vision):
-    looks = [look(cluster) for cluster in range(20)]
-    assert len(set(looks)) == 20
-    for (one, other), gap in gaps(looks, vision).items():
-        assert gap > 20 or looks[one].marker != looks[other].marker, (one, other)
-    assert min(gaps(looks[:7], vision).values()) > 20
+    styles = [cluster_style(cluster) for cluster in range(20)]
+    assert len(set(styles)) == 20
+    for (one, other), gap in gaps(styles, vision).items():
+        assert gap > 20 or styles[one].marker != styles[other].marker, (one, other)
+    assert min(gaps(styles[:7], vision).values()) > 20
 
 
-def test_looks_repeat_only_after_seventy():
-    assert len({look(cluster) for cluster in range(70)}) == 70
+def test_styles_repeat_only_after_seventy():
+    assert len({cluster_style(cluster) for cluster in range(70)}) == 70
     assert len(set(MARKERS)) == 7
 
 
@@ -86,7 +94,7 @@ def test_many_rows_are_drawn_by_a_seeded_sample(backend):
     assert drawn.points.dtype == np.float64
     np.testing.assert_array_equal(drawn_rows(backend.asarray(x)).rows, drawn.rows)
     labels = np.arange(len(x), dtype=np.int32)
-    np.testing.assert_array_equal(taken(backend.asarray(labels), drawn), drawn.rows)
+    np.testing.assert_array_equal(values_of_drawn(backend.asarray(labels), drawn), drawn.rows)
 
 
 def test_few_rows_are_all_drawn():
@@ -129,7 +137,7 @@ def test_more_features_are_drawn_on_the_principal_axes():
     np.testing.assert_allclose(at.var(axis=0, ddof=1), values[[-1, -2]])
     share = values[-2:].sum() / values.sum()
     assert f"the first two principal axes ({share:.0%} of the variance)" in plane.caption
-    assert "no regions" in plane.caption
+    assert "regions omitted" in plane.caption
 
 
 @pytest.mark.parametrize("n", [1, 3])

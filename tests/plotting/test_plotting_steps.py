@@ -12,14 +12,14 @@ import pytest
 import kmgpu
 from kmgpu import L2
 from kmgpu.plotting import animate, plot_clusters, plot_history, plot_steps
-from kmgpu.plotting.palette import look, rgb, tints
-from kmgpu.plotting.panel import LARGE, draw_frame, story_view
-from kmgpu.plotting.regions import region_labels
-from kmgpu.plotting.story import tell
+from kmgpu.plotting.panel import LARGE, draw_frame, view_of_all
+from kmgpu.plotting.plane import cluster_style, region_labels, rgb, tints
+from kmgpu.plotting.record import record_steps
 from tests.support import oracles
 
 Image = pytest.importorskip("PIL.Image")
 colors = pytest.importorskip("matplotlib.colors")
+Quiver = pytest.importorskip("matplotlib.quiver").Quiver
 Figure = pytest.importorskip("matplotlib.figure").Figure
 FFMpegWriter = pytest.importorskip("matplotlib.animation").FFMpegWriter
 Agg = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
@@ -42,15 +42,15 @@ def test_a_loss_of_ones_own_is_drawn_as_it_assigns(name):
         pairwise=lambda x, centers: L2.pairwise(x[:, 1:], centers[:, 1:]),
         cost=lambda differences: L2.cost(differences[:, 1:]),
     )
-    story = tell(flat(), 3, loss=loss, **HOW)
-    assert story.name == name
-    titles = [frame.title for frame in story.frames]
+    record = record_steps(flat(), 3, loss=loss, **HOW)
+    assert record.name == name
+    titles = [frame.title for frame in record.frames]
     assert any(title.endswith("zᵢ = argminⱼ cost(xᵢ − µⱼ)") for title in titles)
     assert any(title.endswith("µⱼ = optimal centre of its points") for title in titles)
-    end = story.frames[-1]
-    nearest = oracles.labels(story.drawn.points[:, 1:], end.centers[:, 1:], "l2")
+    end = record.frames[-1]
+    nearest = oracles.labels(record.drawn.points[:, 1:], end.centers[:, 1:], "l2")
     np.testing.assert_array_equal(end.labels, nearest)
-    regions = region_labels(end.centers, loss, story_view(story), 40)
+    regions = region_labels(end.centers, loss, view_of_all(record), 40)
     assert (regions == regions[:, :1]).all()
     figure = plot_steps(flat(), 3, loss=loss)
     assert name in figure.get_suptitle()
@@ -64,22 +64,22 @@ def offsets(collections):
     return np.concatenate([np.asarray(one.get_offsets()) for one in collections])
 
 
-def draw(story, number):
+def draw(record, number):
     axes = Figure().subplots()
-    view = story_view(story)
-    draw_frame(axes, story, story.frames[number], view, LARGE)
+    view = view_of_all(record)
+    draw_frame(axes, record, record.frames[number], view, LARGE)
     return axes, view
 
 
-def test_a_frame_shows_points_regions_and_centres_in_their_looks(loss):
+def test_a_frame_shows_points_regions_and_centres_in_their_styles(loss):
     x = flat()
-    story = tell(x, 3, loss=loss, **HOW)
-    frame = story.frames[4]
-    axes, view = draw(story, 4)
+    record = record_steps(x, 3, loss=loss, **HOW)
+    frame = record.frames[4]
+    axes, view = draw(record, 4)
     assert axes.get_aspect() == 1.0
     assert view[1] - view[0] == pytest.approx(view[3] - view[2])
     for cluster in range(3):
-        colour = rgb(look(cluster).colour)
+        colour = rgb(cluster_style(cluster).colour)
         mine = [one for one in axes.collections if np.allclose(one.get_facecolor()[0, :3], colour)]
         *points, center = sorted(mine, key=lambda one: one.get_zorder())
         drawn = {tuple(at) for at in offsets(points)}
@@ -100,35 +100,45 @@ def test_a_frame_shows_points_regions_and_centres_in_their_looks(loss):
     assert background.get_zorder() < min(one.get_zorder() for one in axes.collections)
     assert tuple(background.get_extent()) == view
     picture = np.asarray(background.get_array())
-    labels = region_labels(frame.centers, story.loss, view, len(picture))
+    labels = region_labels(frame.centers, record.loss, view, len(picture))
     inside = np.abs(picture - tints(3)[labels]).max(axis=-1) < 1e-6
     assert 0.97 < inside.mean() < 1
 
 
 def test_a_refit_shows_arrows_and_the_regions_it_was_made_from(loss):
-    story = tell(flat(), 3, loss=loss, **HOW)
-    axes, view = draw(story, 3)
-    frame = story.frames[3]
-    arrows = [text for text in axes.texts if text.get_text() == ""]
+    record = record_steps(flat(), 3, loss=loss, **HOW)
+    axes, view = draw(record, 3)
+    frame = record.frames[3]
     moved = (frame.centers != frame.previous).any(axis=1)
     assert moved.any()
-    assert {(tuple(arrow.xyann), tuple(arrow.xy)) for arrow in arrows} == {
-        (tuple(old), tuple(new))
-        for old, new in zip(frame.previous[moved], frame.centers[moved], strict=True)
-    }
+    (arrows,) = [one for one in axes.collections if isinstance(one, Quiver)]
+    whole = frame.centers - frame.previous
+    length = np.linalg.norm(whole, axis=1)
+    radius = LARGE.center / 2 * (view[1] - view[0]) / (72 * 4.8 * 0.77)  # in units of the data
+    far = length > 0.9 * radius  # else the new marker hides the arrow
+    assert far.any()
+    np.testing.assert_array_equal(arrows.XY, frame.previous[far])
+    kept = 1 - 0.9 * radius / length[far]
+    moves = np.stack([arrows.U, arrows.V], axis=1)
+    np.testing.assert_allclose(moves, whole[far] * kept[:, None], rtol=1e-6)
+    markers = [
+        one for one in axes.collections if len(one.get_facecolor()) and one.get_zorder() == 5
+    ]
+    empty = [one for one in markers if (one.get_facecolor() == 1).all()]
+    assert {tuple(at) for at in offsets(empty)} == {tuple(at) for at in frame.previous[moved]}
     picture = np.asarray(axes.images[0].get_array())
-    labels = region_labels(frame.previous, story.loss, view, len(picture))
+    labels = region_labels(frame.previous, record.loss, view, len(picture))
     assert (np.abs(picture - tints(3)[labels]).max(axis=-1) < 1e-6).mean() > 0.97
 
 
 def test_k_medians_shows_the_median_lines_of_each_cluster():
     x = flat()
     for loss, expected in (("l2", 0), ("l1", 6)):
-        story = tell(x, 3, loss=loss, **HOW)
-        axes, _ = draw(story, 3)
+        record = record_steps(x, 3, loss=loss, **HOW)
+        axes, _ = draw(record, 3)
         lines = [one for one in axes.collections if hasattr(one, "get_segments")]
         assert len(lines) == expected
-    frame = story.frames[3]
+    frame = record.frames[3]
     for cluster, (upright, level) in enumerate(zip(lines[::2], lines[1::2], strict=True)):
         mine = x[frame.labels == cluster]
         (column, row), (low, high) = frame.centers[cluster], (mine.min(axis=0), mine.max(axis=0))
@@ -138,37 +148,48 @@ def test_k_medians_shows_the_median_lines_of_each_cluster():
             assert (side.sum(axis=0) <= len(mine) / 2).all()
 
 
+def test_a_refit_that_moves_nothing_has_no_arrows():
+    x = np.array([[0.0, 0], [1, 1], [9, 9]])
+    record = record_steps(x, None, loss="l2", **(HOW | {"init": np.array([[0.5, 0.5], [9, 9]])}))
+    assert record.frames[3].note == "0 of 2 centres moved"
+    axes, _ = draw(record, 3)
+    assert not [one for one in axes.collections if isinstance(one, Quiver)]
+
+
 def test_the_data_and_the_initialisation_are_grey():
-    story = tell(flat(), 3, loss="l2", **HOW)
-    data, _ = draw(story, 0)
+    record = record_steps(flat(), 3, loss="l2", **HOW)
+    data, _ = draw(record, 0)
     (points,) = data.collections
     assert len(points.get_offsets()) == 120
     assert len(set(points.get_facecolor()[0, :3])) == 1
     assert not data.images
-    init, _ = draw(story, 1)
+    init, _ = draw(record, 1)
     assert len(init.collections) == 1 + 3
     assert not init.images
 
 
 @pytest.mark.parametrize(("d", "images"), [(1, 1), (2, 1), (4, 0)])
 def test_regions_are_drawn_only_where_they_are_true(d, images):
-    story = tell(oracles.blobs(80, d, 3), 3, loss="l1", **HOW)
-    axes, _ = draw(story, 3)
+    record = record_steps(oracles.blobs(80, d, 3), 3, loss="l1", **HOW)
+    axes, _ = draw(record, 3)
     assert len(axes.images) == images
-    assert ("no regions" in story.caption) == (images == 0)
+    assert ("regions omitted" in record.caption) == (images == 0)
 
 
 def test_twenty_centres_stay_visible():
-    story = tell(oracles.blobs(500, 2, 20, spread=2), 20, loss="l2", **HOW)
-    axes, view = draw(story, len(story.frames) - 1)
+    record = record_steps(oracles.blobs(500, 2, 20, spread=2), 20, loss="l2", **HOW)
+    axes, view = draw(record, len(record.frames) - 1)
     orders = [one.get_zorder() for one in axes.collections]
     centers = [one for one in axes.collections if one.get_zorder() >= 6]
-    assert len(centers) == 20
+    assert len(offsets(centers)) == 20
+    assert len(centers) == 7, "one artist a marker"
     assert max(o for o in orders if o < 6) < min(one.get_zorder() for one in centers)
-    looks = {
-        (tuple(one.get_facecolor()[0]), one.get_paths()[0].vertices.tobytes()) for one in centers
+    styles = {
+        (tuple(colour), one.get_paths()[0].vertices.tobytes())
+        for one in centers
+        for colour in one.get_facecolor()
     }
-    assert len(looks) == 20
+    assert len(styles) == 20
     at = offsets(centers)
     assert (at > [view[0], view[2]]).all()
     assert (at < [view[1], view[3]]).all()
@@ -177,16 +198,16 @@ def test_twenty_centres_stay_visible():
 def test_the_grid_has_the_first_steps_the_last_and_the_loss(loss):
     x = flat(200, seed=3)
     figure = plot_steps(x, 3, loss=loss, init="random", m=3, random_state=1)
-    story = tell(x, 3, loss=loss, **(HOW | {"most": 3}))
+    record = record_steps(x, 3, loss=loss, **(HOW | {"most": 3}))
     titles = [axes.get_title() for axes in figure.axes if axes.axison]
-    for frame, title in zip(story.frames[1:], titles, strict=False):
+    for frame, title in zip(record.frames[1:], titles, strict=False):
         said = [*frame.title.split(": "), *frame.note.replace(" (", "\n(").split("\n")]
         assert title == "\n".join(said)
-    assert len(titles) == len(story.frames)
+    assert len(titles) == len(record.frames)
     assert titles[-1].startswith("The loss: L(µ) = ")
-    assert float(titles[-1].split()[4]) == pytest.approx(story.history[-1].loss, rel=1e-5)
-    assert figure.get_supxlabel() == story.caption
-    assert story.caption == f"{story.name} on 200 points."
+    assert float(titles[-1].split()[4]) == pytest.approx(record.history[-1].loss, rel=1e-5)
+    assert figure.get_supxlabel() == record.caption
+    assert record.caption == f"{record.name} on 200 points."
 
 
 def test_texts_of_the_grid_do_not_overlap(loss):
@@ -209,11 +230,11 @@ def test_texts_of_the_grid_do_not_overlap(loss):
 
 def test_a_sample_is_drawn_of_many_points_and_all_are_computed():
     x = flat(6000)
-    story = tell(x, 3, loss="l2", **HOW)
-    assert story.caption == "k-means on a seeded sample of 5,000 of the 6,000 points."
-    assert len(story.frames[-1].labels) == 5000
-    assert story.frames[-1].loss == pytest.approx(
-        oracles.total(x, story.frames[-1].centers, "l2"), rel=1e-9
+    record = record_steps(x, 3, loss="l2", **HOW)
+    assert record.caption == "k-means on a seeded sample of 5,000 of the 6,000 points."
+    assert len(record.frames[-1].labels) == 5000
+    assert record.frames[-1].loss == pytest.approx(
+        oracles.total(x, record.frames[-1].centers, "l2"), rel=1e-9
     )
 
 
@@ -228,7 +249,7 @@ def test_clusters_of_a_fit(backend, loss):
         f"{'k-means' if loss == 'l2' else 'k-medians'}, k = 3: the loss of the fit is "
         f"{oracles.total(x, centers, loss):.6g}"
     )
-    assert figure.get_supxlabel() == "120 points"
+    assert axes.get_xlabel() == "feature 1\n120 points"
     by_order = sorted(axes.collections, key=lambda one: one.get_zorder())
     np.testing.assert_allclose(offsets(by_order[-3:]), centers)
     labels = oracles.labels(x, centers, loss)
@@ -240,7 +261,17 @@ def test_clusters_of_a_frame_with_names():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(oracles.blobs(60), columns=["a", "b", "c"])
     figure = plot_clusters(kmgpu.KMeans(2, random_state=0).fit(frame), frame)
-    assert "3 features" in figure.get_supxlabel()
+    assert "3 features" in figure.axes[0].get_xlabel()
+
+
+def test_clusters_are_drawn_on_axes_that_are_given():
+    x = flat()
+    figure = Figure()
+    left, right = figure.subfigures(1, 2)[1].subplots(1, 2)
+    assert plot_clusters(kmgpu.KMeans(2, random_state=0).fit(x), x, ax=right) is figure
+    assert right.collections
+    assert not left.collections
+    assert figure.get_supxlabel() == "", "the caption belongs to the axes"
 
 
 def test_history_of_a_fit():

@@ -1,4 +1,4 @@
-"""The story of a run: its frames, their losses, and the regions of the plane."""
+"""The record of a run: its frames, their losses, and the regions of the plane."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import kmgpu
-from kmgpu.plotting.regions import region_labels
-from kmgpu.plotting.story import tell
+from kmgpu.plotting.plane import region_labels
+from kmgpu.plotting.record import record_steps
 from tests.support import oracles
 
 HOW = {"init": "random", "random_state": 1, "max_iter": 300, "most": 57}
@@ -25,13 +25,13 @@ def flat(n_samples=120, **how):
 @pytest.mark.parametrize("d", [1, 2, 5])
 def test_the_frames_are_the_lecture_and_the_losses_brute_force(backend, loss, d):
     x = oracles.blobs(200, d, 4, spread=2)
-    story = tell(backend.asarray(x), 4, loss=loss, **HOW)
-    kinds = [frame.kind for frame in story.frames]
+    record = record_steps(backend.asarray(x), 4, loss=loss, **HOW)
+    kinds = [frame.kind for frame in record.frames]
     n_rounds = (len(kinds) - 3) // 2
     assert kinds == ["data", "init", *["assign", "refit"] * n_rounds, "assign"]
     assert n_rounds > 1
     labels = centers = None
-    for frame in story.frames[1:]:
+    for frame in record.frames[1:]:
         if frame.kind == "assign":
             labels = oracles.labels(x, centers, loss)
             np.testing.assert_array_equal(frame.labels, labels)
@@ -44,17 +44,17 @@ def test_the_frames_are_the_lecture_and_the_losses_brute_force(backend, loss, d)
         if labels is not None:
             costs = oracles.costs(x, centers, loss)[np.arange(len(x)), labels]
             assert frame.loss == pytest.approx(costs.sum(), rel=1e-9)
-    shown = [frame.loss for frame in story.frames[2:]]
-    assert shown == [entry.loss for entry in story.history]
+    shown = [frame.loss for frame in record.frames[2:]]
+    assert shown == [entry.loss for entry in record.history]
     assert (np.diff(shown) <= 1e-9 * shown[0]).all()
-    last, before = story.frames[-1], story.frames[-2]
+    last, before = record.frames[-1], record.frames[-2]
     assert last.title == "Converged"
     np.testing.assert_array_equal(last.labels, before.labels)
     np.testing.assert_array_equal(last.centers, before.centers)
 
 
 def test_the_steps_are_named_as_in_a_lecture(loss):
-    frames = tell(flat(), 3, loss=loss, **HOW).frames
+    frames = record_steps(flat(), 3, loss=loss, **HOW).frames
     cost, center = {
         "l2": ("‖xᵢ − µⱼ‖₂²", "mean"),
         "l1": ("‖xᵢ − µⱼ‖₁", "coordinatewise median"),
@@ -71,14 +71,14 @@ def test_the_steps_are_named_as_in_a_lecture(loss):
     assert changed.any()
     np.testing.assert_array_equal(frames[4].changed, changed)
     assert frames[4].note == f"{changed.sum()} points changed cluster"
-    assert "µ₁, …, µ₁₂" in tell(flat(), 12, loss=loss, **HOW).frames[1].title
+    assert "µ₁, …, µ₁₂" in record_steps(flat(), 12, loss=loss, **HOW).frames[1].title
 
 
 def test_long_runs_keep_the_first_frames_and_the_last(loss):
     x = oracles.blobs(900, 2, 6, spread=3)
-    whole = tell(x, 6, loss=loss, **HOW)
+    whole = record_steps(x, 6, loss=loss, **HOW)
     assert len(whole.history) > 8
-    short = tell(x, 6, loss=loss, **(HOW | {"most": 3}))
+    short = record_steps(x, 6, loss=loss, **(HOW | {"most": 3}))
     assert len(short.frames) == 6
     assert short.history == whole.history
     assert short.frames[-1].loss == whole.frames[-1].loss
@@ -87,21 +87,21 @@ def test_long_runs_keep_the_first_frames_and_the_last(loss):
 
 
 def test_a_run_cut_short_and_a_refilled_cluster_say_so():
-    cut = tell(flat(), 3, loss="l2", **(HOW | {"max_iter": 1}))
+    cut = record_steps(flat(), 3, loss="l2", **(HOW | {"max_iter": 1}))
     assert cut.frames[-1].title == "Stopped after 1 iteration"
     init = np.array([[0.0, 0], [99, 99]])
-    empty = tell(flat(), None, loss="l2", **(HOW | {"init": init}))
+    empty = record_steps(flat(), None, loss="l2", **(HOW | {"init": init}))
     assert empty.frames[3].note == "2 of 2 centres moved, 1 empty cluster refilled"
     assert empty.frames[3].changed.sum() == 1
 
 
 def test_what_is_drawn_is_what_a_fit_ran(loss):
     x, estimator = flat(), {"l2": kmgpu.KMeans, "l1": kmgpu.KMedians}[loss]
-    story = tell(x, 3, loss=loss, **(HOW | {"init": "k-means++"}))
+    record = record_steps(x, 3, loss=loss, **(HOW | {"init": "k-means++"}))
     fit = estimator(3, random_state=1, tol=0).fit(x)
-    np.testing.assert_array_equal(story.frames[-1].labels, fit.labels_)
-    np.testing.assert_allclose(story.frames[-1].centers, fit.cluster_centers_, rtol=1e-12)
-    assert len(story.history) == len(fit.history_)
+    np.testing.assert_array_equal(record.frames[-1].labels, fit.labels_)
+    np.testing.assert_allclose(record.frames[-1].centers, fit.cluster_centers_, rtol=1e-12)
+    assert len(record.history) == len(fit.history_)
 
 
 def test_regions_are_those_of_the_nearest_centre(loss):

@@ -1,4 +1,4 @@
-"""The algorithm as a lecture shows it: what there is to see after every half-step."""
+"""A recorded run of the algorithm: what a picture shows of the data and of every half-step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kmgpu.algorithm.restarts import HistoryEntry
 from kmgpu.algorithm.seeding import initial_centers
 from kmgpu.backend.arrays import Array, to_host
 from kmgpu.kernels import use
-from kmgpu.plotting.points import Drawn, Plane, drawn_rows, plane_of, taken
+from kmgpu.plotting.plane import Drawn, Plane, drawn_rows, plane_of, values_of_drawn
 from kmgpu.summary import NAMES
 from kmgpu.validation import check_data, check_integer, check_n_clusters
 
@@ -26,29 +26,32 @@ ASSIGNED = {
     None: "zᵢ = argminⱼ cost(xᵢ − µⱼ)",
 }
 REFITTED = {"l2": "mean", "l1": "coordinatewise median", None: "optimal centre"}
-# below it compiling the kernels, some seconds, takes longer than the reference
+# with fewer (rows × features × clusters), compiling kernels takes longer than the reference
 LEAST_WORK = 1 << 22
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of the story.
+    """One picture of a run: the data, the initialisation, or a half-step.
 
     Attributes
     ----------
     kind : str
         "data", "init", "assign" or "refit".
     title, note : str
-        The name of the step, and what it did.
+        The name of the half-step, and what it did.
     n_done : int
-        Half-steps so far: 0 for "data" and "init".
+        Number of half-steps so far; 0 for "data" and "init".
     loss : float or None
         After this half-step; None for "data" and "init".
-    centers, previous : numpy.ndarray of shape (n_clusters, n_features) or None
-        The centres, and for "refit" those that the points were assigned to.
-    labels, changed : numpy.ndarray of shape (n_drawn,) or None
-        The labels of the drawn points, and which have just changed; nobody's have at the first
-        assignment.
+    centers : numpy.ndarray of shape (n_clusters, n_features) or None
+        After this half-step; None for "data".
+    previous : numpy.ndarray of shape (n_clusters, n_features) or None
+        For "refit", the centres before it.
+    labels : numpy.ndarray of shape (n_drawn,) or None
+        Of the drawn points; None for "data" and "init".
+    changed : numpy.ndarray of shape (n_drawn,), bool, or None
+        Which drawn points have just changed their labels; all False at the first assignment.
     """
 
     kind: str
@@ -56,15 +59,15 @@ class Frame:
     note: str
     n_done: int = 0
     loss: float | None = None
-    centers: Array = None
-    previous: Array = None
-    labels: Array = None
-    changed: Array = None
+    centers: np.ndarray | None = None
+    previous: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    changed: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
-class Story:
-    """A run of the loop, told in frames.
+class StepRecord:
+    """A run of the loop, as frames and as a history of losses.
 
     Attributes
     ----------
@@ -72,11 +75,11 @@ class Story:
     drawn : Drawn
         The points that are shown.
     plane : Plane
-        Where they lie.
+        The plane they are shown in.
     frames : tuple of Frame
         The data, the initialisation, the first half-steps and the last.
     history : tuple of HistoryEntry
-        Every half-step, those without a frame among them.
+        Every half-step, including those without a frame.
     """
 
     loss: Loss
@@ -87,18 +90,18 @@ class Story:
 
     @property
     def name(self) -> str:
-        """That of the algorithm, or of a loss of the user's own."""
+        """Of the algorithm: "k-means", "k-medians", or the name of a loss of the user's own."""
         known = self.loss.kernel_name
         return self.loss.name if known is None else NAMES[known]
 
     @property
     def caption(self) -> str:
         """What is drawn, in a sentence."""
-        said = [self.drawn.caption, self.plane.caption]
-        return f"{self.name} on {'; '.join(filter(None, said))}."
+        parts = [self.drawn.caption, self.plane.caption]
+        return f"{self.name} on {'; '.join(filter(None, parts))}."
 
 
-def tell(
+def record_steps(
     X: Any,
     n_clusters: int | None,
     *,
@@ -107,8 +110,8 @@ def tell(
     random_state: int | None,
     max_iter: int,
     most: int,
-) -> Story:
-    """Run the loop and keep the data, the initialisation, `most` half-steps and the last.
+) -> StepRecord:
+    """Run the loop; record the data, the initialisation, the first `most` half-steps and the last.
 
     The other parameters are those of `kmgpu.plotting.plot_steps`.
     """
@@ -126,17 +129,17 @@ def tell(
     plane = plane_of(drawn.points)
     opening = [
         Frame("data", "The data", drawn.caption),
-        Frame("init", f"Initialisation: {_names(n_clusters)}", "", centers=to_host(centers)),
+        Frame("init", f"Initialisation: {_center_names(n_clusters)}", "", centers=to_host(centers)),
     ]
     history: list[HistoryEntry] = []
     kept: list[Frame] = []
-    before = opening[-1]
-    for step in _observed(loop, history):
+    frame = opening[-1]
+    for step in _with_loss(loop, history):
         n_shown = kept[-1].n_done if kept else 0
-        before = _frame(step, before, loss, drawn, n_shown, len(history))
+        frame = _frame(step, frame, loss, drawn, n_shown, len(history))
         if len(kept) < most or step.stop is not None:
-            kept.append(before)
-    return Story(loss, drawn, plane, (*opening, *kept), tuple(history))
+            kept.append(frame)
+    return StepRecord(loss, drawn, plane, (*opening, *kept), tuple(history))
 
 
 def _n_clusters(n_clusters: int | None, init: Any, x: Array) -> int:
@@ -150,8 +153,8 @@ def _n_clusters(n_clusters: int | None, init: Any, x: Array) -> int:
     return n_clusters
 
 
-def _observed(loop: Iterator[HalfStep], history: list[HistoryEntry]) -> Iterator[HalfStep]:
-    """The half-steps that have a loss, recorded in `history`."""
+def _with_loss(loop: Iterator[HalfStep], history: list[HistoryEntry]) -> Iterator[HalfStep]:
+    """Yield the half-steps that have a loss, and add them to `history`."""
     for step in loop:
         if step.loss is not None:
             numbers = (step.shift, step.n_changed, step.n_relocated)
@@ -162,7 +165,7 @@ def _observed(loop: Iterator[HalfStep], history: list[HistoryEntry]) -> Iterator
 def _frame(
     step: HalfStep, before: Frame, loss: Loss, drawn: Drawn, n_shown: int, n_done: int
 ) -> Frame:
-    labels = taken(step.labels, drawn)
+    labels = values_of_drawn(step.labels, drawn)
     first = before.labels is None
     return Frame(
         kind=step.kind,
@@ -190,23 +193,23 @@ def _title(step: HalfStep, loss: Loss) -> str:
 def _note(step: HalfStep, before: Frame, n_left_out: int) -> str:
     if step.kind == "refit":
         moved = (to_host(step.centers) != before.centers).any(axis=1)
-        said = f"{np.count_nonzero(moved)} of {_count(len(moved), 'centre')} moved"
+        note = f"{np.count_nonzero(moved)} of {_count(len(moved), 'centre')} moved"
         if step.n_relocated:
-            said += f", {_count(step.n_relocated, 'empty cluster')} refilled"
+            note += f", {_count(step.n_relocated, 'empty cluster')} refilled"
     elif before.labels is None:
-        said = "each point takes the nearest centre"
+        note = "each point takes the nearest centre"
     elif step.n_changed:
-        said = f"{_count(step.n_changed, 'point')} changed cluster"
+        note = f"{_count(step.n_changed, 'point')} changed cluster"
     else:
-        said = "no point changes cluster"
-    return f"{said} ({_count(n_left_out, 'half-step')} left out)" if n_left_out else said
+        note = "no point changes cluster"
+    return f"{note} ({_count(n_left_out, 'half-step')} left out)" if n_left_out else note
 
 
 def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def _names(k: int) -> str:
+def _center_names(k: int) -> str:
     """µ₁, …, µ_k."""
     names = [f"µ{number}".translate(SUBSCRIPTS) for number in range(1, k + 1)]
     return ", ".join(names if k <= 3 else [names[0], "…", names[-1]])
