@@ -29,6 +29,7 @@ def test_there_is_one_for_the_cloud():
     assert "cloud_gpu" in [path.stem for path in NOTEBOOKS]
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_to_its_end(path, monkeypatch, tmp_path):
     """On the CPU alone, in an empty folder."""
     monkeypatch.setenv("KMGPU_EXAMPLE_ROWS", FEW_ROWS)

@@ -276,12 +276,14 @@ def test_info_says_what_is_usable_and_what_to_install(capsys, monkeypatch):
     assert "Fused kernels: " in shown
 
 
+@pytest.mark.slow
 def test_info_in_a_process_of_its_own():
     done = run("info")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"usable: NumPy {np.__version__}" in done.stdout
 
 
+@pytest.mark.slow
 def test_exit_codes_of_the_process(folder):
     good = run("fit", "x.npy", "-k", "3", "--labels", "z.npy", "--device", "cpu", cwd=folder)
     assert (good.returncode, good.stderr) == (0, "")

@@ -216,6 +216,7 @@ print(kernels.describe())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "warnings_are"), [*((case, "default") for case in BROKEN), ("OSError", "error")]
 )
