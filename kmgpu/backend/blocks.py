@@ -22,8 +22,9 @@ from kmgpu.backend.threads import Workers, single_threaded_blas
 
 CPU_BLOCK_BYTES = 1 << 21
 GPU_BLOCK_BYTES = 1 << 28
-# a block smaller than this would cost more in launches than it saves in memory
-LEAST_BLOCK_BYTES = 1 << 16
+# a smaller block does not fill a GPU: where another library holds the memory, asking for this much
+# finds out whether there is more
+LEAST_GPU_BLOCK_BYTES = 1 << 25
 # what is kept of a small X, bytes
 LEAST_KEPT_BYTES = 256 << 20
 # with fewer blocks, threads start too late to help
@@ -44,7 +45,7 @@ def block_bytes(place: Place, memory_budget: int | None) -> int:
         return memory_budget
     if not place.on_gpu:
         return CPU_BLOCK_BYTES
-    return max(LEAST_BLOCK_BYTES, min(GPU_BLOCK_BYTES, free_bytes(place) // 8))
+    return max(LEAST_GPU_BLOCK_BYTES, min(GPU_BLOCK_BYTES, free_bytes(place) // 8))
 
 
 def kept_bytes(n_bytes: int, memory_budget: int | None) -> int:

@@ -37,10 +37,10 @@ def test_block_bytes(monkeypatch):
     assert blocks.block_bytes(arrays.HOST, None) == blocks.CPU_BLOCK_BYTES
     monkeypatch.setattr(blocks, "free_bytes", lambda place: 1 << 40)
     assert blocks.block_bytes(gpu, None) == blocks.GPU_BLOCK_BYTES
+    monkeypatch.setattr(blocks, "free_bytes", lambda place: 1 << 30)
+    assert blocks.block_bytes(gpu, None) == 1 << 27
     monkeypatch.setattr(blocks, "free_bytes", lambda place: 1 << 20)
-    assert blocks.block_bytes(gpu, None) == 1 << 17
-    monkeypatch.setattr(blocks, "free_bytes", lambda place: 0)
-    assert blocks.block_bytes(gpu, None) == blocks.LEAST_BLOCK_BYTES
+    assert blocks.block_bytes(gpu, None) == 32 << 20
 
 
 class Scarce:

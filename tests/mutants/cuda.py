@@ -165,7 +165,10 @@ MUTANTS = {
     "a cost added backwards": Mutant(
         "settle",
         (
-            ("at<double>(row, t);\n        exact", "at<double>(row, d - 1 - t);\n        exact"),
+            (
+                "at<double>(row[r], t);\n          exact",
+                "at<double>(row[r], d - 1 - t);\n          exact",
+            ),
             (
                 "value, turned[(long long)t * k + j]",
                 "value, turned[(long long)(d - 1 - t) * k + j]",
@@ -175,7 +178,7 @@ MUTANTS = {
     ),
     "the last of equal costs": Mutant(
         "settle",
-        (("if (exact < ranked.best) {", "if (exact <= ranked.best) {"),),
+        (("if (exact < ranked[r].best) {", "if (exact <= ranked[r].best) {"),),
         partial(nearest.test_ties_go_to_the_lowest_index, loss="l2", dtype="float32", d=3, k=140),
     ),
     "candidates by float32 as it is": Mutant(
@@ -190,8 +193,28 @@ MUTANTS = {
     ),
     "candidates that overflow left out": Mutant(
         "settle",
-        (("if (rough > limit && rough < infinity<Acc>())", "if (rough > limit)"),),
+        (("if (rough[r] > limit[r] && rough[r] < infinity<Acc>())", "if (rough[r] > limit[r])"),),
         partial(exact.test_large_rows_of_float32, loss="l2", scale=1e25, d=3),
+    ),
+    "open rows forgotten": Mutant(
+        "settle",
+        (("atomicAdd(total, __popc(votes))", "atomicAdd(total, 1)"),),
+        partial(TIED, loss="l2", dtype="float32", d=40),
+    ),
+    "open rows listed over each other": Mutant(
+        "settle",
+        (("__popc(votes & ((1u << lane) - 1))", "0"),),
+        partial(TIED, loss="l2", dtype="float32", d=40),
+    ),
+    "the last rows of a group of open ones left out": Mutant(
+        "settle",
+        (("first + r < count ? first + r : count - 1", "first"),),
+        partial(TIED, loss="l2", dtype="float32", d=40),
+    ),
+    "a row's limit taken for another's": Mutant(
+        "settle",
+        (("rough[r] > limit[r] &&", "rough[r] > limit[0] &&"),),
+        partial(exact.test_open_rows_of_unlike_costs, loss="l2", d=40),
     ),
     "an overflow passed over": Mutant(
         "nearest",

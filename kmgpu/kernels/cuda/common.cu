@@ -23,14 +23,24 @@ template <typename To>
 __device__ __forceinline__ To converted(Half value) {
   return To(decode(value));
 }
-// Exact in float64 also where the compiler is told to take float32's subnormal numbers for zero,
-// as CuPy tells it.
+// Exact also where the compiler is told to take float32's subnormal numbers for zero, as CuPy tells
+// it: the instruction itself reads them. The host has no such instruction.
+__device__ __forceinline__ double widened(float value) {
+#ifdef __CUDA_ARCH__
+  double wide;
+  asm("cvt.f64.f32 %0, %1;" : "=d"(wide) : "f"(value));
+  return wide;
+#else
+  const unsigned bits = __float_as_uint(value);
+  if (bits & 0x7f800000u) return value;
+  const double magnitude = int(bits & 0x007fffffu) * 1.40129846432481707e-45;  // of 2^-149
+  return bits >> 31 ? -magnitude : magnitude;
+#endif
+}
 template <typename To>
 __device__ __forceinline__ To converted(float value) {
-  const unsigned bits = __float_as_uint(value);
-  if (sizeof(To) < sizeof(double) || (bits & 0x7f800000u)) return To(value);
-  const double magnitude = int(bits & 0x007fffffu) * 1.40129846432481707e-45;  // of 2^-149
-  return To(bits >> 31 ? -magnitude : magnitude);
+  if constexpr (sizeof(To) == sizeof(double)) return widened(value);
+  return To(value);
 }
 
 // A matrix of n_samples rows that lies anywhere: strides count elements and may be negative.

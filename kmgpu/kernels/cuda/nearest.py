@@ -21,6 +21,9 @@ NARROW_CLUSTERS = 32
 NARROW = {"float": (128, 32, 8, 8, 32), "double": (128, 32, 8, 8, 32)}
 WIDE = {"float": (128, 64, 16, 16, 16), "double": (64, 64, 16, 16, 16)}
 WARPS = 8
+MOST_LISTED = 2**31 - 1
+SETTLED_TOGETHER = 4  # rows that share what a warp reads of the centres
+SETTLING_BLOCKS = 1 << 10  # a few for every multiprocessor: they take from the list until it ends
 TENSOR_UNIT = 2.0**-10  # TF32 takes this much of a factor
 
 
@@ -69,17 +72,8 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
         rounding = _direct_rounding(loss, x.shape[1], ready.shifted.dtype)
         return _settled(loss, x, ready, *_tiled(loss, x, ready), rounding)
-    rounding = _product_rounding(ready.shifted)
-
-    def label(start: int, stop: int) -> Array:
-        block = x[start:stop, :]
-        return _settled(loss, block, ready, *_scored(block, ready), rounding)
-
-    k, d = centers.shape
-    row_bytes = (k + d) * ready.shifted.dtype.itemsize
-    blocks = row_blocks(x.shape[0], row_bytes, block_bytes(place_of(x), memory_budget))
-    found = over_blocks(blocks, label, False)
-    return found[0] if len(found) == 1 else namespace(x).concat(found)
+    outcome = _scored(x, ready, memory_budget)
+    return _settled(loss, x, ready, *outcome, _product_rounding(ready.shifted))
 
 
 def _prepared(loss: str, x: Array, centers: Array) -> _Centers:
@@ -124,19 +118,30 @@ def tiled_name(loss: str, dtype: Any, n_clusters: int) -> tuple[str, tuple[int, 
     return f"nearest_tiled<{type_of(dtype)}, {computed}, {COST[loss]}, {numbers}>", shape
 
 
-def _scored(block: Array, ready: _Centers) -> tuple[Array, Array, Array]:
-    """The same from a matrix product of the rows with the centres."""
-    xp = namespace(block)
-    n, d = block.shape
-    shifted = xp.astype(block, ready.origin.dtype, copy=False) - ready.origin
-    products = xp.matmul(shifted, ready.shifted)
-    label, best, second = _outcome(block, ready, n)
-    k = ready.norms.shape[0]
-    checked("products", products, ready.origin.dtype, (n, k), block)
-    arguments = (products, ready.norms, *matrix(shifted), np.int64(n), np.int32(k), np.int32(d))
-    name = scored_name(block.dtype)
-    launch("nearest", name, -(-n // WARPS), (32 * WARPS,), (*arguments, label, best, second))
-    return label, best, second
+def _scored(
+    x: Array, ready: _Centers, memory_budget: int | None = None
+) -> tuple[Array, Array, Array]:
+    """The same from matrix products of blocks of rows with the centres."""
+    xp = namespace(x)
+    d, k = ready.shifted.shape
+    outcome = _outcome(x, ready, x.shape[0])
+
+    def score(start: int, stop: int) -> None:
+        rows = stop - start
+        shifted = xp.astype(x[start:stop, :], ready.origin.dtype, copy=False) - ready.origin
+        products = xp.matmul(shifted, ready.shifted)
+        checked("products", products, ready.origin.dtype, (rows, k), x)
+        sizes = np.int64(rows), np.int32(k), np.int32(d)
+        arguments = (products, ready.norms, *matrix(shifted), *sizes)
+        found = (part[start:stop] for part in outcome)
+        launch(
+            "nearest", scored_name(x.dtype), -(-rows // WARPS), (32 * WARPS,), (*arguments, *found)
+        )
+
+    row_bytes = (k + d) * ready.shifted.dtype.itemsize
+    blocks = row_blocks(x.shape[0], row_bytes, block_bytes(place_of(x), memory_budget))
+    over_blocks(blocks, score, False)
+    return outcome
 
 
 def scored_name(dtype: Any) -> str:
@@ -160,30 +165,38 @@ def _settled(
     second: Array,
     rounding: tuple[float, float, float],
 ) -> Array:
-    """The labels, those that `rounding` leaves open ranked by the costs that decide."""
-    n, d = x.shape
-    k = ready.norms.shape[0]
-    arguments = (*matrix(x), ready.origin, ready.shifted, ready.turned, ready.extents)
+    """The labels, those that `rounding` leaves open ranked by the costs that decide.
+
+    One launch lists the open rows of all blocks, one ranks them; the host reads nothing.
+    """
+    (n, d), k = x.shape, ready.norms.shape[0]
+    if k == 1:
+        return label
     least = 16 * (d + 4) * float(np.finfo(ready.origin.dtype).tiny)  # a GPU may take less for 0
-    numbers = (*rounding, least, _unit(ready.origin.dtype))
-    launch(
-        "settle",
-        settle_name(loss, x.dtype),
-        -(-n // (32 * WARPS)),
-        (32 * WARPS,),
-        (
-            *arguments,
-            *(np.int64(n), np.int32(k), np.int32(d)),
-            *map(np.float64, numbers),
-            *(best, second, label),
-        ),
-    )
+    bounds = tuple(map(np.float64, (*rounding, least, _unit(ready.origin.dtype))))
+    xp, device = place_of(x)
+    listing, settling = settle_names(loss, x.dtype)
+    block = (32 * WARPS,)
+    for start in range(0, n, MOST_LISTED):
+        part = slice(start, min(n, start + MOST_LISTED))
+        rows, own = x[part, :], label[part]
+        open_ = xp.empty(own.shape[0], dtype=xp.int32, device=device)
+        total = xp.zeros(1, dtype=xp.int32, device=device)
+        known = best[part], second[part], own, ready.extents, np.int32(own.shape[0])
+        grid = -(-own.shape[0] // block[0])
+        launch("settle", listing, grid, block, (*known, *bounds, open_, total))
+        centers = ready.origin, ready.shifted, ready.turned, np.int32(k), np.int32(d)
+        grid = min(SETTLING_BLOCKS, -(-own.shape[0] // (SETTLED_TOGETHER * WARPS)))
+        arguments = (*matrix(rows), *centers, *bounds, open_, total, own)
+        launch("settle", settling, grid, block, arguments)
     return label
 
 
-def settle_name(loss: str, dtype: Any) -> str:
-    """The kernel that ranks what the first ranking leaves open."""
-    return f"settle<{type_of(dtype)}, {compute_type(dtype)}, {COST[loss]}, {WARPS}>"
+def settle_names(loss: str, dtype: Any) -> tuple[str, str]:
+    """The kernels that list what the first ranking leaves open, and rank that."""
+    computed = compute_type(dtype)
+    kinds = f"{type_of(dtype)}, {computed}, {COST[loss]}, {SETTLED_TOGETHER}, {WARPS}"
+    return f"list_open<{computed}, {COST[loss]}, {32 * WARPS}>", f"settle<{kinds}>"
 
 
 def _unit(dtype: Any) -> float:
@@ -270,4 +283,5 @@ def instantiations() -> Iterator[tuple[str, int]]:
 def settle_instantiations() -> Iterator[tuple[str, int]]:
     """The kernels that rank open rows, and the threads of their blocks."""
     for dtype, loss in product(TYPES, COST):
-        yield settle_name(loss, dtype), 32 * WARPS
+        for name in settle_names(loss, dtype):
+            yield name, 32 * WARPS

@@ -56,58 +56,87 @@ __device__ __forceinline__ double limit_of(const Matrix<T>& rows, long long row,
   return highest<Cost>(cost, Cost::squared ? sqrt(length) : length, d, rounding);
 }
 
-// Ranks undecided rows by the costs that decide labels, a row a warp; a lane takes a centre. Where
-// Acc is float it tells first which centres can be the nearest. Ties go to the lowest index, and so
-// do costs that float64 cannot hold. Warps look at 32 rows each.
-template <typename T, typename Acc, typename Cost, int WARPS>
+// Lists the rows that a first ranking leaves open, in no fixed order: `total` of them, 0 before.
+// ceil(n / THREADS) blocks; n < 2^31.
+template <typename Acc, typename Cost, int THREADS>
+__global__ void __launch_bounds__(THREADS, 1)
+    list_open(const Acc* __restrict__ best, const Acc* __restrict__ second,
+              const int* __restrict__ label, const double* __restrict__ extents, int n, double near,
+              double mixed, double far, double least, double unit, int* __restrict__ open,
+              int* __restrict__ total) {
+  const int lane = threadIdx.x % 32;
+  const long long row = (long long)blockIdx.x * THREADS + threadIdx.x;
+  const Rounding rounding{near, mixed, far, least, unit};
+  const bool is_open =
+      row < n && !decided<Cost>(best[row], second[row], extents[label[row]], rounding);
+  const unsigned votes = __ballot_sync(EVERY_LANE, is_open);
+  int first = 0;
+  if (lane == 0 && votes) first = atomicAdd(total, __popc(votes));
+  first = __shfl_sync(EVERY_LANE, first, 0);
+  if (is_open) open[first + __popc(votes & ((1u << lane) - 1))] = int(row);
+}
+
+// Ranks the listed rows by the costs that decide labels. A warp takes ROWS of them at a time, so
+// that a number of a centre is read once for all; a lane takes a centre. Where Acc is float it tells
+// first which centres can be the nearest. Ties go to the lowest index, and so do costs that float64
+// cannot hold. Any number of blocks.
+template <typename T, typename Acc, typename Cost, int ROWS, int WARPS>
 __global__ void __launch_bounds__(32 * WARPS, 1)
     settle(const T* __restrict__ x, long long row_stride, long long column_stride,
            const Acc* __restrict__ origin, const Acc* __restrict__ shifted,
-           const double* __restrict__ turned, const double* __restrict__ extents, long long n,
-           int k, int d, double near, double mixed, double far, double least, double unit,
-           const Acc* __restrict__ best, const Acc* __restrict__ second,
+           const double* __restrict__ turned, int k, int d, double near, double mixed, double far,
+           double least, double unit, const int* __restrict__ open, const int* __restrict__ total,
            int* __restrict__ label) {
-  const int lane = threadIdx.x % 32;
-  const long long row0 = ((long long)blockIdx.x * WARPS + threadIdx.x / 32) * 32;
+  const int lane = threadIdx.x % 32, count = *total;
   const Matrix<T> rows{x, row_stride, column_stride};
   const Rounding rounding{near, mixed, far, least, unit};
-  const long long own = row0 + lane;
-  bool open = false;
-  if (own < n && k > 1) {
-    open = !decided<Cost>(best[own], second[own], extents[label[own]], rounding);
-  }
-  unsigned waiting = __ballot_sync(EVERY_LANE, open);
-  while (waiting) {
-    const long long row = row0 + __ffs(waiting) - 1;
-    waiting &= waiting - 1;
-    double limit = 0;
-    if constexpr (sizeof(Acc) < sizeof(double)) {
-      limit = limit_of<T, Cost>(rows, row, origin, turned + label[row], k, d, rounding);
-    }
-    Ranked<double> ranked;
-    ranked.clear();
-    for (int j = lane; j < k; j += 32) {
+  const long long step = (long long)gridDim.x * WARPS * ROWS;
+  for (long long first = ((long long)blockIdx.x * WARPS + threadIdx.x / 32) * ROWS; first < count;
+       first += step) {
+    long long row[ROWS];
+    double limit[ROWS];
+    Ranked<double> ranked[ROWS];
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {  // the last row fills up what is left of ROWS
+      row[r] = open[first + r < count ? first + r : count - 1];
+      limit[r] = 0;
+      ranked[r].clear();
       if constexpr (sizeof(Acc) < sizeof(double)) {
-        Acc rough = 0;
+        limit[r] =
+            limit_of<T, Cost>(rows, row[r], origin, turned + label[row[r]], k, d, rounding);
+      }
+    }
+    for (int j = lane; j < k; j += 32) {
+      Acc rough[ROWS] = {};
+      if constexpr (sizeof(Acc) < sizeof(double)) {
 #pragma unroll 4
         for (int t = 0; t < d; ++t) {
-          const Acc value = rows.template at<Acc>(row, t) - origin[t];
-          rough = Cost::add(rough, value, shifted[(long long)t * k + j]);
+          const Acc from = origin[t], center = shifted[(long long)t * k + j];
+#pragma unroll
+          for (int r = 0; r < ROWS; ++r) {
+            rough[r] = Cost::add(rough[r], rows.template at<Acc>(row[r], t) - from, center);
+          }
         }
-        if (rough > limit && rough < infinity<Acc>()) continue;
       }
-      double exact = 0;
+#pragma unroll
+      for (int r = 0; r < ROWS; ++r) {
+        if (rough[r] > limit[r] && rough[r] < infinity<Acc>()) continue;
+        double exact = 0;
 #pragma unroll 4
-      for (int t = 0; t < d; ++t) {
-        const double value = rows.template at<double>(row, t);
-        exact = Cost::add_in_order(exact, value, turned[(long long)t * k + j]);
-      }
-      if (exact < ranked.best) {
-        ranked.best = exact;
-        ranked.label = j;
+        for (int t = 0; t < d; ++t) {
+          const double value = rows.template at<double>(row[r], t);
+          exact = Cost::add_in_order(exact, value, turned[(long long)t * k + j]);
+        }
+        if (exact < ranked[r].best) {
+          ranked[r].best = exact;
+          ranked[r].label = j;
+        }
       }
     }
-    ranked.merge_lanes(32);
-    if (lane == 0) label[row] = ranked.label;
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+      ranked[r].merge_lanes(32);
+      if (lane == 0) label[row[r]] = ranked[r].label;
+    }
   }
 }

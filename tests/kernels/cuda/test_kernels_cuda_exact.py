@@ -139,6 +139,22 @@ def test_outliers(gpu, loss, d):
     np.testing.assert_array_equal(found, labels_in_order(x, centers, loss))
 
 
+@BOTH
+@WIDTHS
+def test_open_rows_of_unlike_costs(gpu, loss, d):
+    """Open rows are ranked some at a time: each by what its own costs leave in question."""
+    rng = np.random.default_rng(d)
+    near, far = rng.standard_normal((2, d)).astype(np.float32)
+    far = far + np.float32(4096)
+    step = np.zeros(d, np.float32)
+    step[0] = 0.5
+    centers = np.stack([far + 2048, near + step, near - step, far + 256 * step, far - 256 * step])
+    x = np.stack([near, far])[rng.integers(2, size=37)]
+    found = found_labels(gpu, loss, x, centers.astype(np.float64))
+    np.testing.assert_array_equal(found, in_order(x, centers, loss))
+    assert set(found) == {1, 3}
+
+
 def worst_errors(x, centers, origin, loss, product):
     """What the first ranking's costs may err by: x, µ and every operation rounded one way."""
     unit, d = np.finfo(x.dtype).eps / 2, x.shape[1]
