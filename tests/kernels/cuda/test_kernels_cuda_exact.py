@@ -151,7 +151,7 @@ def test_open_rows_of_unlike_costs(gpu, loss, d):
     centers = np.stack([far + 2048, near + step, near - step, far + 256 * step, far - 256 * step])
     x = np.stack([near, far])[rng.integers(2, size=37)]
     found = found_labels(gpu, loss, x, centers.astype(np.float64))
-    np.testing.assert_array_equal(found, in_order(x, centers, loss))
+    np.testing.assert_array_equal(found, labels_in_order(x, centers, loss))
     assert set(found) == {1, 3}
 
 
