@@ -86,7 +86,7 @@ def _say_once(where: str) -> None:
             )
 
 
-_KERNELS = Path(__file__).parent
+_KERNELS = Path(__file__).parents[2]
 
 
 @cache
