@@ -278,7 +278,7 @@ def test_groups_of_centres_share_bounds_where_memory_is_short(k):
     for (labels, _, _), (labels_b, _, _) in zip(whole, shared, strict=True):
         assert np.array_equal(labels, labels_b)
     engine = HighDimensionalL2(X, None, k, **room)
-    assert engine._room.record.n_groups == 64
+    assert engine._room.record.n_center_groups == 64
 
 
 @pytest.mark.parametrize("algorithm", ["dense", "elkan"])
