@@ -44,24 +44,19 @@ def _four_squares(x, a, b, c, d):
 
 
 @njit(fastmath=FAST)
-def _squares_of(x, centers, found, first, count):
-    """Squared distances to ``found[first : first + 4]``; past the end, to the last of them."""
-    last = count - 1
-    return _four_squares(
-        x,
-        centers[found[first]],
-        centers[found[min(first + 1, last)]],
-        centers[found[min(first + 2, last)]],
-        centers[found[min(first + 3, last)]],
-    )
-
-
-@njit(fastmath=FAST)
 def _measure(x, centers, found, count, squares):
-    """Write the squared distances of x to the centres ``found[:count]``."""
+    """Write the squared distances of x to the centres ``found[:count]``, four at a time.
+
+    Past the end, up to three more are written.
+    """
+    last = count - 1
     for e in range(0, count, 4):
-        squares[e], squares[e + 1], squares[e + 2], squares[e + 3] = _squares_of(
-            x, centers, found, e, count
+        squares[e], squares[e + 1], squares[e + 2], squares[e + 3] = _four_squares(
+            x,
+            centers[found[e]],
+            centers[found[min(e + 1, last)]],
+            centers[found[min(e + 2, last)]],
+            centers[found[min(e + 3, last)]],
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowdim.nearest import FARTHEST, nearest_rows, padded
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
-from kmgpu.kernels.cpu.lowlevel.rows import MOST_ROWS, Rows, frozen
+from kmgpu.kernels.cpu.lowlevel.rows import Rows, frozen, label_ranges
 from kmgpu.kernels.cpu.lowlevel.tile_costs import l1_of
 
 ONE_SUM = 64  # features; more are added as sums of sums, so that rounding stays small
@@ -120,10 +120,7 @@ class RowBounds:
         ----------
         centers : ndarray of shape (n_clusters, n_features), float64, C-contiguous
         visit : callable
-            Called as ``visit(index, lo, block, rows, old)`` where labels changed: `index` is that
-            of the range of rows, ``block`` holds rows from `lo` on, ``block[rows]`` changed label,
-            from ``old`` (-1: none yet). Calls of one range come in the order of its rows; ranges
-            may mix.
+            See `lowlevel.rows.label_ranges`.
         """
         c, loose = self._shifted(centers)
         data, exact = self.data, np.full(c.shape, np.inf)
@@ -136,19 +133,13 @@ class RowBounds:
         limit = frozen(np.where(limit < drift, np.nextafter(limit, np.float32(np.inf)), limit))
         drift = frozen(np.minimum(drift, FARTHEST))
 
-        def work(item: tuple[int, int, int]) -> None:
-            index, begin, end = item
-            rows, old = self._workers.scratch("moved", (2, MOST_ROWS), np.int32)
-            for lo, hi in data.ranges(begin, end):
-                block = data.block(lo, hi)
-                changed = nearest_rows(
-                    block, data.reference, c, self._l1, self._pieces, self._gamma, self._tiny,
-                    loose, exact, drift, limit, self.labels[lo:hi], self._gaps[lo:hi], rows, old,
-                )  # fmt: skip
-                if changed:
-                    visit(index, lo, block, rows[:changed], old[:changed])
+        def label(block: np.ndarray, lo: int, hi: int, rows: np.ndarray, old: np.ndarray) -> int:
+            return nearest_rows(
+                block, data.reference, c, self._l1, self._pieces, self._gamma, self._tiny,
+                loose, exact, drift, limit, self.labels[lo:hi], self._gaps[lo:hi], rows, old,
+            )  # fmt: skip
 
-        self._workers.map(work, data.row_ranges)
+        label_ranges(data, self._workers, label, visit)
 
     def forget(self, rows: np.ndarray) -> None:
         """Visit these rows at the next assignment, whatever their bounds say."""

@@ -1,6 +1,6 @@
 """What the engines share: rows as floats, fixed ranges of them, and the costs of given labels."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -135,7 +135,7 @@ def own_costs(x, centers, labels, squared, out):
     out : ndarray of shape (m,), float64, written
     """
     for i in range(x.shape[0]):
-        j = labels[i]
+        j = labels[i]  # no views of rows: where rows are short, they would take most of the time
         s = 0.0
         if squared:
             for q in range(x.shape[1]):
@@ -160,3 +160,34 @@ def costs_at(
 
     workers.map(work, data.row_ranges)
     return out
+
+
+def label_ranges(
+    data: Rows, workers: Workers, label: Callable[..., int], visit: Callable[..., None]
+) -> None:
+    """Label all rows, range by range, by several threads.
+
+    Parameters
+    ----------
+    data : Rows
+    workers : Workers
+    label : callable
+        ``label(block, lo, hi, rows, old)`` labels the rows lo to hi - 1, which `block` holds. It
+        writes those whose label changed, less lo, to `rows`, and the label that each had, -1 for
+        none, to `old`; it returns how many.
+    visit : callable
+        Called as ``visit(index, lo, block, rows, old)`` where labels changed; `index` is that of
+        the range of rows. Calls of one range come in the order of its rows; ranges may mix.
+    """
+    longest = min(MOST_ROWS, max(hi - lo for _, lo, hi in data.row_ranges))
+
+    def work(item: tuple[int, int, int]) -> None:
+        index, begin, end = item
+        rows, old = workers.scratch("moved", (2, longest), np.int32)
+        for lo, hi in data.ranges(begin, end):
+            block = data.block(lo, hi)
+            changed = label(block, lo, hi, rows, old)
+            if changed:
+                visit(index, lo, block, rows[:changed], old[:changed])
+
+    workers.map(work, data.row_ranges)

@@ -12,14 +12,7 @@ import numpy as np
 
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowdim.nearest import padded
-from kmgpu.kernels.cpu.lowlevel.rows import (
-    CONVERTED,
-    MOST_ROWS,
-    Rows,
-    frozen,
-    own_costs,
-    row_ranges,
-)
+from kmgpu.kernels.cpu.lowlevel.rows import CONVERTED, Rows, frozen, label_ranges, own_costs
 from kmgpu.kernels.cpu.lowlevel.tile_costs import l1_of
 from kmgpu.kernels.cpu.medians.grouped_kernels import Centers, prune_rows, search_rows
 from kmgpu.kernels.cpu.medians.rounding import EPS, rounding_of
@@ -89,23 +82,15 @@ class CenterGroupBounds:
         first = self._centers is None
         c = self._placed(centers)
         kernel = search_rows if first or self._searches(c) else prune_rows
-        ranges = row_ranges(self.data.n)
-        longest = min(MOST_ROWS, max(end - begin for _, begin, end in ranges))
 
-        def work(item: tuple[int, int, int]) -> None:
-            index, begin, end = item
-            rows, old = self._workers.scratch("moved", (2, longest), np.int32)
-            for lo, hi in self.data.ranges(begin, end):
-                block = self.data.block(lo, hi)
-                changed = kernel(
-                    block, self.data.reference, l1_of(False), c, self._rounding, self._edges,
-                    self.labels[lo:hi], self._lower[lo:hi], self._upper[lo:hi],
-                    self._gaps[lo:hi], rows, old,
-                )  # fmt: skip
-                if changed:
-                    visit(index, lo, block, rows[:changed], old[:changed])
+        def label(block: np.ndarray, lo: int, hi: int, rows: np.ndarray, old: np.ndarray) -> int:
+            return kernel(
+                block, self.data.reference, l1_of(False), c, self._rounding, self._edges,
+                self.labels[lo:hi], self._lower[lo:hi], self._upper[lo:hi],
+                self._gaps[lo:hi], rows, old,
+            )  # fmt: skip
 
-        self._workers.map(work, ranges)
+        label_ranges(self.data, self._workers, label, visit)
 
     def forget(self, rows: np.ndarray) -> None:
         """Make the next assignment compute all distances of these rows."""
