@@ -96,7 +96,7 @@ class HighDimensionalL2:
         most = stored.most_center_groups(n, k, kind, budget) if k > 1 else 0
         self._upper, self._lower = known = np.empty((2, n), kind)
         self._room = stored.StoredBounds(k, most, *known) if most else None
-        self._bounds = None  # what `_room` holds, if it holds any
+        self._bounds = None  # `_room` while it holds the bounds of the present centres
         self._bounded = False  # whether `_upper` and `_lower` hold
         self._n_screened = 0  # passes in a row
 

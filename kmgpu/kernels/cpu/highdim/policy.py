@@ -19,7 +19,7 @@ _STORE_FREELY = 256  # features from which storing bounds costs little beside th
 
 
 class Policy:
-    """Decides from counts, never from clocks, so that runs repeat.
+    """Decides from counts, never from clocks, so that results repeat.
 
     Costs are nanoseconds a row on one thread, measured once on one machine; only their ratios
     matter.

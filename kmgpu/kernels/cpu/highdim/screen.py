@@ -261,43 +261,33 @@ class Screen:
         self._codes = Codes(s.codes, s.length, error, s.unit)
         self._measured = np.empty((len(s.codes), 2), np.int64)
 
-    def sample(
-        self, targets: Targets, upper: np.ndarray, lower: np.ndarray, labels: np.ndarray
-    ) -> float:
-        """Label the rows of a few chunks; returns how many distances an active row needed."""
-        every = max(1, len(self._measured) // _SAMPLED)
-        return self._label(range(0, len(self._measured), every), 1, targets, upper, lower, labels)
+    def sample(self, targets: Targets, *known: np.ndarray) -> float:
+        """Label the rows of a few chunks; returns how many distances an active row needed.
 
-    def assign(
-        self, targets: Targets, upper: np.ndarray, lower: np.ndarray, labels: np.ndarray
-    ) -> float:
-        """Label all rows, see `screen_rows`; returns how many distances an active row needed."""
-        starts = range(0, len(self._measured), _CHUNKS)
-        return self._label(starts, _CHUNKS, targets, upper, lower, labels)
+        `known` is upper, lower and labels of `screen_rows`.
+        """
+        every = max(1, len(self._measured) // _SAMPLED)
+        return self._label(range(0, len(self._measured), every), 1, targets, known)
+
+    def assign(self, targets: Targets, *known: np.ndarray) -> float:
+        """Do the same with all rows."""
+        return self._label(range(0, len(self._measured), _CHUNKS), _CHUNKS, targets, known)
 
     def _label(
-        self,
-        starts: range,
-        count: int,
-        targets: Targets,
-        upper: np.ndarray,
-        lower: np.ndarray,
-        labels: np.ndarray,
+        self, starts: range, count: int, targets: Targets, known: tuple[np.ndarray, ...]
     ) -> float:
+        """Label `count` chunks from each of the `starts` on."""
         s, k, n_chunks = self._sketch, len(targets.centers), len(self._measured)
         factors = Factors.empty(k, len(s.quanta))
         origin = self._ref.astype(np.float64) - s.middle
         way = (targets.centers, origin, s.scale, s.unit, s.longest)
         self._workers.map_rows(lambda lo, hi: byte_factors(lo, hi, *way, *factors), k, 128)
-        known = (
-            *(self._X, self._ref, targets, targets.moved.max(), self._norms),
-            *(self._codes, factors),
-        )
+        fixed = self._X, self._ref, targets, targets.moved.max(), self._norms, self._codes, factors
         self._measured[:] = 0
 
         def chunks(first: int) -> None:
             last = min(n_chunks, first + count)
-            screen_rows(first, last, *known, upper, lower, labels, self._measured)
+            screen_rows(first, last, *fixed, *known, self._measured)
 
         self._workers.map(chunks, starts)
         active, measured = self._measured.sum(axis=0)

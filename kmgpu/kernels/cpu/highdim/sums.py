@@ -82,7 +82,7 @@ class ClusterSums:
         self.sizes = np.zeros(n_clusters, np.int64)
         self._sums = np.zeros((n_clusters, X.shape[1]))
         self._masses = np.zeros(n_clusters)
-        # of the rows that left since sums were last counted anew: weight, and weight times length
+        # of rows that left since the last recount: weight, and weight times length
         self._left, self._lengths_left = np.zeros((2, n_clusters))
         self._at: tuple[np.ndarray, float] = self._sums, np.inf  # centres, and the loss there
         self._updates = 0
@@ -136,12 +136,12 @@ class ClusterSums:
             return
         self._updates += 1
         many = 2 * changed.size >= len(self._X)
-        anew = many or self._updates % _RECOUNT_EVERY == 1
-        if not anew:
+        recount = many or self._updates % _RECOUNT_EVERY == 1
+        if not recount:
             self._add(changed, before[changed], -1.0)
             self._add(changed, labels[changed], 1.0)
-            anew = self._stale()
-        if anew:
+            recount = self._stale()
+        if recount:
             self._recount(labels)
         self._sums[self.sizes == 0] = 0.0  # empty clusters keep no rounding errors
         self._masses[self.sizes == 0] = 0.0

@@ -109,7 +109,7 @@ class LowDimMeans:
     """Half-steps of k-means on NumPy arrays of few features.
 
     The sums of every cluster are kept in float64, and only rows that change cluster change them.
-    All rows are counted anew after three changes a row on average, and where nearly all of a
+    All rows are counted again after three changes a row on average, and where nearly all of a
     cluster, or rows from far away, have left it. The loss follows from the sums:
     ``sum w |x|^2 - 2 sum S_j . c_j + sum W_j |c_j|^2``. It is summed over the rows only where this
     difference cancels.

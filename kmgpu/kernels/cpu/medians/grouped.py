@@ -26,7 +26,7 @@ class CenterGroupBounds:
 
     - ``lower[i, g]`` is a lower bound of the distances of row i to the centres of centre group g,
       its own centre left out, plus the largest movements of that group until then. So it is
-      rewritten only where a distance is computed anew.
+      rewritten only where a distance is computed again.
     - ``upper[i]`` is an upper bound of the distance to the own centre, minus the movement of that
       centre until then.
     - ``gaps[i]`` is the gap of `lowdim.bounds.RowBounds`.

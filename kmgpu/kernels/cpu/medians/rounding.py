@@ -72,7 +72,7 @@ def above(v):
 
 
 def rounding_of(data: Rows) -> Rounding:
-    """What the roundings of distances of these rows add up to; see `grouped.CenterGroupBounds`."""
+    """Sums of all roundings for distances of these rows; see `grouped.CenterGroupBounds`."""
     info: Any = np.finfo(data.dtype)
     eps, exact = float(info.eps), (data.d + 8) * EPS
     gamma = (data.d / 32 + 72) * eps + exact
