@@ -1,4 +1,4 @@
-"""k-means of many features: matrix products, and three ways to need fewer of them.
+"""k-means of many features: matrix products, and two ways to do with fewer of them.
 
 To read in this order:
 
