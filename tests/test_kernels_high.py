@@ -365,10 +365,10 @@ def check_bounds(engine, X):
     if engine._bounds is None:
         return
     record = engine._bounds.record
-    left = record.steps.astype(int) - record.paths[record.kinds]
+    left = record.levels.astype(int) - record.paths[record.kinds]
     bounds = np.maximum(left, 0) * record.strides[record.kinds].astype(np.float64)[:, None]
     for j, distances in enumerate(away.T):
-        assert (bounds[:, j % record.n_groups] <= distances * (1 + 1e-12)).all()
+        assert (bounds[:, j % record.n_center_groups] <= distances * (1 + 1e-12)).all()
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "elkan"])
