@@ -241,10 +241,10 @@ before, tasks = predict(60)
 after, tasks_after = predict(240)
 assert tasks == tasks_after
 assert after < before + (4 << 20), (after - before) / 1e6
-from kmgpu.kernels.cpu.lowlevel.rows import groups
+from kmgpu.kernels.cpu.lowlevel.rows import row_ranges
 for n in range(10_000):
-    groups(n)
-assert groups.cache_info().currsize <= 64
+    row_ranges(n)
+assert row_ranges.cache_info().currsize <= 64
 """
 
 

@@ -79,25 +79,25 @@ CPU_MUTANTS = {
     ),
     "no margin in a sketch": CpuMutant(
         "seeding/sketch.py",
-        "MARGIN = 8 * 2.0**-24",
-        "MARGIN = 0.0",
+        "ROUNDOFF = 8 * 2.0**-24",
+        "ROUNDOFF = 0.0",
         "test_slacks.py::test_limits_of_a_sketch_leave_room_for_rounding[l1]",
     ),
     "no L2 margin of rows": CpuMutant(
         "seeding/sketch.py",
-        "0.5 * (reach - length) + MARGIN * (reach + length)",
+        "0.5 * (reach - length) + ROUNDOFF * (reach + length)",
         "0.5 * (reach - length)",
         "test_slacks.py::test_limits_of_a_sketch_leave_room_for_rounding[l2]",
     ),
     "no L2 margin of points": CpuMutant(
         "seeding/sketch.py",
-        "(MARGIN - 0.5) * square",
+        "(ROUNDOFF - 0.5) * square",
         "-0.5 * square",
         "test_slacks.py::test_offsets_of_a_sketch_leave_room_for_rounding[l2]",
     ),
     "no L1 margin of points": CpuMutant(
         "seeding/sketch.py",
-        " + MARGIN * (np.abs(z) / self.unit).sum(axis=1)",
+        " + ROUNDOFF * (np.abs(z) / self.unit).sum(axis=1)",
         "",
         "test_slacks.py::test_offsets_of_a_sketch_leave_room_for_rounding[l1]",
     ),
@@ -105,18 +105,18 @@ CPU_MUTANTS = {
         "seeding/sketch.py", "lost += rest * rest", "lost += 0.0", f"{SKETCH}[25-l2]"
     ),
     "what a sketch leaves of rows forgotten": CpuMutant(
-        "seeding/sketch.py", "else lost * lost", "else 0.0", f"{SKETCH}[25-l2]"
+        "seeding/sketch.py", "lost * lost if squared", "0.0 if squared", f"{SKETCH}[25-l2]"
     ),
     "codes not shifted back": CpuMutant(
         "seeding/sketch.py", "np.int32(-SHIFT * total)", "np.int32(0)", f"{SKETCH}[25-l2]"
     ),
     "fewer fractions of a step": CpuMutant(
-        "lowlevel/scores.py", "FRACTION_BITS = 7", "FRACTION_BITS = 6", f"{SKETCH}[25-l1]"
+        "lowlevel/byte_scores.py", "FRACTION_BITS = 7", "FRACTION_BITS = 6", f"{SKETCH}[25-l1]"
     ),
     "exact costs of a tile rounded once less": CpuMutant(
         "lowlevel/tile_costs.py",
-        "fused = () if is_exact else _FUSED",
-        "fused = _FUSED",
+        "fused = () if is_exact else FUSED",
+        "fused = FUSED",
         "test_kernels_nearest.py::test_open_rows_are_ranked_by_the_costs_that_decide"
         "[200-7-float64-l2]",
     ),
@@ -128,9 +128,9 @@ CPU_MUTANTS = {
     ),
     "the second nearest in a tile forgotten": CpuMutant(
         "lowlevel/tile_costs.py",
-        "builder.store(lesser(builder, worse, second), self._second)",
+        "builder.store(lesser_of(builder, worse, second), self._second)",
         "builder.store(worse, self._second)",
-        "test_kernels_nearest.py::test_rows_that_slack_does_not_settle_get_the_nearest_centre"
+        "test_kernels_nearest.py::test_rows_that_gaps_do_not_settle_get_the_nearest_centre"
         "[3-64-float64-l2]",
     ),
     "a seed's draw forgets earlier blocks": CpuMutant(

@@ -15,14 +15,14 @@ FALLS = f"{WEIGHTS}test_a_loss_that_falls_to_nearly_nothing_is_summed_anew"
 
 HIGH_SLACKS = {
     "no error of a score": (
-        "highdim/dense.py",
+        "highdim/targets.py",
         "kind.type((centers.shape[1] + 16) * info.eps / 2)",
         "kind.type(0)",
         f"{HIGH_NEAR}[far rows-dense-40]",
     ),
     "no error of a long centre's score": (
-        "highdim/dense.py",
-        "squares * (1 - 2.5 * float(slack))",
+        "highdim/targets.py",
+        "squares * (1 - 2.5 * float(roundoff))",
         "squares * 1.0",
         f"{ERRING}[alike-1.0-float32-40]",
     ),
@@ -52,7 +52,7 @@ HIGH_SLACKS = {
     ),
     "stored bounds of scores as they are": (
         "highdim/dense.py",
-        "error = kind(slack * (norms[e] + top) ** 2) + tiny * tiny",
+        "error = kind(roundoff * (norms[e] + top) ** 2) + tiny * tiny",
         "error = tiny * tiny",
         f"{HIGH_NEAR}[far group-elkan-40]",
     ),
@@ -63,20 +63,20 @@ HIGH_SLACKS = {
         f"{HIGH_NEAR}[underflow-elkan-40]",
     ),
     "movement rounded to the nearest": (
-        "highdim/dense.py",
-        "moved=moved.astype(kind) * (1 + slack)",
+        "highdim/targets.py",
+        "moved=moved.astype(kind) * (1 + roundoff)",
         "moved=moved.astype(kind)",
         f"{HIGH}test_movement_is_rounded_up[float32]",
     ),
     "upper bounds that do not age outwards": (
         "highdim/pruning.py",
-        "(upper + moved) * (kind(1) + slack)",
+        "(upper + moved) * (kind(1) + roundoff)",
         "upper + moved",
         f"{HIGH}test_bounds_age_outwards",
     ),
     "lower bounds that do not age outwards": (
         "highdim/pruning.py",
-        "(lower - furthest) * (kind(1) - slack)",
+        "(lower - furthest) * (kind(1) - roundoff)",
         "lower - furthest",
         f"{HIGH}test_bounds_age_outwards",
     ),
@@ -136,8 +136,8 @@ HIGH_SLACKS = {
     ),
     "paths rounded down": (
         "highdim/stored.py",
-        "steps = np.ceil(self._path * (1 + rounding) / self._strides[:, None])",
-        "steps = np.floor(self._path * (1 + rounding) / self._strides[:, None])",
+        "levels = np.ceil(self._path * (1 + rounding) / self._strides[:, None])",
+        "levels = np.floor(self._path * (1 + rounding) / self._strides[:, None])",
         f"{HIGH}test_paths_are_rounded_up_and_down[float32]",
     ),
     "sums of paths taken for exact": (

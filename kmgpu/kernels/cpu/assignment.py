@@ -1,7 +1,11 @@
-"""What `kmgpu.algorithm.assignment` computes where no half-step follows, for NumPy arrays.
+"""Labels, costs and distances of rows at given centres: the kernels of `predict` and `transform`.
 
-Labels and distances of rows at given centres: nothing is kept of them, and no row is copied but to
-a block that a core's cache holds.
+They stand for the functions of the same names in `kmgpu.algorithm.assignment`. Nothing is kept
+between calls, and rows are copied only in blocks that fit a core's cache.
+
+- few numbers: exact costs of every pair (`lowlevel.exact`);
+- few features, or Manhattan costs: one visit of all rows by `lowdim.bounds`;
+- else: a dense pass (`highdim.dense`), about the mean of the centres.
 """
 
 from collections.abc import Callable
@@ -12,19 +16,19 @@ import numpy as np
 
 from kmgpu.backend.threads import Workers, single_threaded_blas
 from kmgpu.kernels.cpu.highdim import dense
-from kmgpu.kernels.cpu.highdim.records import Targets
+from kmgpu.kernels.cpu.highdim.targets import product_of, targets_of
 from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
 from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.exact import exact_among, exact_cost, exact_costs, exact_nearest
 from kmgpu.kernels.cpu.lowlevel.rows import LONGEST, Rows, frozen, own_costs, working_dtype
 
-_SHORT = 1 << 24  # products that one thread forms sooner than two are woken
+_SHORT = 1 << 24  # products that one thread forms before a second one has woken up
 _SCORES = 1 << 18  # numbers of a block
-_LEAST_ROWS, _FEW_ROWS = 16, 1024
-FEW_NUMBERS = 1 << 18  # products that take less than to prepare a matrix product
-# relative error of a squared distance, above which it is computed from differences
-_FINE = 1e-11
+_LEAST_ROWS = 16  # of a block
+_FEW_ROWS = 1024  # rows for which a transposed copy of the centres does not pay
+FEW_NUMBERS = 1 << 18  # products that cost less than preparing a matrix product
+_FINE = 1e-11  # relative error of a squared distance, above which differences compute it
 
 
 def nearest(
@@ -68,7 +72,7 @@ def costs_at(
 
 
 def rows_of(x: np.ndarray, dtype: type = np.float64) -> np.ndarray:
-    """Some rows as read-only C-contiguous floats, those of other dtypes as `dtype`."""
+    """Rows as read-only C-contiguous floats: float32 and float64 as they are, others as `dtype`."""
     if x.dtype in (np.float32, np.float64):
         return frozen(np.ascontiguousarray(x))
     return frozen(np.ascontiguousarray(x, dtype))
@@ -82,20 +86,24 @@ def _over_rows(
     size = max(_LEAST_ROWS, _SCORES // max(k, d))
     if memory_budget is not None:
         size = max(1, min(size, memory_budget // workers.n_threads // (16 * (d + k))))
-    # one block leaves the threads to BLAS, where they are worth waking
+    # with one block, BLAS gets the threads if there is enough to multiply
     with single_threaded_blas() if n > size or x.size * k < _SHORT else nullcontext():
         workers.map_rows(function, n, size)
 
 
 class _Products:
-    """Scores of blocks of rows by matrix products, about an origin amid the centres."""
+    """Scores of blocks of rows by matrix products, about the mean of the centres.
+
+    The origin is zero where centres lie near it already. float32 becomes float64 where it cannot
+    hold the lengths of the centres.
+    """
 
     def __init__(self, x: np.ndarray, centers: np.ndarray, dtype: np.dtype) -> None:
         self._x = x
         middle = centers.mean(axis=0)
         square = middle @ middle
         if not square > np.einsum("jp,jp->", centers, centers) / len(centers) - square:
-            middle[:] = 0.0  # near the origin already: rows are multiplied where they lie
+            middle[:] = 0.0  # rows are multiplied without a copy
         self._place(centers, middle.astype(dtype))
         if dtype == np.float32 and self.targets.top > LONGEST:
             self._place(centers, middle)
@@ -104,13 +112,12 @@ class _Products:
         self._ref, self._shifted = ref, bool(ref.any())
         centers = np.ascontiguousarray(centers)
         nothing = centers[:0]
-        self.targets: Targets = dense.targets_of(centers, ref, nothing, nothing)
-        # a transposed copy pays for itself in many blocks
+        self.targets = targets_of(centers, ref, nothing, nothing)
         few = len(self._x) < _FEW_ROWS
-        self._factor = (-2 * self.targets.centers).T if few else dense.product_of(self.targets)
+        self._factor = (-2 * self.targets.centers).T if few else product_of(self.targets)
 
     def scores(self, lo: int, hi: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows lo to hi, ``-2 x·c`` of them about the origin, and their lengths."""
+        """The rows lo to hi - 1; about the origin, ``-2 x·c`` (m, k), and their lengths (m,)."""
         kind = self._ref.dtype
         block = about = rows_of(self._x[lo:hi], kind.type)
         if self._shifted or block.dtype != kind:
@@ -131,14 +138,14 @@ def _exact_labels(x, centers, squared, labels):
 
 @njit(nogil=True, cache=True)
 def _exact_distances(x, centers, squared, out):
-    """Distances from differences, (m, k), rounded to the dtype of `out`; the first least is kept.
+    """Distances from differences, rounded so that the first of the least ones stays the first.
 
     Parameters
     ----------
     x : ndarray of shape (m, n_features), float32 or float64, read-only
     centers : ndarray of shape (k, n_features), float64, read-only
     squared : bool
-        Euclidean distances, or else Manhattan ones.
+        Euclidean distances, or else Manhattan distances.
     out : ndarray of shape (m, k), float32 or float64, written
     """
     k = centers.shape[0]
@@ -150,7 +157,10 @@ def _exact_distances(x, centers, squared, out):
 
 @njit()
 def _round_row(costs, label, squared, out):
-    """Distances of one row, rounded so that the first of the least is that of `label`."""
+    """Write the distances of one row, rounded so that the first of the least is that of `label`.
+
+    `costs` is (k,) float64, squared distances if `squared`; `out` is (k,) float32 or float64.
+    """
     kind = out.dtype.type
     for j in range(costs.shape[0]):
         out[j] = kind(np.sqrt(costs[j]) if squared else costs[j])
@@ -165,7 +175,7 @@ def _round_row(costs, label, squared, out):
 
 @njit(nogil=True, cache=True)
 def _product_distances(x, scores, targets, lengths, norms, out):
-    """Euclidean distances from float64 scores, and from differences where these cancel.
+    """Write Euclidean distances: from float64 scores, or from differences where scores cancel.
 
     Parameters
     ----------
@@ -186,7 +196,7 @@ def _product_distances(x, scores, targets, lengths, norms, out):
         nearest = np.inf
         for j in range(k):
             cost = scores[i, j] + targets.squares[j] + norms[i] * norms[i]
-            error = targets.slack * (norms[i] + lengths[j]) ** 2
+            error = targets.roundoff * (norms[i] + lengths[j]) ** 2
             if not error <= _FINE * cost:
                 cost = exact_cost(x[i], targets.exact[j], True)
             costs[j] = cost
@@ -204,7 +214,7 @@ def _product_distances(x, scores, targets, lengths, norms, out):
 def distances(
     x: np.ndarray, centers: np.ndarray, loss: Any, memory_budget: int | None = None
 ) -> np.ndarray:
-    """`kmgpu.algorithm.assignment.distances`; float32 for dtypes that it holds, else float64."""
+    """See `kmgpu.algorithm.assignment.distances`; float32 for float16 and float32, else float64."""
     k, squared = len(centers), loss.squared
     kept = np.float32 if x.dtype in (np.float16, np.float32) else np.float64
     out = np.empty((len(x), k), kept)

@@ -1,6 +1,6 @@
 """Which functions of the algorithm have a kernel for NumPy arrays, and which engine runs when.
 
-Each is imported when first needed: a fit loads the kernels of its own kind alone.
+Kernels are imported when first needed, so a fit loads those of its own kind alone.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
 
 
 def kernels_for(x: np.ndarray) -> dict[str, Callable[..., Any]]:
-    """The kernels for such arrays; some read only what they need not convert."""
+    """The kernels for arrays such as `x`; some are for arrays that they can read in place."""
     return IN_PLACE if _in_place(x) else OF_ANY_LAYOUT
 
 
 def _in_place(x: np.ndarray) -> bool:
-    """Whether kernels can read `x` as it is: they make no copy of the whole."""
+    """Whether kernels can read `x` as it is, without a copy of the whole."""
     return x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
 
 
 class KernelSteps:
-    """An engine of kernels as `kmgpu.algorithm.steps.Steps`: it answers at once."""
+    """An engine of kernels with the interface of `kmgpu.algorithm.steps.Steps`."""
 
     def __init__(self, engine: Any, loss: Any) -> None:
         self._engine, self._loss = engine, loss
@@ -50,7 +50,7 @@ class KernelSteps:
 
     def refit(self) -> tuple[np.ndarray, float, float]:
         centers, value = self._engine.refit()
-        with single_threaded_blas():  # products this short cost less than to wake BLAS's threads
+        with single_threaded_blas():  # waking BLAS's threads costs more than these products
             shift = self._loss.cost(centers - self._centers).sum()
         return centers, value, float(shift)
 
@@ -63,7 +63,7 @@ def engine(
     memory_budget: int | None = None,
     algorithm: str = "auto",
 ) -> KernelSteps:
-    """k-medians, k-means of few features, or k-means of many."""
+    """The engine of k-medians, of k-means of few features, or of k-means of many features."""
     make: Any
     if not loss.squared:
         from kmgpu.kernels.cpu.medians.engine import Medians as make
@@ -76,7 +76,7 @@ def engine(
 
 
 def _of(module: str, name: str) -> Callable[..., Any]:
-    """A function of that module, which is imported when it is first called."""
+    """A stand-in for a function of that module, which it imports when first called."""
 
     def call(*arguments: Any, **options: Any) -> Any:
         return getattr(import_module(f"kmgpu.kernels.cpu.{module}"), name)(*arguments, **options)

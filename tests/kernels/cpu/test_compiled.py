@@ -121,6 +121,14 @@ def test_a_file_holds_for_its_signature_processor_code_and_sources_alone(tmp_pat
     assert files(tmp_path) == []
 
 
+def test_a_kernel_is_out_of_date_when_a_file_of_another_room_has_changed():
+    from kmgpu.kernels.cpu.lowdim.nearest import nearest_rows
+
+    made_from = nearest_rows._cache._cache_file._made_from
+    for source in ("agreement", "cpu/lowlevel/exact", "cpu/lowdim/nearest"):
+        assert repr(f"{source}.py") in made_from
+
+
 @pytest.mark.slow
 def test_a_fit_survives_a_damaged_cache(calls):
     assert calls("float32") == (0, 1)

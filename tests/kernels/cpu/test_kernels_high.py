@@ -268,7 +268,7 @@ def test_groups_of_centres_share_bounds_where_memory_is_short(k):
     for (labels, _, _), (labels_b, _, _) in zip(whole, shared, strict=True):
         assert np.array_equal(labels, labels_b)
     engine = HighDimensionalL2(X, None, k, **room)
-    assert engine._room.record.n_groups == 64
+    assert engine._room.record.n_center_groups == 64
 
 
 @pytest.mark.parametrize("algorithm", ["dense", "elkan"])
@@ -355,10 +355,10 @@ def check_bounds(engine, X):
     if engine._bounds is None:
         return
     record = engine._bounds.record
-    left = record.steps.astype(int) - record.paths[record.kinds]
+    left = record.levels.astype(int) - record.paths[record.kinds]
     bounds = np.maximum(left, 0) * record.strides[record.kinds].astype(np.float64)[:, None]
     for j, distances in enumerate(away.T):
-        assert (bounds[:, j % record.n_groups] <= distances * (1 + 1e-12)).all()
+        assert (bounds[:, j % record.n_center_groups] <= distances * (1 + 1e-12)).all()
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "elkan"])

@@ -12,9 +12,9 @@ import pytest
 from kmgpu import KMeans, KMedians
 from kmgpu.algorithm.losses import LOSSES as by_name
 from kmgpu.backend.threads import Workers
-from kmgpu.kernels.cpu.lowlevel import scores
-from kmgpu.kernels.cpu.lowlevel.blocks import ROWS, BlockWorkers
-from kmgpu.kernels.cpu.lowlevel.scores import POINTS, SHIFT, TILE, integer_scores
+from kmgpu.kernels.cpu.lowlevel import byte_scores as byte_code
+from kmgpu.kernels.cpu.lowlevel.byte_scores import POINTS, SHIFT, TILE, byte_scores
+from kmgpu.kernels.cpu.lowlevel.chunks import CHUNK_ROWS, ChunkWorkers
 from kmgpu.kernels.cpu.seeding.greedy import greedy_seed
 from kmgpu.kernels.cpu.seeding.low import low_gains
 from kmgpu.kernels.cpu.seeding.sketch import Sketch, row_limit
@@ -215,38 +215,38 @@ def test_more_clusters_than_a_block_has_rows(loss):
 
 
 @numba.njit
-def _row_limit(closest, length, error, unit, is_l1):
-    return row_limit(closest, length, error, unit, is_l1)
+def _row_limit(closest, length, error, unit, squared):
+    return row_limit(closest, length, error, unit, squared)
 
 
 def _survive(X, points, closest, loss):
     """(n, t) bool: what the sketch does not exclude, with scores from NumPy; and its own scores."""
-    sketch = Sketch.of(X, loss == "l1", BlockWorkers(Workers(1), -(-len(X) // ROWS)))
+    sketch = Sketch.of(X, loss == "l2", ChunkWorkers(Workers(1), len(X)))
     factors, starts, units, offsets = sketch.factors(points)
-    n_blocks, n_tiles, n_groups, line = sketch.codes.shape
-    codes = sketch.codes.reshape(n_blocks, n_tiles, n_groups, TILE, line // TILE)
-    codes = codes.transpose(0, 1, 3, 2, 4).reshape(n_blocks * ROWS, -1).astype(np.int64)
+    n_chunks, n_tiles, n_feature_groups, line = sketch.codes.shape
+    codes = sketch.codes.reshape(n_chunks, n_tiles, n_feature_groups, TILE, line // TILE)
+    codes = codes.transpose(0, 1, 3, 2, 4).reshape(n_chunks * CHUNK_ROWS, -1).astype(np.int64)
     if loss == "l1":
         f = factors.view(np.int16).astype(np.int64)
-        scores = np.stack([np.abs(128 * codes - row) @ sketch.steps.astype(np.int64) for row in f])
+        scores = np.stack([np.abs(128 * codes - row) @ sketch.quanta.astype(np.int64) for row in f])
     else:
         f = factors.astype(np.int64)
         scores = f @ (codes.T - SHIFT)
-    compiled = np.empty((len(f), ROWS), np.int32)
-    for b in range(n_blocks):
-        integer_scores(sketch.codes[b], factors, starts, sketch.steps, loss == "l1", compiled)
-        np.testing.assert_array_equal(compiled, scores[:, b * ROWS : (b + 1) * ROWS])
+    compiled = np.empty((len(f), CHUNK_ROWS), np.int32)
+    for b in range(n_chunks):
+        byte_scores(sketch.codes[b], factors, starts, sketch.quanta, loss == "l2", compiled)
+        np.testing.assert_array_equal(compiled, scores[:, b * CHUNK_ROWS : (b + 1) * CHUNK_ROWS])
     limit = np.empty(closest.shape, np.float32)
     for t in range(len(points)):
         for i in range(len(X)):
-            of_row = (sketch.length[i], sketch.error[i], sketch.unit, loss == "l1")
+            of_row = (sketch.length[i], sketch.error[i], sketch.unit, loss == "l2")
             limit[i, t] = _row_limit(closest[i, t], *of_row)
     scores = scores[: len(points), : len(X)].T.astype(np.float32) * units
     return ~(scores >= limit + offsets)
 
 
-WAYS = {"avx512vnni": (16, scores._products_vnni), "avx2": (8, scores._products_avx2)}
-WAYS |= {"": (8, scores._products_anywhere)}
+WAYS = {"avx512vnni": (16, byte_code._products_vnni), "avx2": (8, byte_code._products_avx2)}
+WAYS |= {"": (8, byte_code._products_anywhere)}
 
 
 @pytest.mark.parametrize("needs", WAYS)
@@ -254,21 +254,21 @@ def test_every_way_to_score(monkeypatch, needs):
     """Whichever this processor would take; with the largest numbers, too."""
     if needs and not llvmlite.binding.get_host_cpu_features().get(needs, False):
         pytest.skip(f"this processor has no {needs}")
-    monkeypatch.setattr(scores, "_way", lambda *_: WAYS[needs])
-    tiles = scores._tile_function(False, fetches=True)
+    monkeypatch.setattr(byte_code, "_way", lambda *_: WAYS[needs])
+    tiles = byte_code._tile_function(True, fetches=True)
 
     @numba.njit
     def computed(codes, factors, start, out):
         c, f = np.uintp(codes.ctypes.data), np.uintp(factors.ctypes.data)
         s, o = np.uintp(start.ctypes.data), np.uintp(out.ctypes.data)
-        tiles(c, f, f, s, np.uintp(codes.shape[1]), o, np.uintp(ROWS))
+        tiles(c, f, f, s, np.uintp(codes.shape[1]), o, np.uintp(CHUNK_ROWS))
 
     rng = np.random.default_rng(0)
     values, f = rng.integers(0, 128, (2 * TILE, 52)), rng.integers(-127, 128, (POINTS, 52))
     values[3], f[1], f[2] = 127, 127, -127
     start = rng.integers(-(10**6), 10**6, POINTS).astype(np.int32)
     codes = values.reshape(2, TILE, 13, 4).transpose(0, 2, 1, 3).reshape(2, 13, 4 * TILE)
-    out = np.zeros((POINTS, ROWS), np.int32)
+    out = np.zeros((POINTS, CHUNK_ROWS), np.int32)
     computed(np.ascontiguousarray(codes, np.int8), f.astype(np.int8), start, out)
     np.testing.assert_array_equal(out[:, : 2 * TILE], f @ values.T + start[:, None])
     assert not out[:, 2 * TILE :].any()
@@ -306,12 +306,12 @@ def test_gains_of_any_number_of_trials(loss, dtype, d, n_trials):
     """With few features: of four trials at a time, and of what is left."""
     X = _blobs(12, 600, d).astype(dtype)
     weight = np.random.default_rng(1).integers(1, 4, len(X)).astype(np.float64)
-    n_blocks = -(-len(X) // ROWS)
-    closest, points = np.full(n_blocks * ROWS, np.nan), X[:n_trials].astype(np.float64)
+    n_chunks = -(-len(X) // CHUNK_ROWS)
+    closest, points = np.full(n_chunks * CHUNK_ROWS, np.nan), X[:n_trials].astype(np.float64)
     closest[: len(X)] = _distance(X, X[50], loss)
-    gains, wins = np.empty((n_blocks, n_trials)), np.zeros(n_blocks * ROWS, np.uint32)
+    gains, wins = np.empty((n_chunks, n_trials)), np.zeros(n_chunks * CHUNK_ROWS, np.uint32)
     low_gains(
-        *(0, n_blocks, X, np.empty(0, dtype), points, np.array([1.0, 0.0])),
+        *(0, n_chunks, X, np.empty(0, dtype), points, np.array([1.0, 0.0])),
         *(True if loss == "l1" else None, closest, weight, gains, wins),
     )
     left = closest[: len(X), None] - np.stack([_distance(X, p, loss) for p in points], axis=1)

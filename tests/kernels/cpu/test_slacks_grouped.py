@@ -8,8 +8,8 @@ import pytest
 
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowlevel.rows import Rows
-from kmgpu.kernels.cpu.medians import grouped_kernels
-from kmgpu.kernels.cpu.medians.grouped import GroupBounds, _rounding
+from kmgpu.kernels.cpu.medians import rounding as rounded
+from kmgpu.kernels.cpu.medians.grouped import CenterGroupBounds
 from tests.support.near_ties import close_by
 from tests.support.oracles import labels_in_order
 
@@ -17,7 +17,7 @@ UNIT = 2.0**-24  # what a float32 is rounded by, of its size
 
 
 def group_bounds(x, n_clusters, algorithm):
-    return GroupBounds(Rows(x), n_clusters, Workers(1), 1 << 20, algorithm)
+    return CenterGroupBounds(Rows(x), n_clusters, Workers(1), 1 << 20, algorithm)
 
 
 def assign(found, centers):
@@ -84,8 +84,8 @@ def test_bounds_of_sums_that_round_one_way(d, share):
 def _stored(values):
     below, above = np.empty_like(values), np.empty_like(values)
     for i in range(values.shape[0]):
-        below[i] = grouped_kernels._below(values[i])
-        above[i] = grouped_kernels._above(values[i])
+        below[i] = rounded.below(values[i])
+        above[i] = rounded.above(values[i])
     return below, above
 
 
@@ -93,7 +93,7 @@ def test_stored_bounds_are_rounded_outwards():
     rng = np.random.default_rng(0)
     values = rng.choice([-1, 1], 4000) * 10.0 ** rng.uniform(-46, 41, 4000)
     below, above = _stored(values)
-    assert (below <= np.maximum(values, -grouped_kernels.MOST)).all()
+    assert (below <= np.maximum(values, -rounded.MOST)).all()
     assert (above > values).all()
     assert np.isfinite(below).all()
     held = np.abs(values) < 1e38
@@ -103,12 +103,12 @@ def test_stored_bounds_are_rounded_outwards():
 
 @numba.njit
 def _lowered(cost, rounding):
-    return grouped_kernels._lowered(cost, 0.0, rounding)
+    return rounded.lowered(cost, 0.0, rounding)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_distance_that_overflows_may_be_the_largest_number(dtype):
-    rounding = _rounding(Rows(np.ones((3, 40), dtype)))
+    rounding = rounded.rounding_of(Rows(np.ones((3, 40), dtype)))
     assert _lowered(dtype(np.inf), rounding) <= np.finfo(dtype).max
 
 

@@ -10,6 +10,7 @@ from kmgpu import L2, KMeans
 from kmgpu.kernels.cpu.highdim import dense, pruning, sums
 from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
 from kmgpu.kernels.cpu.highdim.stored import StoredBounds
+from kmgpu.kernels.cpu.highdim.targets import targets_of
 from kmgpu.kernels.cpu.lowlevel.rows import frozen
 from tests.support.near_ties import close_by
 from tests.support.oracles import costs_in_order, labels_in_order
@@ -22,7 +23,7 @@ def targets_at(centers, kind, before=None):
         np.zeros(centers.shape[1], kind),
         np.zeros_like(centers) if before is None else before,
     )
-    return dense.targets_of(centers, ref, before, np.empty_like(centers))
+    return targets_of(centers, ref, before, np.empty_like(centers))
 
 
 def unit_vector(rng, d):
@@ -98,7 +99,7 @@ def check_bounds(engine, x, centers):
     away[rows, engine.labels] = np.inf
     assert (engine._lower <= away.min(axis=1) * (1 + 1e-14)).all()
     record = engine._bounds.record
-    left = record.steps.astype(int) - record.paths[record.kinds]
+    left = record.levels.astype(int) - record.paths[record.kinds]
     lower = np.maximum(left, 0) * record.strides[record.kinds].astype(np.float64)[:, None]
     assert (lower[:, : len(centers)] <= away * (1 + 1e-14)).all()
 
@@ -163,7 +164,7 @@ def test_bounds_of_rows_that_are_measured_anew(seed):
 def _aged(upper, lower, targets, furthest):
     for i in range(upper.shape[0]):
         upper[i], lower[i] = pruning.aged(
-            upper[i], lower[i], targets.moved[0], furthest, targets.slack, upper.dtype.type
+            upper[i], lower[i], targets.moved[0], furthest, targets.roundoff, upper.dtype.type
         )
 
 
@@ -229,7 +230,7 @@ def test_an_origin_is_taken_off_before_the_centre(dtype, offset, d):
     np.testing.assert_allclose(squares, (apart**2).sum(-1), rtol=100 * np.finfo(dtype).eps)
     costs = np.empty(40)
     labels = rng.integers(0, 6, 40).astype(np.int32)
-    sums.own_costs(X, ref, centers.astype(np.float64), labels, 0, 40, costs)
+    sums.costs_about(X, ref, centers.astype(np.float64), labels, 0, 40, costs)
     np.testing.assert_allclose(costs, (apart**2).sum(-1)[np.arange(40), labels], rtol=1e-13)
 
 

@@ -1,1 +1,21 @@
-"""k-means half-steps in high dimension: matrix products, and bounds that spare them."""
+"""k-means of many features: matrix products, and two ways to do with fewer of them.
+
+To read in this order:
+
+- `engine`: the half-steps, and the choice of a pass for every assignment.
+- `policy`: the cost model of that choice.
+- `targets`: the centres of an iteration, about an origin amid the data. `sums`: means and losses
+  from weighted sums of clusters, which rows that change label keep up to date.
+- `dense`: the dense pass. BLAS forms the scores of blocks of rows, O(n k d); rows whose label is
+  not certain are ranked by `lowlevel.exact`. It may store its distances as bounds.
+- `stored`, `scan`, `pruning`: the pruned pass, after a dense one has stored bounds (Elkan, ICML
+  2003; Hamerly, SDM 2010; Yinyang: Ding et al., ICML 2015). O(n k) bytes read, O(d) for every
+  distance that bounds leave open.
+- `screen`: the screened pass. Byte scores of a sketch of the rows (`seeding.sketch`) rule out most
+  centres, O(n k d) products of bytes for the rows that two bounds do not settle.
+
+Chosen by `table.engine` for squared costs of C-contiguous float32 or float64 rows of more than
+`lowdim.MOST_FEATURES` features. Memory, all of it optional beyond 40 bytes a row and bounded by
+`memory_budget`: d + 19 bytes a row for the sketch, 2 k bytes for stored bounds (fewer where centre
+groups share them).
+"""

@@ -1,39 +1,35 @@
-"""Compiled block functions of the dense L2 assignment (Numba).
+"""The dense pass: kernels that label a block of rows from its scores at all centres.
 
-Every function runs without the interpreter lock; rows are ``X[i] - ref``.
+A score is ``-2 x·c + |c|²`` of the rounded row ``x = X[i] - ref`` and the rounded centre, so a
+squared distance less ``|x|²``. BLAS computes the products, these kernels do the rest.
 
-Rounding. A score is ``-2 x·c + |c|²`` of the rounded row and centre. With u the unit roundoff, the
-product errs by at most ``2 d u |x||c|``; norms and additions by a few ``u (|x| + |c|)²``; rounding
-x - ref and c - ref moves the distance by ``u (|x| + |c|)``, hence its square by twice
-``u (|x| + |c|)²``. In all the square errs by less than ``slack (|x| + |c|)²``, slack = (d + 16) u.
+Rounding. With u the unit roundoff, the product errs by at most ``2 d u |x||c|``; norms and
+additions by a few ``u (|x| + |c|)²``; rounding x and c moves the distance by ``u (|x| + |c|)``,
+hence its square by twice ``u (|x| + |c|)²``. In all, the square errs by less than ``roundoff (|x| +
+|c|)²`` with ``roundoff = (d + 16) u``. A row whose nearest centre that leaves open is ranked by
+`lowlevel.exact`.
 """
 
 import numpy as np
 
-from kmgpu.kernels.cpu.highdim.records import Targets
 from kmgpu.kernels.cpu.highdim.scan import FULL
+from kmgpu.kernels.cpu.highdim.targets import FAST
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.exact import exact_among
 from kmgpu.kernels.cpu.lowlevel.intrinsics import lesser
-from kmgpu.kernels.cpu.lowlevel.rows import frozen
-
-MOST_SAMPLED = 1 << 19  # numbers of the rows that choose an origin
-FAST = {"contract", "reassoc", "nsz", "nnan"}  # values are finite: the engine checks the norms
-
-
-@njit(fastmath=False)
-def apart(x, origin, center):
-    """``(x - origin) - center``, rounded twice.
-
-    Flags that let sums be reordered let the compiler add the origin to the centre, which undoes
-    what the origin is for.
-    """
-    return (x - origin) - center
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def center_rows(X, ref, lo, hi, out):
-    """Write ``X[lo:hi] - ref`` to `out`."""
+    """Write ``X[lo:hi] - ref`` to `out`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, read-only
+    ref : ndarray of shape (n_features,), dtype of `out`
+    lo, hi : int
+    out : ndarray of shape (at least hi - lo, n_features), float32 or float64, written
+    """
     for i in range(lo, hi):
         for p in range(X.shape[1]):
             out[i - lo, p] = X[i, p] - ref[p]
@@ -41,9 +37,18 @@ def center_rows(X, ref, lo, hi, out):
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def row_norms(X, ref, shifted, weight, lo, hi, norms):
-    """Write float64 norms of rows to `norms`; return the weighted sum of the exact squares.
+    """Write the norms of rounded rows; return the weighted sum of the squares of exact ones.
 
-    The two differ where ``X - ref`` rounds: not if `ref` is zero, as `shifted` says.
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, read-only
+    ref : ndarray of shape (n_features,), float32 or float64
+    shifted : bool
+        Whether `ref` is not zero: only then do rows round.
+    weight : ndarray of shape (n_samples,) or (0,), float64
+        Empty: all one.
+    lo, hi : int
+    norms : ndarray of shape (n_samples,), float64, written from lo to hi
     """
     total = 0.0
     for i in range(lo, hi):
@@ -59,40 +64,6 @@ def row_norms(X, ref, shifted, weight, lo, hi, norms):
                 square += difference * difference
         total += square * (weight[i] if weight.size else 1.0)
     return total
-
-
-@njit(nogil=True, cache=True, fastmath=FAST)
-def place_centers(centers, ref, before, shifted, rounded, squares, moved):
-    """Centres about the reference, their squared lengths, and how far they have moved.
-
-    Parameters
-    ----------
-    centers : ndarray of shape (n_clusters, n_features), float64
-    ref : ndarray of shape (n_features,), float32 or float64
-    before : ndarray of shape (n_clusters, n_features), float64
-        The centres of the iteration before, less the reference.
-    shifted : ndarray of shape (n_clusters, n_features), float64, written
-        With no row at all, where no iteration follows, neither it nor `before` is used.
-    rounded : ndarray of shape (n_clusters, n_features), dtype of `ref`, written
-    squares : ndarray of shape (n_clusters,), float64, written
-        Of the rounded centres.
-    moved : ndarray of shape (n_clusters,), float64, written
-    """
-    kind, follows = ref.dtype.type, shifted.shape[0] > 0
-    for j in range(centers.shape[0]):
-        square = 0.0
-        step = 0.0
-        for p in range(centers.shape[1]):
-            value = centers[j, p] - np.float64(ref[p])
-            near = kind(value)
-            rounded[j, p] = near
-            square += np.float64(near) * np.float64(near)
-            if follows:
-                difference = apart(centers[j, p], np.float64(ref[p]), before[j, p])
-                shifted[j, p] = value
-                step += difference * difference
-        squares[j] = square
-        moved[j] = np.sqrt(step)
 
 
 @njit(fastmath=FAST)
@@ -127,13 +98,13 @@ def _open(scores, squares, limit, found):
 
 
 @njit(inline="always")
-def _limit(low, length, top, slack, least, kind):
-    """What the score of a nearest centre, as `low_squares` leaves it, does not exceed.
+def _limit(low, length, top, roundoff, least, kind):
+    """Upper bound of the score of a nearest centre, where `Targets.low_squares` is in that score.
 
-    Centre j cannot be nearest if ``score_j - slack (|x| + |c_j|)²`` exceeds the least score plus
+    Centre j cannot be nearest if ``score_j - roundoff (|x| + |c_j|)²`` exceeds the least score plus
     the error of that. As ``(|x| + |c_j|)² <= 2 |x|² + 2 |c_j|²``, one limit serves all centres once
-    ``2 slack |c_j|²`` is taken off their squares. The centre of the least score is no longer than
-    `top`, nor than |x| plus its distance from the row.
+    ``2 roundoff |c_j|²`` is taken off their squares. The centre of the least score is no longer
+    than `top`, nor than |x| plus its distance from the row.
 
     Parameters
     ----------
@@ -141,22 +112,22 @@ def _limit(low, length, top, slack, least, kind):
         The row's least score.
     length : floating scalar of the same dtype
         The row's.
-    top, slack, least
+    top, roundoff, least
         Of `Targets`.
     kind : type of low
     """
     square = length * length
     near = kind(9) * square + kind(3) * max(low + square, kind(0))
     wide = (length + top) ** 2
-    error = slack * (kind(2.1) * square + min(near, kind(wide)))
+    error = roundoff * (kind(2.1) * square + min(near, kind(wide)))
     return low + error + least * least
 
 
 @njit()
 def _ranked(x, scores, low_squares, exact, limit, usable, found):
-    """Label of a row that scores leave open, and how many exact costs it took.
+    """Label of a row that scores leave open, and how many exact costs that took.
 
-    All centres are measured where scores are not `usable`, as the row is too long.
+    All centres are measured if the row is so long that its scores are not `usable`.
     """
     count = scores.shape[0]
     if usable:
@@ -184,16 +155,16 @@ def nearest_rows(X, scores, targets, norms, labels):
     Returns
     -------
     int
-        Exact costs that were computed, of rows that scores leave open.
+        How many exact costs were computed, for rows that scores leave open.
     """
     found = np.empty(scores.shape[1] + 1, np.int32)
-    # for each row, these would take as long to look up as all the rest
+    # looked up once: for every row it would take as long as all the rest
     exact, squares, low_squares = targets.exact, targets.squares, targets.low_squares
-    top, slack, least, longest = targets.top, targets.slack, targets.least, targets.longest
+    top, roundoff, least, longest = targets.top, targets.roundoff, targets.least, targets.longest
     kind, total = scores.dtype.type, 0
     for i in range(X.shape[0]):
         row, usable = scores[i], norms[i] < longest
-        limit = _limit(_lowest(row, squares), kind(norms[i]), top, slack, least, kind)
+        limit = _limit(_lowest(row, squares), kind(norms[i]), top, roundoff, least, kind)
         count, label = _within(row, low_squares, limit)
         if count != 1 or not usable:
             label, count = _ranked(X[i], row, low_squares, exact, limit, usable, found)
@@ -203,104 +174,65 @@ def nearest_rows(X, scores, targets, norms, labels):
 
 
 @njit(fastmath=FAST)
-def _least_of_groups(scores, squares, label, low):
-    """Write to `low` the least ``scores + squares`` of each group but that of centre `label`."""
+def _least_of_center_groups(scores, squares, label, low):
+    """Write the least ``scores + squares`` of every centre group but its centre `label`."""
     kind = scores.dtype.type
-    n_groups = low.shape[0]
-    for g in range(n_groups):
+    n_center_groups = low.shape[0]
+    for g in range(n_center_groups):
         low[g] = kind(np.inf)
-    for first in range(0, scores.shape[0], n_groups):
-        part, rest = scores[first : first + n_groups], squares[first : first + n_groups]
+    for first in range(0, scores.shape[0], n_center_groups):
+        end = first + n_center_groups
+        part, rest = scores[first:end], squares[first:end]
         own = label - first
         for g in range(part.shape[0]):
             low[g] = lesser(kind(np.inf) if g == own else part[g] + rest[g], low[g])
 
 
 @njit(fastmath=FAST)
-def _store_steps(scores, squares, base, inverse, label, low, steps):
-    """Write the row's bounds in steps, rounded down; return the least of them."""
+def _store_levels(scores, squares, base, inverse, label, low, levels):
+    """Write the row's bounds in levels, rounded down; return the least of them."""
     kind = scores.dtype.type
-    n_groups = low.shape[0]
-    if n_groups < scores.shape[0]:
-        _least_of_groups(scores, squares, label, low)
+    n_center_groups = low.shape[0]
+    if n_center_groups < scores.shape[0]:
+        _least_of_center_groups(scores, squares, label, low)
     else:
-        for j in range(n_groups):
+        for j in range(n_center_groups):
             low[j] = scores[j] + squares[j]
         low[label] = kind(np.inf)
-    for g in range(n_groups):
+    for g in range(n_center_groups):
         distance = np.sqrt(max(low[g] + base, kind(0)))
-        steps[g] = np.uint16(np.int32(min(distance * inverse, kind(FULL))))
-    steps[n_groups:] = FULL
+        levels[g] = np.uint16(np.int32(min(distance * inverse, kind(FULL))))
+    levels[n_center_groups:] = FULL
     least = np.uint16(FULL)
-    for g in range(n_groups):
-        least = min(least, steps[g])
+    for g in range(n_center_groups):
+        least = min(least, levels[g])
     return least
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def nearest_rows_bounds(X, scores, targets, lo, norms, labels, bounds):
-    """Label rows as `nearest_rows` does and store all bounds; paths are zero.
+    """Label rows as `nearest_rows` does, and store bounds of them; all paths are zero.
 
-    The rows are lo to lo + m of those that `bounds` is of.
+    Parameters are those of `nearest_rows`, and:
+
+    lo : int
+        Row e of X is row lo + e of `bounds`.
+    bounds : stored.Bounds
     """
     kind, squares = scores.dtype.type, targets.squares
-    top, slack, tiny = targets.top, targets.slack, targets.least
-    more, less = kind(1) + slack, kind(1) - slack
-    low_of = np.empty(bounds.n_groups, scores.dtype)
+    top, roundoff, tiny = targets.top, targets.roundoff, targets.least
+    more, less = kind(1) + roundoff, kind(1) - roundoff
+    low_of = np.empty(bounds.n_center_groups, scores.dtype)
     n_exact = nearest_rows(X, scores, targets, norms, labels)
     for e in range(X.shape[0]):
         row, i, label = scores[e], lo + e, labels[e]
         low = row[label] + squares[label]
         square = kind(norms[e] * norms[e])
-        error = kind(slack * (norms[e] + top) ** 2) + tiny * tiny
+        error = kind(roundoff * (norms[e] + top) ** 2) + tiny * tiny
         stride = bounds.strides[bounds.kinds[i]]
-        least = _store_steps(
-            row, squares, square - error, less / stride, label, low_of, bounds.steps[i]
+        least = _store_levels(
+            row, squares, square - error, less / stride, label, low_of, bounds.levels[i]
         )
         bounds.upper[i] = np.sqrt(max(low + square + error, kind(0))) * more
         bounds.lower[i] = kind(least) * stride * less
     return n_exact
-
-
-def origin_of(X: np.ndarray) -> np.ndarray:
-    """An origin for products with rows of X, float64: their median where they lie far from 0.
-
-    Zero where they do not: rows are multiplied where they lie.
-    """
-    n, d = X.shape
-    sample = X[:: max(1, n // min(512, max(16, MOST_SAMPLED // d)))].astype(np.float64)
-    middle = np.median(sample, axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if not middle @ middle > ((sample - middle) ** 2).sum(axis=1).mean():
-            middle[:] = 0.0
-    return middle
-
-
-def targets_of(
-    centers: np.ndarray, ref: np.ndarray, before: np.ndarray, shifted: np.ndarray
-) -> Targets:
-    """Centres as passes need them; `before` and `shifted` as in `place_centers`."""
-    kind = ref.dtype
-    rounded = np.empty(centers.shape, kind)
-    squares, moved = np.empty(len(centers)), np.empty(len(centers))
-    with np.errstate(over="ignore"):  # the engine sees to lengths that float32 cannot hold
-        place_centers(centers, ref, before, shifted, rounded, squares, moved)
-        info, top = np.finfo(kind), float(np.sqrt(squares.max()))
-        slack = kind.type((centers.shape[1] + 16) * info.eps / 2)
-        longest = float(np.sqrt(info.max)) / 8
-        return Targets(
-            exact=frozen(centers),
-            centers=rounded,
-            squares=squares.astype(kind),
-            low_squares=(squares * (1 - 2.5 * float(slack))).astype(kind),
-            top=top,
-            moved=moved.astype(kind) * (1 + slack),
-            slack=slack,
-            least=kind.type(4 * np.sqrt(centers.shape[1] * float(info.tiny))),
-            longest=longest if top < longest else 0.0,
-        )
-
-
-def product_of(targets: Targets) -> np.ndarray:
-    """The factor that turns rows into scores, (n_features, n_clusters)."""
-    return np.ascontiguousarray((-2 * targets.centers).T)

@@ -1,26 +1,25 @@
-"""Half-steps of k-means (squared L2) for NumPy arrays of many features: exact pruned assignment."""
+"""The engine of k-means of many features: it chooses a dense, pruned or screened pass each time."""
 
 import numpy as np
 
 from kmgpu.backend.blocks import kept_bytes
 from kmgpu.backend.threads import Workers, single_threaded_blas
-from kmgpu.kernels.cpu.highdim import dense, pruning, stored
-from kmgpu.kernels.cpu.highdim.dense import origin_of
+from kmgpu.kernels.cpu.highdim import dense, pruning, stored, targets
 from kmgpu.kernels.cpu.highdim.policy import Policy
 from kmgpu.kernels.cpu.highdim.screen import Screen
 from kmgpu.kernels.cpu.highdim.sums import ClusterSums
 from kmgpu.kernels.cpu.lowlevel.rows import LONGEST, SHORTEST
-from kmgpu.kernels.cpu.seeding.sketch import MOST_FEATURES, bytes_of
+from kmgpu.kernels.cpu.seeding.sketch import MOST_SKETCHED, bytes_of
 
-_SCORES = 1 << 18  # elements of a block of scores
+_SCORES = 1 << 18  # of a block
 _PRUNED = 2048  # rows that one call prunes
-_SAMPLE = 256
-_UNTRIED = 2  # passes in a row after which one says enough of the next
-_MOST_OPEN = 0.1  # exact costs of a dense float32 pass, as a share, beyond which float64 pays
+_SAMPLE = 256  # rows on which pruning is tried
+_UNTRIED = 2  # screened passes in a row, after which the next is not tried on a sample first
+_MOST_OPEN = 0.1  # share of exact costs in a dense float32 pass, beyond which float64 pays
 
 
 class HighDimensionalL2:
-    """Assign and refit with bounds carried from one iteration to the next.
+    """Half-steps of k-means on NumPy arrays of many features.
 
     Parameters
     ----------
@@ -31,7 +30,7 @@ class HighDimensionalL2:
     memory_budget : int or None
         Bytes beyond the data; None takes the size of the data or 256 MB, whichever is larger.
     algorithm : {"auto", "dense", "elkan"}
-        Choose between distances and bounds; or force one of them.
+        Choose the pass, see `Policy`; or compute all distances; or use stored bounds always.
     n_threads : int or None
         None takes the number of usable CPUs. Results do not depend on it.
 
@@ -64,16 +63,16 @@ class HighDimensionalL2:
         self._set_reference()
 
     def _set_reference(self):
-        """Choose the origin of all products."""
+        """Choose the origin of all products, and the dtype of the computation."""
         kind = self.X.dtype
-        self._ref = origin_of(self.X).astype(kind)
+        self._ref = targets.origin_of(self.X).astype(kind)
         self._shifted = bool(self._ref.any())
         self._prepare()
         if kind == np.float32 and not SHORTEST < self._norms.max() < LONGEST:
             self._widen()
 
     def _prepare(self):
-        """Compute the norms of the rows about the reference, and make room for bounds."""
+        """Compute the norms of the rows about the origin, and make room for bounds."""
         self._sums = ClusterSums(
             *(self.X, self._ref, self._sample_weight, self.n_clusters),
             *(self._block, self._workers),
@@ -90,26 +89,21 @@ class HighDimensionalL2:
         budget = kept_bytes(self.X.nbytes, self._memory_budget)
         budget -= 40 * n  # labels twice, norms, row numbers, changes
         sketch = bytes_of(n, self.X.shape[1])
-        narrow = k > 1 and self.X.shape[1] <= MOST_FEATURES
+        narrow = k > 1 and self.X.shape[1] <= MOST_SKETCHED
         self._may_screen = narrow and sketch <= budget and self._policy.screens()
         self._screen = None
         budget -= sketch if self._may_screen else 0
-        n_groups = stored.most_groups(n, k, kind, budget) if k > 1 else 0
-        self._upper, self._lower = np.empty((2, n), kind)
-        self._room = (
-            stored.StoredBounds(k, n_groups, self._upper, self._lower) if n_groups else None
-        )
-        self._bounds = None  # what `_room` holds, if it holds any
+        most = stored.most_center_groups(n, k, kind, budget) if k > 1 else 0
+        self._upper, self._lower = known = np.empty((2, n), kind)
+        self._room = stored.StoredBounds(k, most, *known) if most else None
+        self._bounds = None  # `_room` while it holds the bounds of the present centres
         self._bounded = False  # whether `_upper` and `_lower` hold
         self._n_screened = 0  # passes in a row
-
-    def _map_rows(self, function):
-        return self._workers.map_rows(function, len(self.X), self._block)
 
     def assign(self, centers, labels=None):
         """Label every row with its nearest centre; return the loss and how many rows changed.
 
-        Where `labels` are known, they are taken for that.
+        `labels`, if given, are the nearest centres, and spare the pass.
         """
         centers = np.ascontiguousarray(centers, np.float64)
         before = self.labels.copy()
@@ -146,19 +140,19 @@ class HighDimensionalL2:
             self._dense(store)
 
     def _place(self, centers):
-        """Set `_centers` (float64, less the reference) and `_targets`."""
+        """Set `_centers` (float64, less the origin) and `_targets`."""
         before = self._centers
         self._centers = np.empty_like(centers)
-        self._targets = dense.targets_of(centers, self._ref, before, self._centers)
+        self._targets = targets.targets_of(centers, self._ref, before, self._centers)
 
     def _worth_pruning(self, bounds):
-        """Try a sample of rows; prefer the dense pass where what is left would cost more."""
+        """Whether pruning costs less than a dense pass, by what it would meet in some rows."""
         counts = pruning.count_survivors(
             *(self.X, self._ref, self._every, self._targets, self._targets.moved.max()),
             *(self._norms, bounds.record, self.labels),
         )
         active, passed = np.array(counts) / self._n_sampled
-        return self._policy.prunes(active, passed * bounds.largest_group)
+        return self._policy.prunes(active, passed * bounds.largest_center_group)
 
     def _prune(self, bounds):
         self._n_screened = 0
@@ -173,7 +167,7 @@ class HighDimensionalL2:
         self._workers.map_rows(pruned, len(self.X), _PRUNED)
 
     def _screened(self):
-        """Rule out by a sketch of the rows, measure the rest; or return that this will not pay."""
+        """Make a screened pass and return True; or False, and no pass, where it does not pay."""
         if not (self._may_screen and self._policy.screens()):
             return False
         if self._screen is None:
@@ -190,8 +184,8 @@ class HighDimensionalL2:
         return True
 
     def _dense(self, store):
-        """Compute all distances by blocks; store them as bounds, if so told and there is room."""
-        product = dense.product_of(self._targets)
+        """Make a dense pass; keep its distances as bounds if asked."""
+        product = targets.product_of(self._targets)
         bounds = self._room if store else None
         self._bounds, self._bounded = bounds, bounds is not None
         self._n_screened = 0
@@ -209,13 +203,14 @@ class HighDimensionalL2:
                 self.X[lo:hi], scores, self._targets, lo, *known, bounds.record
             )
 
-        n_exact = sum(self._map_rows(block))
+        n_exact = sum(self._workers.map_rows(block, len(self.X), self._block))
         pairs = len(self.X) * self.n_clusters
         if self._ref.dtype == np.float32 and n_exact > max(_MOST_OPEN * pairs, 4 * len(self.X)):
             self._widen()
             self._place(self._targets.exact)
 
     def _rows(self, lo, hi):
+        """Rows less the origin; a view where it is zero."""
         if not self._shifted:
             return self.X[lo:hi]
         out = self._buffer("rows", self.X.shape[1])[: hi - lo]
@@ -227,15 +222,9 @@ class HighDimensionalL2:
         return self._workers.scratch(name, (self._block, columns), self._ref.dtype)
 
     def _forget(self, rows):
+        """Make the two bounds of some rows say nothing."""
         self._upper[rows] = np.finfo(self._ref.dtype).max / 4
         self._lower[rows] = 0
-
-    def _relabel(self, rows, target):
-        """Set labels of `rows` to ``target[rows]``; of their distances nothing is known then."""
-        if self._bounds is not None:
-            self._bounds.forget(rows, self.labels[rows])
-        self._forget(rows)
-        self.labels[rows] = target[rows]
 
     def refit(self):
         """Return the means of the labelled rows (float64) and the loss there."""
@@ -245,10 +234,11 @@ class HighDimensionalL2:
     def move(self, rows, clusters):
         """Relabel a few rows, as the relocation of empty clusters does."""
         before = self.labels.copy()
-        target = before.copy()
-        target[rows] = clusters
-        rows = np.flatnonzero(target != before)
-        self._relabel(rows, target)
+        self.labels[rows] = clusters
+        rows = np.flatnonzero(self.labels != before)
+        if self._bounds is not None:
+            self._bounds.forget(rows, before[rows])
+        self._forget(rows)
         self._sums.update(rows, before, self.labels)
 
     def costs(self):

@@ -1,26 +1,19 @@
-"""Compiled pruning of the L2 assignment (Numba): only distances that bounds do not exclude.
+"""The pruned pass: kernels that compute only the distances that stored bounds leave open.
 
-Bounds follow Elkan (2003, ICML), with one addition: a lower bound is stored once, as distance plus
-the path its centre has travelled so far, so that later iterations only read it. Hamerly's (2010,
-SDM) single bound goes first. Functions release the interpreter lock; rows are ``X[i] - ref``.
+A row is first tested by one bound (Hamerly, SDM 2010), then by its bounds to all centre groups
+(Elkan, ICML 2003; `stored` says how they are kept). Rows are ``X[i] - ref``.
 """
 
 import numpy as np
 
-from kmgpu.kernels.cpu.highdim.dense import FAST, apart
-from kmgpu.kernels.cpu.highdim.scan import (
-    FULL,
-    candidates,
-    members,
-    nearer,
-    threshold_steps,
-)
+from kmgpu.kernels.cpu.highdim.scan import FULL, candidates, members, nearer, threshold_level
+from kmgpu.kernels.cpu.highdim.targets import FAST, apart
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.exact import exact_among
 from kmgpu.kernels.cpu.lowlevel.intrinsics import lesser
 
-SMALL = 0.02  # movement, as a share of the distance, that leaves an upper bound good
-TINY = 0.003  # the same, beyond which no bound can be carried to the next iteration
+SMALL = 0.02  # movement, as a share of the distance, up to which the old upper bound is used
+TINY = 0.003  # the same, beyond which the next iteration must scan the bounds in any case
 
 
 @njit(fastmath=FAST)
@@ -51,30 +44,28 @@ def _four_squares(x, a, b, c, d):
 
 
 @njit(fastmath=FAST)
-def _squares_of(x, centers, found, first, count):
-    """Squared distances to the centres ``found[first:first + 4]``, the last repeated at the end."""
-    last = count - 1
-    return _four_squares(
-        x,
-        centers[found[first]],
-        centers[found[min(first + 1, last)]],
-        centers[found[min(first + 2, last)]],
-        centers[found[min(first + 3, last)]],
-    )
-
-
-@njit(fastmath=FAST)
 def _measure(x, centers, found, count, squares):
-    """Write the squared distances of x to the centres `found`."""
+    """Write the squared distances of x to the centres ``found[:count]``, four at a time.
+
+    Past the end, up to three more are written.
+    """
+    last = count - 1
     for e in range(0, count, 4):
-        squares[e], squares[e + 1], squares[e + 2], squares[e + 3] = _squares_of(
-            x, centers, found, e, count
+        squares[e], squares[e + 1], squares[e + 2], squares[e + 3] = _four_squares(
+            x,
+            centers[found[e]],
+            centers[found[min(e + 1, last)]],
+            centers[found[min(e + 2, last)]],
+            centers[found[min(e + 3, last)]],
         )
 
 
 @njit(fastmath=FAST)
 def _winner(found, count, squares, label, best):
-    """Return the nearest of the present centre and of `found`, its square and the second square."""
+    """Return the nearest of `label` and ``found[:count]``, its square and the second least.
+
+    `squares` are the squared distances of `found`, `best` is that of `label`.
+    """
     second = squares.dtype.type(np.inf)
     for e in range(count):
         square = squares[e]
@@ -88,29 +79,30 @@ def _winner(found, count, squares, label, best):
 
 
 @njit(fastmath=FAST)
-def _in_steps(distance, path, scale, kind):
+def _level_of(distance, path, scale, kind):
     return np.uint16(np.int32(min((distance + path) * scale, kind(FULL))))
 
 
 @njit(fastmath=FAST)
-def _renew(groups, n_open, n_clusters, far, old, own, label, path, scale, steps):
-    """Store the bounds of groups whose members but `old` are at distances `far`, in their order.
+def _renew(center_groups, n_open, n_clusters, far, old, own, label, path, scale, levels):
+    """Store new bounds to the open centre groups.
 
-    `label` is the row's centre now, `old` the one before, at a distance of `own`.
+    `far` holds the distances of their centres, `old` left out, in their order. `label` is the row's
+    centre now; `old`, the one before, is at the distance `own`.
     """
     kind = far.dtype.type
-    n_groups = path.shape[0]
+    n_center_groups = path.shape[0]
     at = np.uint64(0)
     for p in range(np.uint64(n_open)):
-        g = groups[p]
+        g = center_groups[p]
         low = kind(np.inf)
-        for j in range(np.int64(g), n_clusters, n_groups):
+        for j in range(np.int64(g), n_clusters, n_center_groups):
             low = lesser(kind(np.inf) if (j == label) | (j == old) else far[at], low)
             at += np.uint64(j != old)
-        steps[g] = _in_steps(low, path[g], scale, kind)
+        levels[g] = _level_of(low, path[g], scale, kind)
     if label != old:
-        g = old % n_groups
-        steps[g] = min(steps[g], _in_steps(own, path[g], scale, kind))
+        g = old % n_center_groups
+        levels[g] = min(levels[g], _level_of(own, path[g], scale, kind))
 
 
 @njit(fastmath=FAST)
@@ -123,7 +115,7 @@ def _own_square(X, ref, i, center, x):
 
 @njit(fastmath=FAST)
 def row_square(X, ref, i, center):
-    """What `_own_square` returns, without the copy."""
+    """The squared distance that `_own_square` returns, without the copy."""
     total = center.dtype.type(0)
     for p in range(center.shape[0]):
         difference = apart(X[i, p], ref[p], center[p])
@@ -132,29 +124,29 @@ def row_square(X, ref, i, center):
 
 
 @njit(inline="always")
-def aged(upper, lower, moved, furthest, slack, kind):
-    """The two bounds of a row for centres that have moved: its own by `moved`."""
-    return (upper + moved) * (kind(1) + slack), (lower - furthest) * (kind(1) - slack)
+def aged(upper, lower, moved, furthest, roundoff, kind):
+    """The two bounds of a row after its centre moved by `moved`, others by at most `furthest`."""
+    return (upper + moved) * (kind(1) + roundoff), (lower - furthest) * (kind(1) - roundoff)
 
 
 @njit(inline="always")
 def rounding_of(norm, least, kind):
-    """What rounding a row of that length and a centre takes off their distance, or adds to it.
+    """How much rounding a row of that length and a centre may change their distance.
 
     The distance of the rounded ones differs from the true one by at most ``u (|x| + |c|)``, u the
-    unit roundoff, and ``|c| <= |x| + distance``: the share of the distance is in `slack`, the rest
-    is this.
+    unit roundoff, and ``|c| <= |x| + distance``. `Targets.roundoff` covers the share of the
+    distance; this is the rest.
     """
     return kind(norm) * kind(2.01 * np.finfo(kind).eps) + least
 
 
 @njit()
 def _rank_again(x, targets, found, count, far, label, own, reach, rest, some):
-    """The nearest of `label` and the `found` whose squared distances `far` may be within `reach`.
+    """The nearest, by exact costs, of those of `label` and `found` that may be within `reach`.
 
-    `some` is scratch memory for as many centres.
+    `own` and `far` are their computed squared distances; `some` is scratch memory.
     """
-    less = 1 - targets.slack
+    less = 1 - targets.roundoff
     some[0] = label
     kept = np.uint64(not (np.sqrt(own) * less - rest > reach))
     for e in range(count):
@@ -167,21 +159,37 @@ def _rank_again(x, targets, found, count, far, label, own, reach, rest, some):
 def prune_rows(X, ref, lo, hi, targets, furthest, norms, bounds, labels):
     """Relabel rows, computing only the distances that bounds do not exclude.
 
-    Distances are sums of squared differences: their relative error is at most d + 2 unit roundoffs
-    before the root; the slack of `targets` covers it and the few operations on bounds, and
-    `rounding_of` what rounding rows and centres does. No centre has moved by more than `furthest`.
+    Squared distances are sums of squared differences; their relative error is at most d + 2 unit
+    roundoffs. `Targets.roundoff` covers that and the few operations on bounds, `rounding_of` the
+    rounding of rows and centres.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, read-only
+    ref : ndarray of shape (n_features,), dtype of the computation
+    lo, hi : int
+        The rows to label.
+    targets : Targets
+    furthest : floating scalar
+        No centre has moved by more.
+    norms : ndarray of shape (n_samples,), float64
+        Lengths of ``X - ref``.
+    bounds : stored.Bounds
+        Updated.
+    labels : ndarray of shape (n_samples,), int32, updated
     """
     centers, upper, lower = targets.centers, bounds.upper, bounds.lower
-    moved, slack, tiny = targets.moved, targets.slack, targets.least
+    moved, roundoff, tiny = targets.moved, targets.roundoff, targets.least
     kind = centers.dtype.type
-    more, less = kind(1) + targets.slack, kind(1) - targets.slack
+    more, less = kind(1) + targets.roundoff, kind(1) - targets.roundoff
     x = np.empty(X.shape[1], centers.dtype)
-    groups = np.empty(bounds.steps.shape[1] + 1, np.uint32)  # unsigned: no index is below zero
+    # unsigned, or every index would be tested for being negative
+    center_groups = np.empty(bounds.levels.shape[1] + 1, np.uint32)
     found, some = np.empty((2, centers.shape[0] + 1), np.uint32)
     far = np.empty(centers.shape[0] + 4, centers.dtype)
     for i in range(lo, hi):
         label = labels[i]
-        limit, others = aged(upper[i], lower[i], moved[label], furthest, slack, kind)
+        limit, others = aged(upper[i], lower[i], moved[label], furthest, roundoff, kind)
         upper[i], lower[i] = limit, others
         if limit < others:
             continue
@@ -190,24 +198,25 @@ def prune_rows(X, ref, lo, hi, targets, furthest, norms, bounds, labels):
         if moved[label] > limit * kind(SMALL):
             best = _own_square(X, ref, i, centers[label], x)
             limit = np.sqrt(best) * more + rest
-        row, path = bounds.steps[i], bounds.paths[bounds.kinds[i]]
+        row, path = bounds.levels[i], bounds.paths[bounds.kinds[i]]
         stride = bounds.strides[bounds.kinds[i]]
-        # a little further than needed, where that may settle the next iteration without a scan
+        # scan a little further than needed if that may spare the next iteration its scan
         travel = furthest + moved[label]
         ahead = travel if travel < limit * kind(TINY) else kind(0)
-        wide = threshold_steps(limit + ahead, stride, more, kind)
-        n_open = candidates(row, path, wide, bounds.n_groups, groups)
+        wide = threshold_level(limit + ahead, stride, more, kind)
+        n_open = candidates(row, path, wide, bounds.n_center_groups, center_groups)
         if n_open and best < 0:
             best = _own_square(X, ref, i, centers[label], x)
             limit = np.sqrt(best) * more + rest
         upper[i] = limit
-        threshold = threshold_steps(limit, stride, more, kind)
+        threshold = threshold_level(limit, stride, more, kind)
         least = wide
         if threshold < wide:
-            n_open, least = nearer(row, path, threshold, groups, n_open)
+            n_open, least = nearer(row, path, threshold, center_groups, n_open)
         others = max(others, kind(min(least, wide)) * stride * less)
         if n_open:
-            count = members(groups, n_open, bounds.n_groups, centers.shape[0], label, found)
+            n_center_groups, k = bounds.n_center_groups, centers.shape[0]
+            count = members(center_groups, n_open, n_center_groups, k, label, found)
             _measure(x, centers, found, count, far)
             old, own = label, best
             label, best, second = _winner(found, count, far, label, best)
@@ -220,7 +229,7 @@ def prune_rows(X, ref, lo, hi, targets, furthest, norms, bounds, labels):
             for e in range(count):
                 far[e] = max(np.sqrt(far[e]) * less - rest, kind(0))
             _renew(
-                groups, n_open, centers.shape[0], far, old,
+                center_groups, n_open, k, far, old,
                 max(np.sqrt(own) * less - rest, kind(0)), label, bounds.path_down, less / stride,
                 row,
             )  # fmt: skip
@@ -231,17 +240,17 @@ def prune_rows(X, ref, lo, hi, targets, furthest, norms, bounds, labels):
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def count_survivors(X, ref, every, targets, furthest, norms, bounds, labels):
-    """Try every `every`-th row.
+    """Count, without a change, what `prune_rows` would meet in every `every`-th row.
 
     Returns
     -------
-    tuple of int
-        Rows whose bounds must be read, and groups of centres that pass those.
+    active, passed : int
+        Rows whose bounds must be read, and centre groups that these leave open.
     """
     centers = targets.centers
     kind = centers.dtype.type
-    more, less = kind(1) + targets.slack, kind(1) - targets.slack
-    groups = np.empty(bounds.steps.shape[1] + 1, np.uint32)
+    more, less = kind(1) + targets.roundoff, kind(1) - targets.roundoff
+    center_groups = np.empty(bounds.levels.shape[1] + 1, np.uint32)
     active = 0
     passed = 0
     for i in range(0, X.shape[0], every):
@@ -252,6 +261,7 @@ def count_survivors(X, ref, every, targets, furthest, norms, bounds, labels):
             continue
         active += 1
         at = bounds.kinds[i]
-        threshold = threshold_steps(limit, bounds.strides[at], more, kind)
-        passed += candidates(bounds.steps[i], bounds.paths[at], threshold, bounds.n_groups, groups)
+        threshold = threshold_level(limit, bounds.strides[at], more, kind)
+        row, path = bounds.levels[i], bounds.paths[at]
+        passed += candidates(row, path, threshold, bounds.n_center_groups, center_groups)
     return active, passed

@@ -1,8 +1,8 @@
-"""Assignment by a sketch of the rows (Numba): byte products rule out nearly all centres.
+"""The screened pass: byte scores rule out nearly all centres of a row, the rest are measured.
 
-A score of bytes costs a fraction of one of floats, and `sketch` turns it into a rigorous lower
-bound of a distance. What that does not exclude is measured. Hamerly's (2010, SDM) two bounds a row
-settle the rows that need no scores.
+A byte score costs a fraction of a score of floats, and `seeding.sketch` turns it into a rigorous
+lower bound of a distance. Two bounds a row (Hamerly, SDM 2010) settle rows before any byte score.
+Rows are ``X[i] - ref``.
 """
 
 from typing import Any, NamedTuple
@@ -10,23 +10,30 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kmgpu.backend.threads import Workers
-from kmgpu.kernels.cpu.highdim.dense import FAST
 from kmgpu.kernels.cpu.highdim.pruning import aged, rounding_of, row_square
-from kmgpu.kernels.cpu.highdim.records import Targets
-from kmgpu.kernels.cpu.lowlevel.blocks import ROWS, BlockWorkers
+from kmgpu.kernels.cpu.highdim.targets import FAST, Targets
+from kmgpu.kernels.cpu.lowlevel.byte_scores import TILE, byte_scores
+from kmgpu.kernels.cpu.lowlevel.chunks import CHUNK_ROWS, ChunkWorkers
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.exact import exact_among
-from kmgpu.kernels.cpu.lowlevel.intrinsics import fetch_row, lowest_bit, word_not_above
-from kmgpu.kernels.cpu.lowlevel.scores import TILE, integer_scores
-from kmgpu.kernels.cpu.seeding.sketch import MARGIN, Factors, Sketch, byte_factors, row_limit
+from kmgpu.kernels.cpu.lowlevel.intrinsics import fetch_row, lowest_bit, mask_not_above
+from kmgpu.kernels.cpu.seeding.sketch import ROUNDOFF, Factors, Sketch, byte_factors, row_limit
 
-GROUP = 2 * TILE  # rows whose scores are computed together
-_BLOCKS = 8  # that one call labels
-_SAMPLED = 2  # blocks
+PAIR = 2 * TILE  # rows of two tiles, whose byte scores are computed together
+_CHUNKS = 8  # that one call labels
+_SAMPLED = 2  # chunks
 
 
 class Codes(NamedTuple):
-    """What compiled functions need of a sketch; see `Sketch`. Errors cover those of ``X - ref``."""
+    """What compiled functions need of a `Sketch`.
+
+    Attributes
+    ----------
+    codes, length, unit
+        As in `Sketch`.
+    error : ndarray of shape (n_samples,), float64
+        That of `Sketch`, plus what rounding ``X - ref`` adds.
+    """
 
     codes: np.ndarray
     length: np.ndarray
@@ -35,23 +42,23 @@ class Codes(NamedTuple):
 
 
 @njit()
-def _gather(words, rows, tiles):
-    """Copy the codes of rows, four bytes a word, to tiles; those below 0 stand for none."""
+def _gather(quads, rows, tiles):
+    """Copy the codes of some rows (m,), four bytes an int32, to `tiles`; -1 stands for no row."""
     for e in range(rows.shape[0]):
         if rows[e] >= 0:
-            block, inside = divmod(rows[e], ROWS)
-            for g in range(words.shape[2]):
-                tiles[e // TILE, g, e % TILE] = words[block, inside // TILE, g, inside % TILE]
+            chunk, inside = divmod(rows[e], CHUNK_ROWS)
+            for g in range(quads.shape[2]):
+                tiles[e // TILE, g, e % TILE] = quads[chunk, inside // TILE, g, inside % TILE]
 
 
 @njit(fastmath=FAST)
-def _likeliest(scores, units, offsets, best, arg):
-    """Write to `arg` for every row of a group the centre of least score."""
+def _likeliest(sums, units, offsets, best, arg):
+    """Write the centre of the least score of every row of a pair of tiles to `arg`."""
     best[:] = np.float32(np.inf)
     arg[:] = 0
     for j in range(units.shape[0]):
-        unit, offset, row = units[j], offsets[j], scores[j]
-        for e in range(GROUP):
+        unit, offset, row = units[j], offsets[j], sums[j]
+        for e in range(PAIR):
             score = np.float32(row[e]) * unit - offset
             arg[e] = np.int32(j) if score < best[e] else arg[e]
             best[e] = score if score < best[e] else best[e]
@@ -59,7 +66,7 @@ def _likeliest(scores, units, offsets, best, arg):
 
 @njit(fastmath=FAST)
 def _measure(X, ref, i, e, j, centers, best, second, labels):
-    """Measure row i, the e-th of its group, against centre j."""
+    """Measure row i, row e of its pair of tiles, against centre j, and keep the nearest two."""
     far = row_square(X, ref, i, centers[j])
     if far < best[e] or (far == best[e] and j < labels[i]):
         second[e], best[e] = best[e], far
@@ -69,16 +76,16 @@ def _measure(X, ref, i, e, j, centers, best, second, labels):
 
 
 @njit()
-def _rank_again(x, e, own, limit, targets, factors, scores, found):
-    """The nearest of `own` and of the centres whose scores do not exclude row e of a group.
+def _rank_again(x, e, own, limit, targets, factors, sums, found):
+    """The nearest, by exact costs, of `own` and all centres that byte scores do not exclude.
 
-    What `_label_group` measured were all of these.
+    They are the centres that `_label_pair` has measured for row e of the pair.
     """
     found[0] = own
     count = 1
-    wide = limit + abs(limit) * np.float32(MARGIN)  # the vector code may round otherwise
+    wide = limit + abs(limit) * np.float32(ROUNDOFF)  # the vector code may round otherwise
     for j in range(targets.centers.shape[0]):
-        score = np.float32(scores[j, e]) * factors.units[j] - factors.offsets[j]
+        score = np.float32(sums[j, e]) * factors.units[j] - factors.offsets[j]
         found[count] = j
         count += not (score > wide) and j != own
     return exact_among(x, targets.exact, True, found, count)[0]
@@ -86,32 +93,32 @@ def _rank_again(x, e, own, limit, targets, factors, scores, found):
 
 @njit(fastmath=FAST)
 def _reach(square, rest, more):
-    """What no true distance of that rounded square exceeds."""
+    """Upper bound of a true distance, given its rounded square."""
     return np.sqrt(square) * more + rest
 
 
 @njit(fastmath=FAST)
-def _label_group(
-    X, ref, targets, norms, sketch, factors, rows, tiles, scores, near, upper, lower, labels
+def _label_pair(
+    X, ref, targets, norms, sketch, factors, rows, tiles, sums, near, upper, lower, labels
 ):
-    """Label `rows`, whose codes are `tiles`; those below 0 stand for none.
+    """Label `rows` (PAIR,), whose codes are `tiles`; -1 stands for no row.
 
-    `near` holds the squared distance of labelled ones to their centre. Returns how many others
-    were measured.
+    `near` (PAIR,) holds the squared distances of rows that have a label to their centre. Returns
+    how many distances to other centres were measured. `sums` is scratch memory for byte scores.
     """
     centers = targets.centers
     kind = centers.dtype.type
-    more, less, tiny = kind(1) + targets.slack, kind(1) - targets.slack, targets.least
-    integer_scores(tiles, factors.factors, factors.starts, np.empty(0, np.int16), False, scores)
-    own = np.empty(GROUP, np.int32)
-    second = np.empty(GROUP, centers.dtype)
-    limits, least = np.empty(GROUP, np.float32), np.empty(GROUP, np.float32)
+    more, less, tiny = kind(1) + targets.roundoff, kind(1) - targets.roundoff, targets.least
+    byte_scores(tiles, factors.factors, factors.starts, np.empty(0, np.int16), True, sums)
+    own = np.empty(PAIR, np.int32)
+    second = np.empty(PAIR, centers.dtype)
+    limits, least = np.empty(PAIR, np.float32), np.empty(PAIR, np.float32)
     unknown = False
-    for e in range(GROUP):
+    for e in range(PAIR):
         unknown |= rows[e] >= 0 and labels[rows[e]] < 0
     if unknown:
-        _likeliest(scores, factors.units, factors.offsets, least, own)
-    for e in range(GROUP):
+        _likeliest(sums, factors.units, factors.offsets, least, own)
+    for e in range(PAIR):
         i = rows[e]
         limits[e] = np.float32(-np.inf)
         if i < 0:
@@ -121,32 +128,32 @@ def _label_group(
             labels[i] = own[e]
         own[e] = labels[i]
         second[e] = kind(np.inf)
-        # the sketch bounds distances to rounded centres: once more what they are off
+        # doubled: the sketch bounds distances to rounded centres
         reach = np.float64(
             _reach(near[e], kind(2) * rounding_of(norms[i], tiny, kind), more) * more
         )
-        limits[e] = row_limit(reach * reach, sketch.length[i], sketch.error[i], sketch.unit, False)
+        limits[e] = row_limit(reach * reach, sketch.length[i], sketch.error[i], sketch.unit, True)
     least[:] = np.float32(np.inf)
     n_measured = 0
     for j in range(centers.shape[0]):
-        word = word_not_above(scores, j, factors.units[j], factors.offsets[j], limits, least)
-        while word:
-            e = lowest_bit(word)
-            word &= word - np.uint64(1)
+        mask = mask_not_above(sums, j, factors.units[j], factors.offsets[j], limits, least)
+        while mask:
+            e = lowest_bit(mask)
+            mask &= mask - np.uint64(1)
             if own[e] != j:
                 _measure(X, ref, rows[e], e, np.int32(j), centers, near, second, labels)
                 n_measured += 1
     found = np.empty(centers.shape[0] + 1, np.int32)
-    for e in range(GROUP):
+    for e in range(PAIR):
         i = rows[e]
         if i >= 0:
             rest = rounding_of(norms[i], tiny, kind)
-            known = sketch.length[i] * (1.0 - 2.0 * MARGIN)
+            known = sketch.length[i] * (1.0 - 2.0 * ROUNDOFF)
             beyond = np.sqrt(max(known + 2.0 * np.float64(least[e]), 0.0)) - sketch.error[i]
             upper[i] = _reach(near[e], rest, more)
             next_ = np.sqrt(second[e]) * less - rest
             if not next_ > upper[i]:
-                labels[i] = _rank_again(X[i], e, own[e], limits[e], targets, factors, scores, found)
+                labels[i] = _rank_again(X[i], e, own[e], limits[e], targets, factors, sums, found)
                 next_ = np.sqrt(near[e]) * less - rest
             lower[i] = min(next_, kind(beyond * sketch.unit) * less - rest)
     return n_measured
@@ -156,7 +163,7 @@ def _label_group(
 def screen_rows(
     lo, hi, X, ref, targets, furthest, norms, sketch, factors, upper, lower, labels, measured
 ):
-    """Label the rows of blocks lo to hi, measuring only distances that nothing excludes.
+    """Label the rows of the chunks lo to hi - 1, measuring only distances that nothing excludes.
 
     Parameters
     ----------
@@ -164,39 +171,39 @@ def screen_rows(
         As in `pruning.prune_rows`.
     sketch : Codes
     factors : Factors
-    upper, lower : (n,), dtype of the computation, updated
+    upper, lower : ndarrays of shape (n_samples,), dtype of the computation, updated
         Bounds on the distance to the row's own centre, and to the nearest other one.
-    labels : (n,) int32, updated
-        Below 0 where nothing is known.
-    measured : (n_blocks, 2) int64, written
-        Rows whose scores were needed, and distances that were measured for them.
+    labels : ndarray of shape (n_samples,), int32, updated
+        -1: none yet.
+    measured : ndarray of shape (n_chunks, 2), int64, written
+        Rows whose byte scores were needed, and distances that were measured for them.
     """
     n = X.shape[0]
     centers = targets.centers
     kind = centers.dtype.type
-    moved, slack, tiny = targets.moved, targets.slack, targets.least
-    more = kind(1) + slack
-    words = sketch.codes.view(np.int32)
-    scores = np.empty((factors.factors.shape[0], GROUP), np.int32)
-    tiles = np.zeros((2, words.shape[2], TILE), np.int32)
-    rows = np.empty(GROUP, np.int64)
-    waiting = np.full(2 * GROUP, -1)
-    near = np.empty(GROUP, centers.dtype)
+    moved, roundoff, tiny = targets.moved, targets.roundoff, targets.least
+    more = kind(1) + roundoff
+    quads = sketch.codes.view(np.int32)
+    sums = np.empty((factors.factors.shape[0], PAIR), np.int32)
+    tiles = np.zeros((2, quads.shape[2], TILE), np.int32)
+    rows = np.empty(PAIR, np.int64)
+    waiting = np.full(2 * PAIR, -1)
+    near = np.empty(PAIR, centers.dtype)
     count = 0
     for b in range(lo, hi):
         measured[b] = 0
-        block = sketch.codes[b]
-        for first in range(0, min(ROWS, n - b * ROWS), GROUP):
+        chunk = sketch.codes[b]
+        for first in range(0, min(CHUNK_ROWS, n - b * CHUNK_ROWS), PAIR):
             active = 0
-            for e in range(GROUP):
-                i = b * ROWS + first + e
+            for e in range(PAIR):
+                i = b * CHUNK_ROWS + first + e
                 rows[e] = -1
                 if i >= n:
                     continue
-                fetch_row(X, min(n - 1, i + GROUP))
+                fetch_row(X, min(n - 1, i + PAIR))
                 label = labels[i]
                 if label >= 0:
-                    limit, others = aged(upper[i], lower[i], moved[label], furthest, slack, kind)
+                    limit, others = aged(upper[i], lower[i], moved[label], furthest, roundoff, kind)
                     upper[i], lower[i] = limit, others
                     if limit < others:
                         continue
@@ -207,35 +214,35 @@ def screen_rows(
                 rows[e] = i
                 active += 1
             measured[b, 0] += active
-            if 2 * active >= GROUP:
+            if 2 * active >= PAIR:
                 tile = first // TILE
-                measured[b, 1] += _label_group(
-                    X, ref, targets, norms, sketch, factors, rows, block[tile : tile + 2],
-                    scores, near, upper, lower, labels,
+                measured[b, 1] += _label_pair(
+                    X, ref, targets, norms, sketch, factors, rows, chunk[tile : tile + 2],
+                    sums, near, upper, lower, labels,
                 )  # fmt: skip
             else:
-                for e in range(GROUP):
+                for e in range(PAIR):
                     waiting[count] = rows[e]
                     count += rows[e] >= 0
-            # what is left at the end does not fill a group
-            last = b == hi - 1 and first + GROUP >= min(ROWS, n - b * ROWS)
-            while count >= GROUP or (last and count > 0):
-                rows[:] = waiting[:GROUP]
+            # at the end, what is left does not fill a pair of tiles
+            last = b == hi - 1 and first + PAIR >= min(CHUNK_ROWS, n - b * CHUNK_ROWS)
+            while count >= PAIR or (last and count > 0):
+                rows[:] = waiting[:PAIR]
                 rows[count:] = -1
-                waiting[:GROUP] = waiting[GROUP:]
-                count = max(0, count - GROUP)
-                for e in range(GROUP):
+                waiting[:PAIR] = waiting[PAIR:]
+                count = max(0, count - PAIR)
+                for e in range(PAIR):
                     if rows[e] >= 0 and labels[rows[e]] >= 0:
                         near[e] = row_square(X, ref, rows[e], centers[labels[rows[e]]])
-                _gather(words, rows, tiles)
-                measured[b, 1] += _label_group(
+                _gather(quads, rows, tiles)
+                measured[b, 1] += _label_pair(
                     X, ref, targets, norms, sketch, factors, rows, tiles.view(np.int8),
-                    scores, near, upper, lower, labels,
+                    sums, near, upper, lower, labels,
                 )  # fmt: skip
 
 
 class Screen:
-    """The sketch of all rows, and what an assignment by it needs.
+    """Labels rows by a sketch of all of them, which it makes and keeps.
 
     Parameters
     ----------
@@ -248,50 +255,40 @@ class Screen:
 
     def __init__(self, X: np.ndarray, ref: np.ndarray, norms: np.ndarray, workers: Workers) -> None:
         self._X, self._ref, self._norms, self._workers = X, ref, norms, workers
-        self._sketch = s = Sketch.of(X, False, BlockWorkers(workers, -(-len(X) // ROWS)))
+        self._sketch = s = Sketch.of(X, True, ChunkWorkers(workers, len(X)))
         info: Any = np.finfo(ref.dtype)
         error = s.error + norms * (float(info.eps) / s.unit)
         self._codes = Codes(s.codes, s.length, error, s.unit)
         self._measured = np.empty((len(s.codes), 2), np.int64)
 
-    def sample(
-        self, targets: Targets, upper: np.ndarray, lower: np.ndarray, labels: np.ndarray
-    ) -> float:
-        """Label the rows of a few blocks; returns how many distances one of them needed."""
-        every = max(1, len(self._measured) // _SAMPLED)
-        return self._label(range(0, len(self._measured), every), 1, targets, upper, lower, labels)
+    def sample(self, targets: Targets, *known: np.ndarray) -> float:
+        """Label the rows of a few chunks; returns how many distances an active row needed.
 
-    def assign(
-        self, targets: Targets, upper: np.ndarray, lower: np.ndarray, labels: np.ndarray
-    ) -> float:
-        """Label all rows, see `screen_rows`; returns how many distances an active one needed."""
-        starts = range(0, len(self._measured), _BLOCKS)
-        return self._label(starts, _BLOCKS, targets, upper, lower, labels)
+        `known` is upper, lower and labels of `screen_rows`.
+        """
+        every = max(1, len(self._measured) // _SAMPLED)
+        return self._label(range(0, len(self._measured), every), 1, targets, known)
+
+    def assign(self, targets: Targets, *known: np.ndarray) -> float:
+        """Do the same with all rows."""
+        return self._label(range(0, len(self._measured), _CHUNKS), _CHUNKS, targets, known)
 
     def _label(
-        self,
-        starts: range,
-        count: int,
-        targets: Targets,
-        upper: np.ndarray,
-        lower: np.ndarray,
-        labels: np.ndarray,
+        self, starts: range, count: int, targets: Targets, known: tuple[np.ndarray, ...]
     ) -> float:
-        s, k, n_blocks = self._sketch, len(targets.centers), len(self._measured)
-        factors = Factors.empty(k, len(s.steps))
+        """Label `count` chunks from each of the `starts` on."""
+        s, k, n_chunks = self._sketch, len(targets.centers), len(self._measured)
+        factors = Factors.empty(k, len(s.quanta))
         origin = self._ref.astype(np.float64) - s.middle
         way = (targets.centers, origin, s.scale, s.unit, s.longest)
         self._workers.map_rows(lambda lo, hi: byte_factors(lo, hi, *way, *factors), k, 128)
-        known = (
-            *(self._X, self._ref, targets, targets.moved.max(), self._norms),
-            *(self._codes, factors),
-        )
+        fixed = self._X, self._ref, targets, targets.moved.max(), self._norms, self._codes, factors
         self._measured[:] = 0
 
-        def blocks(first: int) -> None:
-            last = min(n_blocks, first + count)
-            screen_rows(first, last, *known, upper, lower, labels, self._measured)
+        def chunks(first: int) -> None:
+            last = min(n_chunks, first + count)
+            screen_rows(first, last, *fixed, *known, self._measured)
 
-        self._workers.map(blocks, starts)
+        self._workers.map(chunks, starts)
         active, measured = self._measured.sum(axis=0)
         return float(measured / max(1, active))

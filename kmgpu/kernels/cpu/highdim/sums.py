@@ -1,22 +1,35 @@
-"""Additive statistics of clusters (float64): they give means and losses without a pass."""
+"""Weighted sums of clusters in float64: means and losses follow from them without a pass."""
 
 import numpy as np
 
 from kmgpu.kernels.agreement import lost_too_much
-from kmgpu.kernels.cpu.highdim.dense import FAST, apart, row_norms
+from kmgpu.kernels.cpu.highdim.dense import row_norms
+from kmgpu.kernels.cpu.highdim.targets import FAST, apart
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.rows import weight_of
 
-_RECOUNT_EVERY = 64  # updates by difference, so that nothing drifts
-_CANCELLED = 1e-5  # a loss below this share of the total is summed directly
-_HIDDEN = 2.0**-40  # squared length, beside that of the origin: 32 bits are left of a float64
-_PARTS = 4
-_WORTH_PARTS = 1 << 20  # numbers to be added
-_MOST_SUMS = 1 << 20  # numbers of all sums of a part
+_RECOUNT_EVERY = 64  # updates: incremental sums drift
+_CANCELLED = 1e-5  # a loss below this share of the total is summed over the rows
+_HIDDEN = 2.0**-40  # of the origin's squared length: shorter means keep less than 32 bits beside it
+_PARTS = 4  # of the rows, that threads add up
+_WORTH_PARTS = 1 << 20  # numbers to be added, above which parts pay
+_MOST_SUMS = 1 << 20  # numbers of the sums of one part
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def own_costs(X, ref, centers, labels, lo, hi, costs):
-    """Write the float64 squared distance of each row to its centre (float64, relative to `ref`)."""
+def costs_about(X, ref, centers, labels, lo, hi, costs):
+    """Write the float64 squared distance of each row to its centre, which is given less `ref`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, read-only
+    ref : ndarray of shape (n_features,), float32 or float64
+    centers : ndarray of shape (n_clusters, n_features), float64
+        The centres less `ref`.
+    labels : ndarray of shape (n_samples,), int32
+    lo, hi : int
+    costs : ndarray of shape (n_samples,), float64, written from lo to hi
+    """
     for i in range(lo, hi):
         label = labels[i]
         cost = 0.0
@@ -28,7 +41,18 @@ def own_costs(X, ref, centers, labels, lo, hi, costs):
 
 @njit(nogil=True, cache=True)
 def _add_rows(X, ref, weight, rows, labels, sign, sums):
-    """Add ``sign * weight * row`` to the sums of each row's cluster, in the order of `rows`."""
+    """Add ``sign * weight * (X - ref)`` of some rows to the sums of their clusters, in order.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, read-only
+    ref : ndarray of shape (n_features,), float32 or float64
+    weight : ndarray of shape (n_samples,) or (0,), float64, read-only
+    rows : ndarray of shape (m,), int64
+    labels : ndarray of shape (m,), int32
+    sign : float
+    sums : ndarray of shape (n_clusters, n_features), float64, added to
+    """
     for e in range(rows.shape[0]):
         i = rows[e]
         factor = sign * (weight[i] if weight.size else 1.0)
@@ -39,20 +63,26 @@ def _add_rows(X, ref, weight, rows, labels, sign, sums):
 
 
 class ClusterSums:
-    """Weighted sums of ``X - ref`` by label, kept up to date by difference.
+    """Weighted sums of ``X - ref`` by label, which rows that change label keep up to date.
 
-    Centres and means are relative to `ref`. ``norms`` are the rows' lengths, ``sizes`` the numbers
-    of rows of positive weight.
+    Centres and means are relative to `ref`.
+
+    Attributes
+    ----------
+    norms : ndarray of shape (n_samples,), float64
+        Lengths of ``X - ref``.
+    sizes : ndarray of shape (n_clusters,), int64
+        Rows of positive weight.
     """
 
     def __init__(self, X, ref, sample_weight, n_clusters, block, workers):
         self._X, self._ref, self._block, self._workers = X, ref, block, workers
         self._positive = None if sample_weight is None else sample_weight > 0
-        self._weight = np.empty(0) if sample_weight is None else np.array(sample_weight, np.float64)
+        self._weight = weight_of(sample_weight)
         self.sizes = np.zeros(n_clusters, np.int64)
         self._sums = np.zeros((n_clusters, X.shape[1]))
         self._masses = np.zeros(n_clusters)
-        # what went since sums were last counted anew: weight, and weight times length
+        # of rows that left since the last recount: weight, and weight times length
         self._left, self._lengths_left = np.zeros((2, n_clusters))
         self._at: tuple[np.ndarray, float] = self._sums, np.inf  # centres, and the loss there
         self._updates = 0
@@ -76,11 +106,13 @@ class ClusterSums:
     def costs(self, centers, labels):
         """Return every row's squared distance to its centre."""
         costs = np.empty(len(self._X))
-        self._map_rows(lambda lo, hi: own_costs(self._X, self._ref, centers, labels, lo, hi, costs))
+        self._map_rows(
+            lambda lo, hi: costs_about(self._X, self._ref, centers, labels, lo, hi, costs)
+        )
         return costs
 
     def loss(self, centers, labels):
-        """Expand the loss in the sums; add up rows directly where that would cancel."""
+        """Return the loss at some centres, from the sums; from the rows where sums would cancel."""
         products = np.einsum("jp,jp->j", centers, self._sums)
         squares = np.einsum("jp,jp->j", centers, centers)
         loss = self._total - 2 * products.sum() + (self._masses * squares).sum()
@@ -95,23 +127,23 @@ class ClusterSums:
         return rows.size if self._positive is None else int(self._positive[rows].sum())
 
     def update(self, changed, before, labels):
-        """Follow the rows `changed` from labels `before`: by difference, or anew if no dearer.
+        """Move the rows `changed` from labels `before` to `labels` in the sums.
 
-        Anew also where a cluster has lost nearly all its weight, or rows from far away: what is
-        left of its sums may then be rounding of what has gone.
+        Incrementally, or from scratch when that costs no more; also where a cluster has lost nearly
+        all its weight, or rows from far away: its sums may be mere rounding of what has left.
         """
         if not changed.size and self._updates:
             return
         self._updates += 1
         many = 2 * changed.size >= len(self._X)
-        anew = many or self._updates % _RECOUNT_EVERY == 1
-        if not anew:
+        recount = many or self._updates % _RECOUNT_EVERY == 1
+        if not recount:
             self._add(changed, before[changed], -1.0)
             self._add(changed, labels[changed], 1.0)
-            anew = self._stale()
-        if anew:
+            recount = self._stale()
+        if recount:
             self._recount(labels)
-        self._sums[self.sizes == 0] = 0.0  # what rounding left of a cluster that is gone
+        self._sums[self.sizes == 0] = 0.0  # empty clusters keep no rounding errors
         self._masses[self.sizes == 0] = 0.0
 
     def _stale(self):
@@ -128,16 +160,16 @@ class ClusterSums:
         """Return the means, see `_means`, and the loss there."""
         found = self._means(centers)
         loss = self.loss(found, labels)
-        if self._stale():  # as the loss at the means says, which may be far less than before
+        if self._stale():  # the loss at the means may be far less, so that rounding shows now
             self._recount(labels)
             found = self._means(centers)
             loss = self.loss(found, labels)
         return found, loss
 
     def placed(self, centers, labels):
-        """Return means relative to `ref` where they lie; summed about 0 where `ref` hides them.
+        """Turn means less `ref` into means.
 
-        Beside a distant `ref` a mean near 0 keeps few of its bits.
+        A mean near zero keeps few bits beside a distant `ref`; it is summed again about zero.
         """
         ref = self._ref.astype(np.float64)
         centers = centers + ref
@@ -152,7 +184,7 @@ class ClusterSums:
 
     def _add(self, rows, labels, sign):
         k, d = self._sums.shape
-        # rows in their order are read fastest; how they are split depends on sizes alone
+        # rows in their order are read fastest; the split depends on sizes alone, so results repeat
         parts = _PARTS if rows.size * d > _WORTH_PARTS and k * d <= _MOST_SUMS else 1
         edges = [p * rows.size // parts for p in range(parts + 1)]
 

@@ -8,15 +8,15 @@ import numpy as np
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowdim.nearest import FARTHEST, nearest_rows, padded
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
-from kmgpu.kernels.cpu.lowlevel.rows import STEP, Rows, frozen
+from kmgpu.kernels.cpu.lowlevel.rows import Rows, frozen, label_ranges
+from kmgpu.kernels.cpu.lowlevel.tile_costs import l1_of
 
-# more features are summed in two levels, so that rounding stays small
-PIECES = 64
+ONE_SUM = 64  # features; more are added as sums of sums, so that rounding stays small
 
 
 @njit(nogil=True, cache=True)
 def follow(centers, before, reference, squared, tiny, c, loose, drift):
-    """Centres about the reference, and how far their movement loosens the bounds.
+    """Place the centres about the reference, and add their movement to the drifts.
 
     Parameters
     ----------
@@ -26,13 +26,14 @@ def follow(centers, before, reference, squared, tiny, c, loose, drift):
     reference : ndarray of shape (d,), dtype of the computation, read-only
     squared : bool
     tiny : float
-        What squares that underflow may hide of a movement.
+        How much of a movement may be lost where squares underflow.
     c : ndarray of shape (at least k, d), dtype of the computation, written
-        Finite, also where the dtype cannot hold a centre.
+        Cut off where the dtype cannot hold a centre, so always finite.
     loose : ndarray of shape (at least k,), float64, written
-        Twice the error that rounding x and a centre brings to the distance of a row of that label,
-        less what grows with the distance.
+        What rounding x and the centres may take off the gap of a row of that label, beyond a share
+        of its two distances; see `RowBounds`.
     drift : ndarray of shape (k + 1,), float64, updated
+        Entry j + 1 is the drift of centre j.
     """
     k, d = centers.shape
     kind = c.dtype.type
@@ -69,8 +70,9 @@ class RowBounds:
     When a row was last visited, ``gap`` = (distance to the second nearest centre) - (distance to
     the nearest). Later its own centre j has moved by at most U, every other one by at most D, so
     the row keeps its label while ``gap > U + D`` (Hamerly, "Making k-means even faster", SDM 2010).
-    With ``drift[j]``, the sum of U + D over all iterations, ``slack = gap + drift[j]`` at the visit
-    is compared with the present ``drift[j]``: settled rows are only read, never rewritten.
+    ``drift[j]`` is the sum of U + D over all iterations. What is stored in ``gaps`` is the gap plus
+    ``drift[j]`` at the visit, and the row is settled while that exceeds the present ``drift[j]``.
+    So settled rows are only read, never rewritten.
 
     Rounding. With u the unit roundoff of the computation, a computed distance is
     ``1 + e, |e| <= (d + 2) u`` times that of the rounded row and centre (d + 2 roundings of
@@ -78,8 +80,8 @@ class RowBounds:
     ``u (|x - r| + |c - r|)``. By the triangle inequality ``|c - r|`` is at most the distance plus
     ``|x - r|``, and ``|x - r|`` at most the distance to the nearest centre plus its ``|c - r|``. So
     the gap errs by less than ``gamma = 2 (d + 8) u`` times the two distances, plus
-    ``loose = 4 u |c - r|`` of the nearest. Squares that underflow hide at most ``tiny``. The
-    float64 costs that decide labels err by less. They rank what is not certain after all this.
+    ``loose = 4 u |c - r|`` of the nearest. Squares that underflow hide at most ``tiny``. Rows whose
+    gap is not certain after all this are ranked by float64 costs, which err by less.
 
     Parameters
     ----------
@@ -89,7 +91,8 @@ class RowBounds:
         Squared Euclidean costs, or else Manhattan costs.
     workers : Workers
     algorithm : {"auto", "dense", "elkan"}
-        "dense" visits every row at every assignment; bounds cost too little to be left out else.
+        "dense" visits every row at every assignment; otherwise bounds are used, as they cost
+        little.
     """
 
     def __init__(
@@ -98,17 +101,16 @@ class RowBounds:
         self.data = data
         self.labels = np.full(data.n, -1, np.int32)
         self._squared, self._dense = squared, algorithm == "dense"
-        self._l1 = None if squared else True
-        self._pieces = True if data.d > PIECES else None
+        self._l1 = l1_of(squared)
+        self._pieces = True if data.d > ONE_SUM else None
         self._workers = workers
         info: Any = np.finfo(data.dtype)
         self._gamma = data.dtype.type((data.d + 8) * info.eps)
         least = float(info.tiny)
         self._tiny = data.dtype.type(4 * (np.sqrt(data.d * least) if squared else data.d * least))
-        self._slack = np.full(data.n, -np.inf, np.float32)
-        # after an infinity for rows that have no label yet
+        self._gaps = np.full(data.n, -np.inf, np.float32)
         self._drift = np.zeros(n_clusters + 1)
-        self._drift[0] = np.inf
+        self._drift[0] = np.inf  # of rows that have no label yet
         self._centers = np.empty((0, data.d))
 
     def assign(self, centers: np.ndarray, visit: Callable) -> None:
@@ -118,37 +120,30 @@ class RowBounds:
         ----------
         centers : ndarray of shape (n_clusters, n_features), float64, C-contiguous
         visit : callable
-            ``visit(group, lo, block, rows, old)`` for every range of rows, in any order but each
-            group in its own order: ``lo + rows`` changed label, from ``old`` (-1: none yet).
+            See `lowlevel.rows.label_ranges`.
         """
         c, loose = self._shifted(centers)
         data, exact = self.data, np.full(c.shape, np.inf)
         exact[: len(centers)] = centers
         exact = frozen(exact)
         if self._dense:
-            self._slack[:] = -np.inf
+            self._gaps[:] = -np.inf
         drift = frozen(self._drift)
         limit = drift.astype(np.float32)
         limit = frozen(np.where(limit < drift, np.nextafter(limit, np.float32(np.inf)), limit))
         drift = frozen(np.minimum(drift, FARTHEST))
 
-        def work(item: tuple[int, int, int]) -> None:
-            group, begin, end = item
-            rows, old = self._workers.scratch("moved", (2, STEP), np.int32)
-            for lo, hi in data.steps(begin, end):
-                block = data.block(lo, hi)
-                changed = nearest_rows(
-                    block, data.reference, c, self._l1, self._pieces, self._gamma, self._tiny,
-                    loose, exact, drift, limit, self.labels[lo:hi], self._slack[lo:hi], rows, old,
-                )  # fmt: skip
-                if changed:
-                    visit(group, lo, block, rows[:changed], old[:changed])
+        def label(block: np.ndarray, lo: int, hi: int, rows: np.ndarray, old: np.ndarray) -> int:
+            return nearest_rows(
+                block, data.reference, c, self._l1, self._pieces, self._gamma, self._tiny,
+                loose, exact, drift, limit, self.labels[lo:hi], self._gaps[lo:hi], rows, old,
+            )  # fmt: skip
 
-        self._workers.map(work, data.groups)
+        label_ranges(data, self._workers, label, visit)
 
     def forget(self, rows: np.ndarray) -> None:
         """Visit these rows at the next assignment, whatever their bounds say."""
-        self._slack[rows] = -np.inf
+        self._gaps[rows] = -np.inf
 
     def _shifted(self, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Padded centres minus the reference, and their `loose`; adds movement to the drifts."""

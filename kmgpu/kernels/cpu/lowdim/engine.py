@@ -1,4 +1,4 @@
-"""k-means engine for low dimension: bounds on rows, sums kept by difference."""
+"""The engine of k-means of few features: bounds on rows, sums of clusters kept up to date."""
 
 import numpy as np
 
@@ -6,6 +6,7 @@ from kmgpu.backend.threads import Workers
 from kmgpu.kernels.agreement import lost_too_much
 from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.relocation import Relocations
 from kmgpu.kernels.cpu.lowlevel.rows import Rows, costs_at, weight_of
 
 MOST_SUMS = 1 << 26  # bytes of the sums of all ranges of rows
@@ -13,7 +14,7 @@ MOST_SUMS = 1 << 26  # bytes of the sums of all ranges of rows
 
 @njit(nogil=True, cache=True)
 def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
-    """Move rows between clusters in the sums of ``weight * (x - reference)``.
+    """Move rows between clusters: update the sums of ``weight * (x - reference)``.
 
     Parameters
     ----------
@@ -22,12 +23,13 @@ def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
     weight : ndarray of shape (m,) or (0,), float64, read-only
         Empty: all one.
     rows, old : ndarrays of shape (p,), int32
-        Rows of x, and the cluster each leaves, -1 for none.
+        Rows of x, and the cluster that each leaves, -1 for none.
     labels : ndarray of shape (m,), int32
+        The clusters that rows enter.
     sums : ndarray of shape (k, n_features), float64, updated
     mass : ndarray of shape (k, 4), float64, updated
-        Weight of each cluster; weight that left it; squares of what entered from nowhere; weight
-        times length of what left.
+        Of each cluster: its weight; the weight that left it; the sum of weight times squared length
+        over rows that came from no cluster; that of weight times length over rows that left.
     counts : ndarray of shape (k,), int64, updated
 
     Returns
@@ -48,32 +50,30 @@ def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
                 counts[o] -= 1
                 mass[o, 0] -= u
                 mass[o, 1] += u
-                squares = 0.0
-                for q in range(x.shape[1]):
-                    v = np.float64(x[i, q]) - np.float64(reference[q])
-                    sums[j, q] += u * v
+            squares = 0.0
+            for q in range(x.shape[1]):
+                v = np.float64(x[i, q]) - np.float64(reference[q])
+                sums[j, q] += u * v
+                if o >= 0:
                     sums[o, q] -= u * v
-                    squares += v * v
+                squares += v * v
+            if o >= 0:
                 mass[o, 3] += u * np.sqrt(squares)
             else:
-                squares = 0.0
-                for q in range(x.shape[1]):
-                    v = np.float64(x[i, q]) - np.float64(reference[q])
-                    sums[j, q] += u * v
-                    squares += v * v
                 mass[j, 2] += u * squares
     return changed
 
 
 @njit(nogil=True, cache=True)
 def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, refit, centers):
-    """Add what groups of rows have changed, refit if told, and tell the loss: all that is small.
+    """Merge the changes of all ranges of rows, refit if asked, return the loss; O(k d) a range.
 
     Parameters
     ----------
-    gained, gained_mass, gained_counts : ndarrays of shape (g, k, d), (g, k, 4) and (g, k)
-        Differences of the next three, as `transfer` leaves them; g may be 0.
+    gained, gained_mass, gained_counts : ndarrays of shape (r, k, d), (r, k, 4) and (r, k)
+        Changes of the next three, as `transfer` leaves them; r, the number of ranges, may be 0.
     sums, mass, counts : ndarrays of shape (k, d), (k, 4) and (k,), updated
+        float64, float64 and int64; see `transfer`.
     reference : ndarray of shape (d,), float64
     refit : bool
         Whether centres of clusters that hold rows become their means.
@@ -82,7 +82,7 @@ def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, re
     Returns
     -------
     total, loss : float
-        Squares of the rows less the reference, and less the centres.
+        Weighted sums of the squared distances of rows to the reference, and to their centres.
     """
     total, less = 0.0, 0.0
     for j in range(counts.size):
@@ -108,11 +108,11 @@ def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, re
 class LowDimMeans:
     """Half-steps of k-means on NumPy arrays of few features.
 
-    The sums of every cluster are kept in float64 and changed only by the rows that change cluster;
-    they are counted anew after three changes a row, and when nearly all of a cluster, or rows far
-    away, have left it. The loss follows from them:
-    ``sum w |x|^2 - 2 sum S_j . c_j + sum W_j |c_j|^2``, and is summed over the rows only where this
-    cancels.
+    The sums of every cluster are kept in float64, and only rows that change cluster change them.
+    All rows are counted again after three changes a row on average, and where nearly all of a
+    cluster, or rows from far away, have left it. The loss follows from the sums:
+    ``sum w |x|^2 - 2 sum S_j . c_j + sum W_j |c_j|^2``. It is summed over the rows only where this
+    difference cancels.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class LowDimMeans:
     sample_weight : ndarray of shape (n_samples,) or None
     n_clusters : int
     memory_budget : int or None
-        Bytes beyond 12 a row and the centres; half of them bound the sums of ranges of rows.
+        Bytes beyond 12 a row and the centres; the sums of ranges of rows take half of them at most.
     algorithm : {"auto", "dense", "elkan"}
         "dense" visits every row at every assignment.
     n_threads : int or None
@@ -152,7 +152,7 @@ class LowDimMeans:
         self._nothing = tuple(part[:0] for part in self._statistics())
         self._centers = np.zeros((n_clusters, self._data.d))
         self._clear()
-        self._before: dict[int, tuple[int, int]] = {}
+        self._relocations = Relocations(self._weight)
 
     @property
     def labels(self) -> np.ndarray:
@@ -161,7 +161,7 @@ class LowDimMeans:
     def assign(self, centers: np.ndarray, labels: np.ndarray | None = None) -> tuple[float, int]:
         """Label every row with its nearest centre; returns (loss, number of changed labels).
 
-        `labels`, where they are known, would save no pass: bounds and sums come from it too.
+        `labels` is ignored: the pass is needed to build bounds and sums.
         """
         del labels
         self._centers = np.array(centers, dtype=np.float64, order="C")
@@ -169,26 +169,21 @@ class LowDimMeans:
         visited = []
 
         def visit(
-            group: int, lo: int, block: np.ndarray, rows: np.ndarray, old: np.ndarray
+            index: int, lo: int, block: np.ndarray, rows: np.ndarray, old: np.ndarray
         ) -> None:
-            visited.append(group)
-            self._transfer(delta, group, lo, block, rows, old)
+            visited.append(index)
+            self._transfer(delta, index, lo, block, rows, old)
 
         self._bounds.assign(self._centers, visit)
         loss, changed = self._settled(delta if visited else self._nothing, self._centers)
-        for row, label in self._before.items():
-            if not self._weight.size or self._weight[row] > 0:
-                at = self.labels[row]
-                changed += int(at != label[0]) - int(at != label[1])
-        self._before.clear()
-        return loss, changed
+        return loss, changed + self._relocations.correction(self.labels)
 
     def refit(self) -> tuple[np.ndarray, float]:
         """Weighted means of the clusters; returns (centers, loss)."""
         if self._stale or self._moves > 3 * self._data.n:
             self._recount()
         centers, loss = self._means()
-        if self._stale:  # as the loss at the means says, which may be far less than before
+        if self._stale:  # the loss at the means may be far less, so that rounding shows now
             self._recount()
             centers, loss = self._means()
         return centers, loss
@@ -205,13 +200,12 @@ class LowDimMeans:
         """Relabel a few rows."""
         rows = np.asarray(rows, dtype=np.int64)
         delta = self._statistics()
-        for row, cluster in zip(rows, clusters, strict=True):
-            r, old = int(row), np.full(1, self.labels[row])
-            self.labels[r] = cluster
-            block = self._data.block(r, r + 1)
-            self._transfer(delta, 0, r, block, np.zeros(1, np.int32), old)
-            first = self._before.get(r, (int(old[0]),))[0]
-            self._before[r] = (first, int(cluster))
+        for row, cluster in zip(rows.tolist(), clusters, strict=True):
+            old = np.full(1, self.labels[row])
+            self.labels[row] = cluster
+            block = self._data.block(row, row + 1)
+            self._transfer(delta, 0, row, block, np.zeros(1, np.int32), old)
+            self._relocations.note(row, int(old[0]), int(cluster))
         self._settled(delta, self._centers)
         self._bounds.forget(rows)
 
@@ -222,7 +216,8 @@ class LowDimMeans:
         self._moves, self._stale = 0, False
 
     def _statistics(self) -> tuple[np.ndarray, ...]:
-        g, k, d = len(self._data.groups), self._k, self._data.d
+        """Zeros for the changes of every range of rows: sums, masses, counts, rows that changed."""
+        g, k, d = len(self._data.row_ranges), self._k, self._data.d
         return (
             np.zeros((g, k, d)),
             np.zeros((g, k, 4)),
@@ -230,25 +225,25 @@ class LowDimMeans:
             np.zeros(g, int),
         )
 
-    def _transfer(self, delta, group, lo, block, rows, old) -> None:
+    def _transfer(self, delta, index, lo, block, rows, old) -> None:
         sums, mass, counts, changed = delta
         hi = lo + len(block)
-        changed[group] += transfer(
+        changed[index] += transfer(
             block, self._data.reference, self._weight[lo:hi], rows, old, self.labels[lo:hi],
-            sums[group], mass[group], counts[group],
+            sums[index], mass[index], counts[index],
         )  # fmt: skip
 
     def _settled(
         self, delta: tuple[np.ndarray, ...], centers: np.ndarray, refit: bool = False
     ) -> tuple[float, int]:
-        """Take in what has changed; the loss at the centres, and the rows that changed cluster."""
+        """Merge the changes; returns the loss at the centres, and how many rows changed cluster."""
         *gained, changes = delta
         total, loss = settle(
             *gained, self._sums, self._mass, self.sizes, self._origin, refit, centers
         )
         changed = int(changes.sum())
         self._moves += changed
-        # Below this share of the total the difference may have lost six digits in the worst case.
+        # below this share of the total the difference may have lost six digits
         if not loss > 1e-5 * total:
             costs = self._costs(centers)
             loss = float((costs * self._weight).sum() if self._weight.size else costs.sum())
@@ -263,14 +258,14 @@ class LowDimMeans:
         delta = self._statistics()
 
         def work(item: tuple[int, int, int]) -> None:
-            group, begin, end = item
-            for lo, hi in self._data.steps(begin, end):
+            index, begin, end = item
+            for lo, hi in self._data.ranges(begin, end):
                 rows = np.arange(hi - lo, dtype=np.int32)
                 self._transfer(
-                    delta, group, lo, self._data.block(lo, hi), rows, np.full_like(rows, -1)
+                    delta, index, lo, self._data.block(lo, hi), rows, np.full_like(rows, -1)
                 )
 
-        self._workers.map(work, self._data.groups)
+        self._workers.map(work, self._data.row_ranges)
         self._settled(delta, self._centers)
         self._moves = 0
 

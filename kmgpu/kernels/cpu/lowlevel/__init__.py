@@ -1,1 +1,16 @@
-"""Tiles, vectors and threads: what all CPU kernels are made of."""
+"""What all CPU kernels are made of: exact costs, tiles, byte scores, compiling.
+
+Private names of Numba are known here and nowhere else; instruction sets, too, but for their speeds
+in `highdim.policy`. To read in this order:
+
+- `exact`: the costs that decide every label, and why kernels agree with the reference bit for bit.
+- `rows`: an engine's view of the data: rows as floats, fixed ranges of rows, costs of given labels.
+- `chunks`: 256 rows, the unit of seeding and screening. `relocation`: rows that an engine's `move`
+  has relabelled.
+- `tiles`, then `tile_costs`: rows in vector registers, and their costs at four centres at a time.
+  O(n k d), no memory beyond one tile. Used by `lowdim`, `medians` and `seeding`.
+- `byte_scores`: sums of products of bytes, a quarter to a third of the cost of those of floats (the
+  constants are in `highdim.policy`). Used by `seeding` and `highdim.screen`.
+- `intrinsics`: single instructions that Numba cannot express.
+- `compiled`: `njit`, its cache on disk, and reports of compilation.
+"""

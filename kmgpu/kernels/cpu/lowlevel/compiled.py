@@ -1,10 +1,11 @@
-"""Numba's ``njit`` as the kernels use it: cached where it can be, quick to load, heard of.
+"""Numba's ``njit`` as the kernels use it.
 
-What kernels use of Numba beside its documented names is imported here and nowhere else;
-tests/kernels/cpu/test_compiled.py says what has moved when Numba does.
+Kernels are cached on disk if possible, and load fast; compilation is reported to
+`kmgpu.kernels.compilation`. Where neither the package's folder nor the user's cache can be written,
+every process compiles its kernels anew.
 
-Where neither the package's folder nor the user's cache can be written, a kernel is compiled in
-every process.
+This is the only file that uses private names of Numba; tests/kernels/cpu/test_compiled.py fails
+where a new version of Numba has moved one.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ def make_array(array_type: Any) -> Any:
 
 
 class _Cache(FunctionCache):
-    """Numba's cache, but loading does not first import Numba's own implementations.
+    """Numba's cache, except for what loading imports and for when a kernel is out of date.
 
-    Those of Python's and NumPy's functions (0.2 s) serve compiling, which imports them itself.
-    What was compiled holds their machine code, and needs of Numba its run time for memory alone.
+    Numba would first import its implementations of Python's and NumPy's functions (0.2 s). Only
+    compiling needs them, and it imports them itself; a loaded kernel needs Numba's memory alone.
 
-    A kernel is out of date when any source of its package has changed, not its own alone: it holds
-    the code of those it calls.
+    A kernel holds the machine code of all functions that it calls. So it is out of date when any
+    source below `kmgpu.kernels` has changed, not its own file alone.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -70,7 +71,7 @@ class _Cache(FunctionCache):
 
 @cache
 def _warned() -> list[str]:
-    """What has been said in this process of kernels that cannot be cached."""
+    """What this process has been warned of: kernels that cannot be cached."""
     return []
 
 
@@ -86,7 +87,7 @@ def _say_once(where: str) -> None:
             )
 
 
-_KERNELS = Path(__file__).parent
+_KERNELS = Path(__file__).parents[2]
 
 
 @cache
@@ -102,16 +103,16 @@ def _stamp(folder: Path) -> list[tuple[str, int, int]]:
 class _CacheFile:
     """A file for each signature of a kernel: a checksum, then what was compiled.
 
-    The checksum is also of what the kernel was made from. So a file that is damaged, half-written
-    or of other sources is as good as none, whatever processes write at once.
+    The checksum covers the kernel's sources, too. So a file that is damaged, half-written or of
+    other sources counts as missing, even while several processes write at once.
 
     Parameters
     ----------
     folder : Path
     name : str
-        What the files of this kernel begin with.
+        Prefix of the names of this kernel's files.
     stamp : object
-        The sources, as told by its repr.
+        Its repr identifies the sources.
     """
 
     def __init__(self, folder: Path, name: str, stamp: Any) -> None:
@@ -119,7 +120,7 @@ class _CacheFile:
         self._made_from = repr((numba.__version__, stamp))
 
     def _path(self, key: tuple[Any, ...]) -> Path:
-        """Of a signature on a processor; other code of this name writes the same file anew."""
+        """The file of a signature on a processor; newer code of this name overwrites it."""
         return self._folder / f"{self._name}.{sha256(repr(key[:2]).encode()).hexdigest()[:16]}.nbc"
 
     def _checksum(self, key: tuple[Any, ...], data: bytes) -> bytes:
@@ -155,7 +156,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _environment(module: str, constants: list[Any], name: str) -> Environment:
-    """The constants of a compiled function; its globals, for Python code alone, if at hand."""
+    """The constants of a compiled function, and the globals of its module if that is loaded."""
     known = lookup_environment(name)
     if known is not None:
         return known
@@ -168,10 +169,10 @@ def _environment(module: str, constants: list[Any], name: str) -> Environment:
 
 
 def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """`numba.njit` with options alone.
+    """`numba.njit`, which is always given options.
 
-    ``cache=True`` for kernels that Python calls: kept on disk where there is a place. The others
-    can be called from kernels only, which saves a fifth of all compiling.
+    ``cache=True`` is for kernels that Python calls: they are kept on disk. Without it, only kernels
+    can call the function, which saves a fifth of all compiling.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -187,8 +188,8 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
     return decorate
 
 
-class _Ear(event.Listener):
-    """Tells `COMPILATION` of the kernels that are compiled, those inside others not apart."""
+class _Reporter(event.Listener):
+    """Tells `COMPILATION` when a kernel is compiled; those that it calls count as part of it."""
 
     def __init__(self) -> None:
         self._own = threading.local()
@@ -209,4 +210,4 @@ class _Ear(event.Listener):
             COMPILATION.took(time.perf_counter() - self._own.start)
 
 
-event.register("numba:compile", _Ear())
+event.register("numba:compile", _Reporter())

@@ -1,23 +1,25 @@
-"""Float64 costs by differences, in the one order that decides labels.
+"""The costs that decide labels: float64 differences, added in one order.
 
-Kernels rank centres in a fast precision. A row whose best two costs are closer than that rounds is
-ranked again here, so its label is that of float64, whatever kernel, block or thread met it.
+Kernels rank centres in a fast precision. Where a row's best two costs are closer than rounding
+errors, this file ranks the row again. So its label is that of float64, whichever kernel, block or
+thread meets the row.
 
 The differences are squared (L2) or taken absolutely (L1) and added feature after feature, without
-fast-math flags: `Loss.pairwise` rounds alike, so kernels and the reference agree bit for bit.
-The flags are refused by name, as a function that says nothing inherits those of its first caller.
+fast-math flags. `kmgpu.algorithm.losses.Loss.pairwise` rounds in the same way, so kernels and the
+reference agree bit for bit. ``fastmath=False`` is written out because a function without it
+inherits the flags of its first caller.
 """
 
 import numpy as np
 
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 
-TOGETHER = 4  # centres: a sum in order waits for its last addition
+TOGETHER = 4  # centres at a time: one sum alone would wait for its last addition
 
 
 @njit(fastmath=False)
 def exact_cost(x, center, squared):
-    """Float64 cost of one row (of any dtype) at one centre (float64)."""
+    """Float64 cost of one row (d,), of any real dtype, at one centre (d,), float64."""
     total = 0.0
     if squared:
         for q in range(x.shape[0]):
@@ -70,10 +72,10 @@ def exact_costs(x, centers, squared, costs):
 
 @njit(fastmath=False)
 def exact_nearest(x, centers, squared, costs):
-    """Nearest centre of one row (the lowest of equals), its cost and the second least cost.
+    """Nearest centre of one row (the lowest index of equals), its cost and the second least cost.
 
     Parameters are those of `exact_costs`; `costs` is scratch memory. With one centre the second
-    least is infinite.
+    least cost is infinite.
     """
     exact_costs(x, centers, squared, costs)
     label, best, second = 0, costs[0], np.inf
@@ -87,7 +89,7 @@ def exact_nearest(x, centers, squared, costs):
 
 @njit(fastmath=False)
 def exact_among(x, centers, squared, found, count):
-    """The nearest of the centres ``found[:count]``, in any order, and its cost."""
+    """The nearest of the centres ``found[:count]`` (integers in any order), and its cost."""
     label, best = np.int32(found[0]), exact_cost(x, centers[found[0]], squared)
     for e in range(1, count):
         j, cost = np.int32(found[e]), exact_cost(x, centers[found[e]], squared)

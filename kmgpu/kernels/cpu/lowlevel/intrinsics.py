@@ -1,6 +1,7 @@
-"""What Numba has no word for, in the compiler's own language.
+"""Small operations that Numba cannot express, written as LLVM instructions.
 
-Each is a few LLVM instructions that the compiler fits to the processor it compiles for.
+LLVM fits each of them to the processor that it compiles for. A mask is a 64-bit number that holds
+one answer, yes or no, in each bit; `lowest_bit` finds the first yes.
 """
 
 from typing import Any
@@ -11,9 +12,21 @@ from numba.extending import intrinsic
 
 from kmgpu.kernels.cpu.lowlevel.compiled import make_array, njit
 
-WORD = 64
+BITS = 64  # of a mask
+INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _FLAGS = ("nnan", "nsz")
-_U64 = ir.IntType(64)
+
+
+def splat(builder: ir.IRBuilder, scalar: Any, lanes: int) -> Any:
+    """A vector of `lanes` elements that are all `scalar`."""
+    undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
+    one = builder.insert_element(undefined, scalar, INT32(0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(INT32, lanes), None))
+
+
+def lesser_of(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
+    """The lesser of two floats, or of two vectors element by element, free of NaN."""
+    return builder.select(builder.fcmp_ordered("<", a, b, flags=_FLAGS), a, b, flags=_FLAGS)
 
 
 @intrinsic
@@ -29,14 +42,13 @@ def lesser(typing_context: Any, a: Any, b: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         del context, signature
-        less = builder.fcmp_ordered("<", args[0], args[1], flags=_FLAGS)
-        return builder.select(less, args[0], args[1], flags=_FLAGS)
+        return lesser_of(builder, *args)
 
     return a(a, b), generate
 
 
 def _starts(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> list[Any]:
-    """Where the data of the arguments that are arrays begin."""
+    """Pointers to the data of those arguments that are arrays."""
     return [
         make_array(kind)(context, builder, value).data
         for kind, value in zip(signature.args, args, strict=True)
@@ -45,14 +57,18 @@ def _starts(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> l
 
 
 @intrinsic
-def word_within(typing_context: Any, row: Any, path: Any, first: Any, threshold: Any) -> Any:
-    """Of which of 64 entries from `first` on ``max(row - path, 0) <= threshold``: a bit for each.
+def mask_within(typing_context: Any, row: Any, path: Any, first: Any, threshold: Any) -> Any:
+    """A mask: bit i is set if ``max(row[first + i] - path[first + i], 0) <= threshold``.
 
-    `row` and `path` are contiguous uint16 arrays, `threshold` is an uint16.
+    Parameters
+    ----------
+    row, path : ndarrays of shape (at least first + 64,), uint16, contiguous
+    first : int
+    threshold : uint16
     """
     del typing_context, first, threshold
     signature = types.uint64(row, path, types.intp, types.uint16)
-    vector = ir.VectorType(ir.IntType(16), WORD)
+    vector = ir.VectorType(INT16, BITS)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         bounds, paths = (
@@ -63,20 +79,23 @@ def word_within(typing_context: Any, row: Any, path: Any, first: Any, threshold:
         )
         greater = builder.select(builder.icmp_unsigned(">", bounds, paths), bounds, paths)
         left = builder.sub(greater, paths)
-        none = ir.Constant(vector, ir.Undefined)
-        one = builder.insert_element(none, args[3], ir.Constant(ir.IntType(32), 0))
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), WORD), [0] * WORD)
-        limits = builder.shuffle_vector(one, none, everywhere)
-        return builder.bitcast(builder.icmp_unsigned("<=", left, limits), _U64)
+        limits = splat(builder, args[3], BITS)
+        return builder.bitcast(builder.icmp_unsigned("<=", left, limits), INT64)
 
     return signature, generate
 
 
 @intrinsic
-def word_above(typing_context: Any, values: Any, limits: Any, labels: Any, first: Any) -> Any:
-    """Of which of 64 entries from `first` on ``values > limits[labels + 1]``: a bit for each.
+def mask_above(typing_context: Any, values: Any, limits: Any, labels: Any, first: Any) -> Any:
+    """A mask: bit i is set if ``values[first + i] > limits[labels[first + i] + 1]``.
 
-    `values` and `limits` are contiguous float32 arrays, `labels` is one of int32.
+    Parameters
+    ----------
+    values : ndarray of shape (at least first + 64,), float32, contiguous
+    limits : ndarray of shape (k + 1,), float32, contiguous
+    labels : ndarray of shape (at least first + 64,), int32, contiguous
+        From -1 to k - 1.
+    first : int
     """
     del typing_context, first
     signature = types.uint64(values, limits, labels, types.intp)
@@ -85,67 +104,70 @@ def word_above(typing_context: Any, values: Any, limits: Any, labels: Any, first
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         value, limit, label = _starts(context, builder, signature, args)
         value, label = builder.gep(value, [args[3]]), builder.gep(label, [args[3]])
-        limit = builder.gep(limit, [_U64(1)])
+        limit = builder.gep(limit, [INT64(1)])
         vector = ir.VectorType(ir.FloatType(), part)
-        word = _U64(0)
-        for lo in range(0, WORD, part):
+        mask = INT64(0)
+        for lo in range(0, BITS, part):
             allowed = ir.Constant(vector, ir.Undefined)
             for i in range(part):
-                at = builder.sext(builder.load(builder.gep(label, [_U64(lo + i)])), _U64)
+                at = builder.sext(builder.load(builder.gep(label, [INT64(lo + i)])), INT64)
                 one = builder.load(builder.gep(limit, [at]))
-                allowed = builder.insert_element(allowed, one, ir.IntType(32)(i))
-            start = builder.bitcast(builder.gep(value, [_U64(lo)]), vector.as_pointer())
+                allowed = builder.insert_element(allowed, one, INT32(i))
+            start = builder.bitcast(builder.gep(value, [INT64(lo)]), vector.as_pointer())
             above = builder.fcmp_ordered(">", builder.load(start, align=4), allowed)
-            bits = builder.zext(builder.bitcast(above, ir.IntType(part)), _U64)
-            word = builder.or_(word, builder.shl(bits, _U64(lo)))
-        return word
+            bits = builder.zext(builder.bitcast(above, ir.IntType(part)), INT64)
+            mask = builder.or_(mask, builder.shl(bits, INT64(lo)))
+        return mask
 
     return signature, generate
 
 
 @intrinsic
-def word_set(typing_context: Any, values: Any, first: Any) -> Any:
-    """Of which of 64 entries from `first` on of contiguous uint32 are not zero: a bit for each."""
+def mask_set(typing_context: Any, values: Any, first: Any) -> Any:
+    """A mask: bit i is set if ``values[first + i]`` is not zero (uint32, contiguous)."""
     del typing_context, first
-    vector = ir.VectorType(ir.IntType(32), WORD)
+    vector = ir.VectorType(INT32, BITS)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         (start,) = _starts(context, builder, signature, args)
         place = builder.bitcast(builder.gep(start, [args[1]]), vector.as_pointer())
         value = builder.load(place, align=4)
         zero = ir.Constant(vector, None)
-        return builder.bitcast(builder.icmp_unsigned("!=", value, zero), _U64)
+        return builder.bitcast(builder.icmp_unsigned("!=", value, zero), INT64)
 
     return types.uint64(values, types.intp), generate
 
 
 @intrinsic
-def word_not_above(
-    typing_context: Any, scores: Any, j: Any, unit: Any, offset: Any, limits: Any, least: Any
+def mask_not_above(
+    typing_context: Any, sums: Any, j: Any, unit: Any, offset: Any, limits: Any, least: Any
 ) -> Any:
-    """Of which of 32 rows ``not score * unit - offset > limit``: a bit for each.
+    """A mask of 32 rows: bit i is set unless ``sums[j, i] * unit - offset > limits[i]``.
 
-    The others lower `least`. `scores` is (k, 32) int32, of which row j counts; `limits` and `least`
-    are (32,) float32.
+    Parameters
+    ----------
+    sums : ndarray of shape (k, 32), int32, contiguous
+        Byte scores of 32 rows.
+    j : int
+        The centre.
+    unit, offset : float32
+    limits : ndarray of shape (32,), float32
+    least : ndarray of shape (32,), float32, updated
+        The least ``sums * unit - offset`` so far of those that set no bit.
     """
     del typing_context, j, unit, offset
     many = 32
     real = types.float32
-    signature = types.uint64(scores, types.intp, real, real, limits, least)
-    floats, whole = ir.VectorType(ir.FloatType(), many), ir.VectorType(ir.IntType(32), many)
+    signature = types.uint64(sums, types.intp, real, real, limits, least)
+    floats, whole = ir.VectorType(ir.FloatType(), many), ir.VectorType(INT32, many)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         row, limit, low = _starts(context, builder, signature, args)
-        row = builder.gep(row, [builder.mul(args[1], _U64(many))])
-
-        def everywhere(value: Any) -> Any:
-            none = ir.Constant(floats, ir.Undefined)
-            one = builder.insert_element(none, value, ir.IntType(32)(0))
-            return builder.shuffle_vector(one, none, ir.Constant(whole, None))
-
+        row = builder.gep(row, [builder.mul(args[1], INT64(many))])
+        unit, offset = splat(builder, args[2], many), splat(builder, args[3], many)
         value = builder.load(builder.bitcast(row, whole.as_pointer()), align=4)
-        value = builder.fmul(builder.sitofp(value, floats), everywhere(args[2]), flags=["contract"])
-        value = builder.fsub(value, everywhere(args[3]), flags=["contract"])
+        value = builder.fmul(builder.sitofp(value, floats), unit, flags=["contract"])
+        value = builder.fsub(value, offset, flags=["contract"])
         near = builder.fcmp_unordered(
             "<=", value, builder.load(builder.bitcast(limit, floats.as_pointer()), align=4)
         )
@@ -154,38 +176,37 @@ def word_not_above(
         less = builder.fcmp_ordered("<", value, before)
         counts = builder.and_(less, builder.not_(near))
         builder.store(builder.select(counts, value, before), place, align=4)
-        return builder.zext(builder.bitcast(near, ir.IntType(many)), _U64)
+        return builder.zext(builder.bitcast(near, ir.IntType(many)), INT64)
 
     return signature, generate
 
 
 @intrinsic
-def lowest_bit(typing_context: Any, word: Any) -> Any:
-    """The place of the lowest bit set in a word that is not zero."""
-    del typing_context, word
+def lowest_bit(typing_context: Any, mask: Any) -> Any:
+    """The number of the lowest bit that is set in a mask (uint64), which must not be zero."""
+    del typing_context, mask
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         del context, signature
-        kind = ir.FunctionType(_U64, [_U64, ir.IntType(1)])
-        count = builder.module.declare_intrinsic("llvm.cttz", [_U64], kind)
+        kind = ir.FunctionType(INT64, [INT64, ir.IntType(1)])
+        count = builder.module.declare_intrinsic("llvm.cttz", [INT64], kind)
         return builder.call(count, [args[0], ir.Constant(ir.IntType(1), 1)])
 
     return types.uint64(types.uint64), generate
 
 
 def fetch(builder: ir.IRBuilder, address: Any) -> None:
-    """What `prefetch` does, inside another intrinsic."""
-    pointer = ir.IntType(8).as_pointer()
-    whole = ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole])
+    """Emit the instruction of `prefetch` inside another intrinsic."""
+    pointer = INT8.as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, INT32, INT32, INT32])
     function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-    reads, keeps, data = whole(0), whole(3), whole(1)
+    reads, keeps, data = INT32(0), INT32(3), INT32(1)
     builder.call(function, [builder.inttoptr(address, pointer), reads, keeps, data])
 
 
 @intrinsic
 def prefetch(typing_context: Any, address: Any) -> Any:
-    """Begin to bring the line of the cache at an address, which may be none, that is read soon."""
+    """Ask for the cache line at an address that is read soon; any address is allowed."""
     del typing_context, address
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
@@ -198,7 +219,7 @@ def prefetch(typing_context: Any, address: Any) -> Any:
 
 @njit()
 def fetch_row(X: Any, i: Any) -> None:
-    """Begin to bring row i of a C-contiguous array into the cache."""
+    """Ask for the cache lines of row i of a C-contiguous array."""
     start = X[i].ctypes.data
     for line in range(0, X.shape[1] * X.itemsize, 64):
         prefetch(start + line)

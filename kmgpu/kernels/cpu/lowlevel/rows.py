@@ -1,6 +1,6 @@
-"""What the engines share: rows as floats, and fixed groups of them."""
+"""What the engines share: rows as floats, fixed ranges of them, and the costs of given labels."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -9,46 +9,46 @@ import numpy as np
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 
-GROUPS = 32
-STEP = 1 << 16
-CONVERTED = 1 << 16
-SAMPLE = 512
-SAMPLED = 1 << 20
-# between these lengths float32 holds the squares, and those of differences that it resolves
+RANGES = 32  # of rows, at most: sums over rows are sums of so many sums
+LEAST_RANGE = 2048  # rows
+MOST_ROWS = 1 << 16  # of one block
+CONVERTED = 1 << 16  # numbers of one block, where rows must be converted
+SAMPLE = 512  # rows that choose a reference
+SAMPLED = 1 << 20  # bytes of one copy of sampled features
+# lengths whose squares float32 holds, also those of the differences that it resolves
 SHORTEST = float(np.sqrt(np.finfo(np.float32).tiny) / np.finfo(np.float32).eps)
 LONGEST = float(np.sqrt(np.finfo(np.float32).max) / 8)
 
 
 class Rows:
-    """Read-only rows in a floating dtype, converted block by block where they are stored otherwise.
+    """Read-only rows in a floating dtype; rows of other dtypes are converted block by block.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        float32 and float64 are used in place; what float32 holds exactly by its dtype becomes
-        that, anything else float64, as does float32 whose squares it cannot hold.
-    most_groups : int
-        See `groups`.
+        C-contiguous rows of the dtype of the computation, see `working_dtype`, are used in place.
+    most_ranges : int
+        See `row_ranges`.
 
     Attributes
     ----------
     in_place : bool
         Whether `block` copies nothing.
-    groups : tuple of (group, lo, hi)
-        Fixed ranges of rows; what is summed over rows is summed by them.
+    row_ranges : tuple of (index, lo, hi)
+        Fixed ranges of rows. Every sum over rows is a sum of the sums of these.
     reference : ndarray of shape (n_features,), dtype of the computation
-        Coordinatewise upper median of some rows. Costs are computed on ``x - reference``, so that
-        data far from the origin lose nothing.
+        Coordinatewise upper median of some rows. Fast costs are computed from ``x - reference``,
+        so that data far from the origin lose nothing.
     """
 
-    def __init__(self, X: np.ndarray, most_groups: int = GROUPS) -> None:
+    def __init__(self, X: np.ndarray, most_ranges: int = RANGES) -> None:
         self.n, self.d = X.shape
         self.stored = X.view()
         self.stored.flags.writeable = False
         self.dtype = working_dtype(X)
         self.in_place = bool(X.flags.c_contiguous) and X.dtype == self.dtype
         self.eps = float(np.finfo(self.dtype).eps)
-        self.groups = groups(self.n, most_groups)
+        self.row_ranges = row_ranges(self.n, most_ranges)
         reference = np.empty(self.d, self.dtype)
         for features, sample in sampled_features(X, SAMPLE, self.dtype):
             reference[features] = np.sort(sample, axis=0)[len(sample) // 2]
@@ -60,9 +60,9 @@ class Rows:
             return self.stored[lo:hi]
         return frozen(np.ascontiguousarray(self.stored[lo:hi], dtype=self.dtype))
 
-    def steps(self, lo: int, hi: int) -> Iterable[tuple[int, int]]:
-        """Split a group into ranges short enough for scratch memory to stay small."""
-        step = STEP if self.in_place else max(256, min(STEP, CONVERTED // self.d))
+    def ranges(self, lo: int, hi: int) -> Iterable[tuple[int, int]]:
+        """Split the rows lo to hi into blocks so short that scratch memory stays small."""
+        step = MOST_ROWS if self.in_place else max(256, min(MOST_ROWS, CONVERTED // self.d))
         return ((a, min(a + step, hi)) for a in range(lo, hi, step))
 
     def take(self, rows: np.ndarray) -> np.ndarray:
@@ -70,18 +70,16 @@ class Rows:
         return frozen(self.stored[rows].astype(self.dtype, copy=False))
 
 
-def _sample(X: np.ndarray) -> np.ndarray:
-    return X[:: max(1, len(X) // min(SAMPLE, max(16, SAMPLED // (8 * X.shape[1]))))]
-
-
 def working_dtype(X: np.ndarray) -> np.dtype:
-    """float32 where it holds all of X by its dtype, and the squares of most rows; else float64.
+    """The dtype to compute in: float32 or float64.
 
-    What the other rows lose by it is found out, row by row, and ranked in float64.
+    float32 where X is float32 and the squares of most rows fit, or where float32 holds every number
+    of the dtype of X. A row that is too long for it is found out and ranked in float64.
     """
     narrow = X.dtype == np.float32 or X.dtype.itemsize <= 2
     if X.dtype == np.float32:
-        sample = _sample(X)
+        n_rows = min(SAMPLE, max(16, SAMPLED // (8 * X.shape[1])))
+        sample = X[:: max(1, len(X) // n_rows)]
         longest = max(float(sample.max()), -float(sample.min()))
         narrow = SHORTEST < longest < LONGEST / np.sqrt(X.shape[1])
     return np.dtype(np.float32 if narrow else np.float64)
@@ -90,9 +88,9 @@ def working_dtype(X: np.ndarray) -> np.dtype:
 def sampled_features(
     X: np.ndarray, n_rows: int, dtype: Any = np.float64
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Every k-th row, `n_rows` to twice as many: some features at a time, as copies of `dtype`.
+    """Copies, of `dtype`, of every k-th row: some features at a time, about `SAMPLED` bytes each.
 
-    A copy takes about `SAMPLED` bytes, however wide X is.
+    There are `n_rows` to twice as many sampled rows, or all if X has fewer.
     """
     sample = X[:: max(1, len(X) // n_rows)]
     some = max(1, SAMPLED // (len(sample) * np.dtype(dtype).itemsize))
@@ -102,22 +100,22 @@ def sampled_features(
 
 
 def frozen(a: np.ndarray) -> np.ndarray:
-    """A read-only view: compiled functions then see one type only, and compile once."""
+    """A read-only view. Numba compiles read-only and writable arrays apart; so it compiles once."""
     a = a.view()
     a.flags.writeable = False
     return a
 
 
 @lru_cache(maxsize=64)  # a process may meet any number of row counts
-def groups(n: int, most: int = GROUPS) -> tuple[tuple[int, int, int], ...]:
-    """(group, lo, hi): at most ``most`` ranges of rows that depend on the arguments alone."""
-    count = max(1, min(most, GROUPS, n // 2048))
-    edges = [g * n // count for g in range(count + 1)]
-    return tuple((g, edges[g], edges[g + 1]) for g in range(count))
+def row_ranges(n: int, most: int = RANGES) -> tuple[tuple[int, int, int], ...]:
+    """Split n rows into ranges ``(index, lo, hi)`` that depend on the arguments alone."""
+    count = max(1, min(most, RANGES, n // LEAST_RANGE))
+    edges = [i * n // count for i in range(count + 1)]
+    return tuple((i, edges[i], edges[i + 1]) for i in range(count))
 
 
 def weight_of(sample_weight: np.ndarray | None) -> np.ndarray:
-    """Read-only float64 weights; an empty array stands for "all one"."""
+    """Weights as compiled functions take them, float64, read-only: empty where all are one."""
     if sample_weight is None:
         return frozen(np.empty(0))
     return frozen(np.ascontiguousarray(sample_weight, dtype=np.float64))
@@ -125,19 +123,19 @@ def weight_of(sample_weight: np.ndarray | None) -> np.ndarray:
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
 def own_costs(x, centers, labels, squared, out):
-    """Float64 cost of every row at its own centre.
+    """Write the float64 cost of every row at its own centre.
 
     Parameters
     ----------
-    x : ndarray of shape (m, n_features), float32 or float64
-    centers : ndarray of shape (n_clusters, n_features), float64
+    x : ndarray of shape (m, n_features), float32 or float64, read-only
+    centers : ndarray of shape (n_clusters, n_features), float64, read-only
     labels : ndarray of shape (m,), int32
     squared : bool
         Squared Euclidean distance, or else Manhattan distance.
     out : ndarray of shape (m,), float64, written
     """
     for i in range(x.shape[0]):
-        j = labels[i]
+        j = labels[i]  # no views of rows: where rows are short, they would take most of the time
         s = 0.0
         if squared:
             for q in range(x.shape[1]):
@@ -152,13 +150,44 @@ def own_costs(x, centers, labels, squared, out):
 def costs_at(
     data: Rows, centers: np.ndarray, labels: np.ndarray, squared: bool, workers: Workers
 ) -> np.ndarray:
-    """Cost of every row at its centre, (n_samples,), float64; see `own_costs`."""
+    """Cost of every row at its own centre, shape (n_samples,), float64, by several threads."""
     out = np.empty(data.n)
     centers = frozen(np.ascontiguousarray(centers))
 
     def work(item: tuple[int, int, int]) -> None:
-        for lo, hi in data.steps(item[1], item[2]):
+        for lo, hi in data.ranges(item[1], item[2]):
             own_costs(data.block(lo, hi), centers, labels[lo:hi], squared, out[lo:hi])
 
-    workers.map(work, data.groups)
+    workers.map(work, data.row_ranges)
     return out
+
+
+def label_ranges(
+    data: Rows, workers: Workers, label: Callable[..., int], visit: Callable[..., None]
+) -> None:
+    """Label all rows, range by range, by several threads.
+
+    Parameters
+    ----------
+    data : Rows
+    workers : Workers
+    label : callable
+        ``label(block, lo, hi, rows, old)`` labels the rows lo to hi - 1, which `block` holds. It
+        writes those whose label changed, less lo, to `rows`, and the label that each had, -1 for
+        none, to `old`; it returns how many.
+    visit : callable
+        Called as ``visit(index, lo, block, rows, old)`` where labels changed; `index` is that of
+        the range of rows. Calls of one range come in the order of its rows; ranges may mix.
+    """
+    longest = min(MOST_ROWS, max(hi - lo for _, lo, hi in data.row_ranges))
+
+    def work(item: tuple[int, int, int]) -> None:
+        index, begin, end = item
+        rows, old = workers.scratch("moved", (2, longest), np.int32)
+        for lo, hi in data.ranges(begin, end):
+            block = data.block(lo, hi)
+            changed = label(block, lo, hi, rows, old)
+            if changed:
+                visit(index, lo, block, rows[:changed], old[:changed])
+
+    workers.map(work, data.row_ranges)

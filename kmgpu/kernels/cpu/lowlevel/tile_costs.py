@@ -1,8 +1,13 @@
-"""Distances of a tile of rows to many centres, in vector instructions: Numba intrinsics.
+"""Costs of a tile of rows at many centres: Numba intrinsics made of vector instructions.
 
-Four centres at a time share what is loaded, and everything between loading a tile and storing its
-result stays in registers. What a loop over arrays would say leaves the compiler to prove that no
-two of them overlap; this it need not prove, and it compiles in a fraction of the time.
+Four centres at a time share the loaded rows, and everything between loading a tile and storing its
+result stays in registers. Numba's loops over arrays would not do: LLVM would first have to prove
+that no two arrays overlap, and would compile several times longer.
+
+The loss is an argument named `l1`: None for squared Euclidean costs, True for Manhattan costs. Its
+value does not matter, its type does: Numba compiles one version for None and one for a bool, each
+without a branch on the loss. `l1_of` makes it from the boolean `squared` that all else uses. In the
+same way `pieces` and `exact` are None for no and True for yes.
 """
 
 from collections.abc import Callable
@@ -13,54 +18,62 @@ from numba import types
 from numba.extending import intrinsic
 
 from kmgpu.kernels.cpu.lowlevel.compiled import cgutils
-from kmgpu.kernels.cpu.lowlevel.tiles import INT, WORD, Tile
+from kmgpu.kernels.cpu.lowlevel.intrinsics import INT32, INT64, lesser_of
+from kmgpu.kernels.cpu.lowlevel.tiles import Tile
 
-CENTERS = 4
-_PIECE = 32
+CENTERS = 4  # that share the loaded rows
+FUSED = ("contract",)
+_PIECE = 32  # features of one sum
 _FAST = ("nnan", "nsz")
-_FUSED = ("contract",)
+
+
+def l1_of(squared: bool) -> bool | None:
+    """The argument `l1` of the intrinsics; see the module's docstring."""
+    return None if squared else True
 
 
 def costs_to(
     tile: Tile,
     j: Any,
-    l1: bool,
+    squared: bool,
     *,
     count: int = CENTERS,
     pieces: bool = False,
-    fused: tuple[str, ...] = _FUSED,
+    fused: tuple[str, ...] = FUSED,
 ) -> list[Any]:
-    """Costs of "rows" to `count` of the "centers", from j on.
+    """Emit the costs of "rows" at the `count` centres from j on, one vector each.
 
-    A sum over the features, or a sum of such sums (`pieces`), of products that are not rounded
-    before they are added (`fused`).
+    A cost is one sum over the features or, if `pieces`, a sum of sums of 32 features each. Squares
+    are added without being rounded first, unless `fused` is empty.
     """
     builder, d = tile.builder, tile.shape("centers", 1)
     zero = ir.Constant(tile.floats, None)
     coordinates = [
-        tile.place("centers", builder.mul(builder.add(j, WORD(t)), d)) for t in range(count)
+        tile.place("centers", builder.mul(builder.add(j, INT64(t)), d)) for t in range(count)
     ]
 
     def add_up(begin: Any, stop: Any) -> list[Any]:
         sums = [tile.variable(zero) for _ in range(count)]
-        # a step that the compiler does not know: unrolled, this needs more registers than there are
-        step = builder.asm(ir.FunctionType(WORD, [WORD]), "", "=r,0", [WORD(1)], False)
+        # LLVM cannot see this step: it would unroll the loop until registers run out
+        step = builder.asm(ir.FunctionType(INT64, [INT64]), "", "=r,0", [INT64(1)], False)
         with cgutils.for_range_slice(builder, begin, stop, step) as (q, _):
             x = tile.load_rows("rows", tile.line(q))
             for center, total in zip(coordinates, sums, strict=True):
                 at = tile.everywhere(builder.load(builder.gep(center, [q])))
                 apart = builder.fsub(x, at)
                 term = (
-                    tile.function("fabs", apart) if l1 else builder.fmul(apart, apart, flags=fused)
+                    builder.fmul(apart, apart, flags=fused)
+                    if squared
+                    else tile.function("fabs", apart)
                 )
                 builder.store(builder.fadd(term, builder.load(total), flags=fused), total)
         return [builder.load(total) for total in sums]
 
     if not pieces:
-        return add_up(WORD(0), d)
+        return add_up(INT64(0), d)
     totals = [tile.variable(zero) for _ in range(count)]
-    with cgutils.for_range_slice(builder, WORD(0), d, WORD(_PIECE)) as (first, _):
-        end = builder.add(first, WORD(_PIECE))
+    with cgutils.for_range_slice(builder, INT64(0), d, INT64(_PIECE)) as (first, _):
+        end = builder.add(first, INT64(_PIECE))
         end = builder.select(builder.icmp_signed("<", end, d), end, d)
         for total, part in zip(totals, add_up(first, end), strict=True):
             builder.store(builder.fadd(builder.load(total), part), total)
@@ -68,7 +81,7 @@ def costs_to(
 
 
 class _Nearest:
-    """Nearest and second nearest of the centres that every row of a tile has met in turn."""
+    """Keeps, for every row of a tile, the nearest and second nearest of the centres met so far."""
 
     def __init__(self, tile: Tile) -> None:
         self._tile = tile
@@ -80,8 +93,8 @@ class _Nearest:
         best, second, arg = self.found()
         less = builder.fcmp_ordered("<", cost, best, flags=_FAST)
         worse = builder.select(less, best, cost, flags=_FAST)
-        here = self._tile.everywhere(builder.trunc(j, INT))
-        builder.store(lesser(builder, worse, second), self._second)
+        here = self._tile.everywhere(builder.trunc(j, INT32))
+        builder.store(lesser_of(builder, worse, second), self._second)
         builder.store(builder.select(less, cost, best, flags=_FAST), self._best)
         builder.store(builder.select(less, here, arg), self._arg)
 
@@ -91,20 +104,15 @@ class _Nearest:
         return load(self._best), load(self._second), load(self._arg)
 
 
-def lesser(builder: ir.IRBuilder, a: Any, b: Any) -> Any:
-    """The lesser of two vectors free of NaN."""
-    return builder.select(builder.fcmp_ordered("<", a, b, flags=_FAST), a, b, flags=_FAST)
-
-
 def _nearest(
-    tile: Tile, l1: bool, *, keep: Callable[[Any, Any], None] | None = None, **how: Any
+    tile: Tile, squared: bool, *, keep: Callable[[Any, Any], None] | None = None, **how: Any
 ) -> tuple[Any, Any, Any]:
-    """What `_Nearest` finds among "centers"; ``keep(cost, j)`` hears of every one."""
+    """Emit the search of all "centers": `_Nearest.found`. ``keep(cost, j)`` is told every cost."""
     nearest, builder = _Nearest(tile), tile.builder
-    groups = cgutils.for_range_slice(builder, WORD(0), tile.shape("centers", 0), WORD(CENTERS))
-    with groups as (j, _):
-        for t, cost in enumerate(costs_to(tile, j, l1, **how)):
-            center = builder.add(j, WORD(t))
+    fours = cgutils.for_range_slice(builder, INT64(0), tile.shape("centers", 0), INT64(CENTERS))
+    with fours as (j, _):
+        for t, cost in enumerate(costs_to(tile, j, squared, **how)):
+            center = builder.add(j, INT64(t))
             nearest.meet(cost, center)
             if keep:
                 keep(cost, center)
@@ -129,20 +137,20 @@ def nearest_tile(
 
     Parameters
     ----------
-    rows : ndarray of shape (n_features * lanes,), float
-    centers : ndarray of shape (k, n_features), float, C-contiguous
-        k a multiple of four. Computed in their dtype, which is no narrower than that of rows.
+    rows : ndarray of shape (n_features * lanes,), float32 or float64
+    centers : ndarray of shape (k, n_features), float32 or float64, C-contiguous
+        k is a multiple of four. Costs are computed in this dtype, no narrower than that of rows.
     l1 : None or True
-        L2 or L1, by its type.
+        None: squared Euclidean costs; True: Manhattan costs.
     pieces : None or True
-        By its type: whether a cost is a sum of sums.
+        True: a cost is a sum of sums of 32 features.
     exact : None or True
-        By its type: whether costs are those of `exact`, bit for bit (of float64 centres).
+        True: costs are those of `exact.exact_cost`, bit for bit (float64 centres).
     up, down, tiny : float, dtype of centers
     gap : ndarray of shape (lanes,), dtype of centers, written
         ``second * down - nearest * up - tiny``, in distances.
     arg : ndarray of shape (lanes,), int32, written
-        The nearest; the lowest of equal ones.
+        The nearest; the lowest index of equal ones.
     """
     del typing_context, up, down, tiny
     signature = types.void(rows, centers, l1, pieces, exact, *[centers.dtype] * 3, gap, arg)
@@ -150,15 +158,16 @@ def nearest_tile(
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         names = "rows centers l1 pieces exact up down tiny gap arg"
         tile = Tile(names, context, builder, signature, args, centers.dtype)
-        is_l1, in_pieces, is_exact = (kind != types.none for kind in signature.args[2:5])
-        fused = () if is_exact else _FUSED
-        near, far, least = _nearest(tile, is_l1, pieces=in_pieces, fused=fused)
-        if not is_l1:
+        squared = signature.args[2] == types.none
+        in_pieces, is_exact = (kind != types.none for kind in signature.args[3:5])
+        fused = () if is_exact else FUSED
+        near, far, least = _nearest(tile, squared, pieces=in_pieces, fused=fused)
+        if squared:
             near, far = (tile.function("sqrt", v) for v in (near, far))
         up, down, tiny = (tile.everywhere(v) for v in args[5:8])
         certain = builder.fsub(builder.fmul(far, down), builder.fmul(near, up))
-        tile.store(builder.fsub(certain, tiny), "gap", WORD(0))
-        tile.store(least, "arg", WORD(0))
+        tile.store(builder.fsub(certain, tiny), "gap", INT64(0))
+        tile.store(least, "arg", INT64(0))
         return context.get_dummy_value()
 
     return signature, generate
@@ -168,7 +177,7 @@ def nearest_tile(
 def costs_tile(
     typing_context: Any, rows: Any, centers: Any, l1: Any, costs: Any, best: Any, arg: Any
 ) -> Any:
-    """Costs of every row of a tile to every centre.
+    """Costs of every row of a tile at every centre.
 
     Parameters
     ----------
@@ -177,9 +186,9 @@ def costs_tile(
     costs : ndarray of shape (k * lanes,), dtype of rows, written
         Centre after centre.
     best : ndarray of shape (lanes,), dtype of rows, written
-        The least.
+        The least cost of every row.
     arg : ndarray of shape (lanes,), int32, written
-        Whose it is; the lowest of equal ones.
+        The centre of that cost; the lowest index of equal ones.
     """
     del typing_context
 
@@ -189,10 +198,10 @@ def costs_tile(
         def keep(cost: Any, j: Any) -> None:
             tile.store(cost, "costs", tile.line(j))
 
-        is_l1 = signature.args[2] != types.none
-        near, _, least = _nearest(tile, is_l1, pieces=True, keep=keep)
-        tile.store(near, "best", WORD(0))
-        tile.store(least, "arg", WORD(0))
+        squared = signature.args[2] == types.none
+        near, _, least = _nearest(tile, squared, pieces=True, keep=keep)
+        tile.store(near, "best", INT64(0))
+        tile.store(least, "arg", INT64(0))
         return context.get_dummy_value()
 
     return types.void(rows, centers, l1, costs, best, arg), generate
@@ -200,11 +209,12 @@ def costs_tile(
 
 @intrinsic
 def least_but(typing_context: Any, costs: Any, first: Any, last: Any, arg: Any, least: Any) -> Any:
-    """Least cost of every row to centres first to last - 1, its own left out.
+    """Least cost of every row at centres first to last - 1, its own centre left out.
 
     Parameters
     ----------
-    costs : ndarray of shape (k * lanes,), float
+    costs : ndarray of shape (k * lanes,), float32 or float64
+        As `costs_tile` writes them.
     first, last : int
     arg : ndarray of shape (lanes,), int32
         The centre of every row.
@@ -215,13 +225,13 @@ def least_but(typing_context: Any, costs: Any, first: Any, last: Any, arg: Any, 
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         tile = Tile("costs first last arg least", context, builder, signature, args)
-        own = tile.load("arg", WORD(0), tile.ints)
+        own = tile.load("arg", INT64(0), tile.ints)
         found = tile.variable(tile.infinity)
-        with cgutils.for_range_slice(builder, args[1], args[2], WORD(1)) as (j, _):
-            other = builder.icmp_signed("!=", own, tile.everywhere(builder.trunc(j, INT)))
+        with cgutils.for_range_slice(builder, args[1], args[2], INT64(1)) as (j, _):
+            other = builder.icmp_signed("!=", own, tile.everywhere(builder.trunc(j, INT32)))
             v = builder.select(other, tile.load("costs", tile.line(j)), tile.infinity)
-            builder.store(lesser(builder, v, builder.load(found)), found)
-        tile.store(builder.load(found), "least", WORD(0))
+            builder.store(lesser_of(builder, v, builder.load(found)), found)
+        tile.store(builder.load(found), "least", INT64(0))
         return context.get_dummy_value()
 
     return signature, generate

@@ -1,7 +1,8 @@
-"""Tiles of rows, in vector instructions: what `tile_costs` reads and how it is written.
+"""Tiles of rows: their layout, how they are gathered, and vector instructions on them.
 
-A tile is 64 bytes of rows, stored one feature after the other, so that a vector holds one feature
-of every row and meets one coordinate of a centre.
+A tile holds 64 bytes of one feature, that is 16 rows of float32 or 8 of float64, and feature lies
+after feature: an array of shape (n_features * lanes,). So one vector holds one feature of every
+row of the tile, and meets one coordinate of a centre.
 """
 
 from typing import Any
@@ -11,10 +12,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from kmgpu.kernels.cpu.lowlevel.compiled import cgutils, make_array
+from kmgpu.kernels.cpu.lowlevel.intrinsics import INT32, INT64, splat
 
 TILE_BYTES = 64
-INT = ir.IntType(32)
-WORD = ir.IntType(64)
 
 
 @intrinsic
@@ -24,13 +24,13 @@ def lanes(typing_context: Any, array: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         del context, builder, signature, args
-        return ir.Constant(WORD, rows_of(array))
+        return ir.Constant(INT64, rows_of(array))
 
     return types.intp(array), generate
 
 
 def rows_of(array: Any) -> int:
-    """Rows of a tile, of numba's type of an array."""
+    """Rows of a tile, from Numba's type of an array of its dtype."""
     return TILE_BYTES * 8 // array.dtype.bitwidth
 
 
@@ -39,16 +39,16 @@ def _scalar(kind: Any) -> Any:
 
 
 class Tile:
-    """Vectors of one tile: loads, stores and constants.
+    """Emits loads, stores and constants of one tile for an intrinsic.
 
     Parameters
     ----------
     names : str
-        Of the intrinsic's arguments; the first array holds rows.
+        Names of the intrinsic's arguments; the first one is the array of rows.
     context, builder, signature, args
-        What numba gives to it.
-    computing : numba's float32 or float64, or None
-        Of all vectors but those of the rows, and no narrower; None: the dtype of the rows.
+        The arguments of the intrinsic's code generator.
+    computing : Numba's float32 or float64, or None
+        The type to compute in, no narrower than that of the rows; None: that of the rows.
     """
 
     def __init__(
@@ -71,24 +71,24 @@ class Tile:
         self.lanes = rows_of(array)
         self._rows = ir.VectorType(_scalar(array.dtype), self.lanes)
         self.floats = ir.VectorType(self.scalar, self.lanes)
-        self.ints = ir.VectorType(INT, self.lanes)
+        self.ints = ir.VectorType(INT32, self.lanes)
         self.infinity = ir.Constant(self.floats, [float("inf")] * self.lanes)
 
     def place(self, array: str, index: Any) -> Any:
-        """Where the index-th element of an array is."""
+        """Pointer to the index-th element of an array."""
         return self.builder.gep(self._arrays[array].data, [index])
 
     def element(self, array: str, index: Any) -> Any:
         return self.builder.load(self.place(array, index))
 
     def load(self, array: str, first: Any, kind: Any = None) -> Any:
-        """The vector that begins at an element."""
+        """The vector that begins at the element `first`."""
         kind = kind or self.floats
         place = self.builder.bitcast(self.place(array, first), kind.as_pointer())
         return self.builder.load(place, align=4)
 
     def load_rows(self, array: str, first: Any) -> Any:
-        """One feature of every row."""
+        """One feature of every row, in the type to compute in."""
         values = self.load(array, first, self._rows)
         return values if self._rows == self.floats else self.builder.fpext(values, self.floats)
 
@@ -97,28 +97,25 @@ class Tile:
         self.builder.store(value, place, align=4)
 
     def line(self, index: Any) -> Any:
-        """The element at which the index-th vector of an array begins."""
-        return self.builder.mul(index, WORD(self.lanes))
+        """Index of the element at which the index-th vector of an array begins."""
+        return self.builder.mul(index, INT64(self.lanes))
 
     def shape(self, array: str, axis: int) -> Any:
         return self.builder.extract_value(self._arrays[array].shape, axis)
 
     def everywhere(self, scalar: Any) -> Any:
-        one = self.builder.insert_element(
-            ir.Constant(ir.VectorType(scalar.type, self.lanes), ir.Undefined), scalar, INT(0)
-        )
-        none = ir.Constant(one.type, ir.Undefined)
-        return self.builder.shuffle_vector(one, none, ir.Constant(self.ints, None))
+        """A vector that holds `scalar` for every row."""
+        return splat(self.builder, scalar, self.lanes)
 
     def function(self, name: str, vector: Any) -> Any:
-        """Of LLVM's own, of every element."""
+        """LLVM's own function of that name, of every element."""
         kind = ir.FunctionType(self.floats, [self.floats])
         full = f"llvm.{name}.v{self.lanes}{self.scalar.intrinsic_name}"
         function = cgutils.get_or_insert_function(self.builder.module, kind, full)
         return self.builder.call(function, [vector])
 
     def variable(self, value: Any) -> Any:
-        """A variable of this value, which the compiler keeps in a register."""
+        """A variable that begins with `value`; LLVM keeps it in a register."""
         return cgutils.alloca_once_value(self.builder, value)
 
 
@@ -130,8 +127,8 @@ def gather_tile(
 
     Parameters
     ----------
-    x : ndarray of shape (n_samples, n_features), float, C-contiguous
-    rows : ndarray, int32
+    x : ndarray of shape (n_samples, n_features), float32 or float64, C-contiguous
+    rows : ndarray of shape (at least first + lanes,), int32
     first : int
     reference : ndarray of shape (n_features,), dtype of x
     out : ndarray of shape (n_features * lanes,), dtype of x, written
@@ -141,23 +138,23 @@ def gather_tile(
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         tile = Tile("x rows first reference out", context, builder, signature, args)
         d, many = tile.shape("x", 1), tile.lanes
-        at = builder.zext(tile.load("rows", args[2], tile.ints), ir.VectorType(WORD, many))
+        at = builder.zext(tile.load("rows", args[2], tile.ints), ir.VectorType(INT64, many))
         at = builder.mul(at, tile.everywhere(d))
-        places = [tile.place("x", builder.extract_element(at, INT(i))) for i in range(many)]
+        places = [tile.place("x", builder.extract_element(at, INT32(i))) for i in range(many)]
 
         def put(values: Any, q: Any) -> None:
             origin = tile.everywhere(tile.element("reference", q))
             tile.store(builder.fsub(values, origin), "out", tile.line(q))
 
-        four = builder.and_(d, WORD(-4))
-        with cgutils.for_range_slice(builder, WORD(0), four, WORD(4)) as (q, _):
+        four = builder.and_(d, INT64(-4))
+        with cgutils.for_range_slice(builder, INT64(0), four, INT64(4)) as (q, _):
             for t, values in enumerate(_transposed(tile, places, q)):
-                put(values, builder.add(q, WORD(t)))
-        with cgutils.for_range_slice(builder, four, d, WORD(1)) as (q, _):
+                put(values, builder.add(q, INT64(t)))
+        with cgutils.for_range_slice(builder, four, d, INT64(1)) as (q, _):
             values = ir.Constant(tile.floats, ir.Undefined)
             for i, place in enumerate(places):
                 value = builder.load(builder.gep(place, [q]))
-                values = builder.insert_element(values, value, INT(i))
+                values = builder.insert_element(values, value, INT32(i))
             put(values, q)
         return context.get_dummy_value()
 
@@ -165,7 +162,7 @@ def gather_tile(
 
 
 def _transposed(tile: Tile, places: list[Any], q: Any) -> list[Any]:
-    """Features q to q+3 of the rows at some places, a vector each."""
+    """Features q to q + 3 of the rows that begin at `places`, one vector each."""
     builder = tile.builder
     four = ir.VectorType(tile.scalar, 4).as_pointer()
     parts = [
@@ -173,7 +170,7 @@ def _transposed(tile: Tile, places: list[Any], q: Any) -> list[Any]:
     ]
 
     def mixed(a: Any, b: Any, order: list[int]) -> Any:
-        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(order)), order))
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(order)), order))
 
     def joined(these: list[Any]) -> Any:
         while len(these) > 1:

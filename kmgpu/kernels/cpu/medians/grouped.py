@@ -1,42 +1,47 @@
-"""Manhattan assignment with bounds to groups of centres, for many features.
+"""Manhattan assignment of many features: bounds to groups of centres skip most distances.
 
-Elkan ("Using the triangle inequality to accelerate k-means", ICML 2003) where a bound for every
-row and centre fits the memory budget, else Yinyang (Ding et al., ICML 2015): one bound for every
-row and group of centres. The triangle inequality is all they need, so they hold for L1.
+Where a bound for every row and centre fits the memory budget, these are the bounds of Elkan ("Using
+the triangle inequality to accelerate k-means", ICML 2003). Else centres that follow each other form
+a centre group, and there is one bound for every row and centre group (Yinyang: Ding et al., ICML
+2015). Both need the triangle inequality alone, so they hold for Manhattan distance.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowdim.nearest import padded
-from kmgpu.kernels.cpu.lowlevel.rows import CONVERTED, STEP, Rows, frozen, groups, own_costs
-from kmgpu.kernels.cpu.medians.grouped_kernels import Centers, Rounding, prune_rows, search_rows
+from kmgpu.kernels.cpu.lowlevel.rows import CONVERTED, Rows, frozen, label_ranges, own_costs
+from kmgpu.kernels.cpu.lowlevel.tile_costs import l1_of
+from kmgpu.kernels.cpu.medians.grouped_kernels import Centers, prune_rows, search_rows
+from kmgpu.kernels.cpu.medians.rounding import EPS, rounding_of
 
-DENSE_SHARE = 0.35
-PROBE = 512
-EPS = 2.0**-52
+DENSE_SHARE = 0.35  # of open (row, centre group) pairs, above which computing all costs less
+PROBE = 512  # rows that tell the share
 
 
-class GroupBounds:
+class CenterGroupBounds:
     """Labels of rows for a sequence of centres, in Manhattan distance.
 
-    ``lower[i, g]`` holds (a lower bound of the distance of row i to every centre of group g but its
-    own) + (the sum until then of the largest movements in the group), so that it is rewritten only
-    where a distance is computed anew; ``upper[i]`` likewise holds the distance to the own centre
-    minus the movement of that centre so far, ``slack`` what ``bounds.RowBounds`` describes. Where a
-    probe of some rows says that the bounds settle too few pairs, all are computed block by block.
+    - ``lower[i, g]`` is a lower bound of the distances of row i to the centres of centre group g,
+      its own centre left out, plus the largest movements of that group until then. So it is
+      rewritten only where a distance is computed again.
+    - ``upper[i]`` is an upper bound of the distance to the own centre, minus the movement of that
+      centre until then.
+    - ``gaps[i]`` is the gap of `lowdim.bounds.RowBounds`.
+
+    Where a probe of some rows finds that bounds settle too few pairs, `search_rows` computes all
+    distances; else `prune_rows` computes those that the bounds leave open.
 
     Rounding. Bounds are of the true distances, between rows and float64 centres. Distances are
     computed from rows and centres that are rounded about the reference. Both ways of summing add at
-    most ``d / 32 + 72`` roundings to one term; the costs of ``exact``, by which labels are defined,
+    most ``d / 32 + 72`` roundings to one term; the costs of `lowlevel.exact`, which define labels,
     add at most ``d + 2`` of float64. ``gamma`` counts both, and ``1 ± 3 gamma`` in stored bounds
-    then keeps every label that those costs could choose (see ``bounds.RowBounds``). Rounding about
-    the reference changes a distance by at most half an eps of the lengths of row and centre;
-    `grouped_kernels` adds that. Where it leaves a row's nearest two open, ``exact`` ranks them.
-    Stored float32 values take another 2^-21, and 2^-126 where they underflow.
+    then keeps every label that those costs could choose. Rounding about the reference changes a
+    distance by at most half an eps of the lengths of row and centre; `rounding.error_of` adds that.
+    Where the nearest two centres of a row stay open, `lowlevel.exact` ranks them. Stored float32
+    values take another 2^-21, and 2^-126 where they underflow.
 
     Parameters
     ----------
@@ -44,7 +49,7 @@ class GroupBounds:
     n_clusters : int
     workers : Workers
     budget : int
-        Bytes for labels and bounds; ``lower`` has at least one column.
+        Bytes for labels and bounds; there is one centre group at least.
     algorithm : {"auto", "dense", "elkan"}
         Choose between distances and bounds; or force one of them.
     """
@@ -60,14 +65,14 @@ class GroupBounds:
         self.data = data
         self.labels = np.full(data.n, -1, np.int32)
         self._workers, self._algorithm = workers, algorithm
-        self._rounding = _rounding(data)
-        n_groups = max(1, min(n_clusters, budget // (4 * data.n) - 3))
-        edges = np.arange(n_groups + 1, dtype=np.int64) * n_clusters // n_groups
+        self._rounding = rounding_of(data)
+        n_center_groups = max(1, min(n_clusters, budget // (4 * data.n) - 3))
+        edges = np.arange(n_center_groups + 1, dtype=np.int64) * n_clusters // n_center_groups
         self._edges = frozen(edges)
-        self._lower = np.empty((data.n, n_groups), np.float32)
+        self._lower = np.empty((data.n, n_center_groups), np.float32)
         self._upper = np.empty(data.n, np.float32)
-        self._slack = np.full(data.n, -np.inf, np.float32)
-        self._group_drift = np.zeros(n_groups)
+        self._gaps = np.full(data.n, -np.inf, np.float32)
+        self._group_drift = np.zeros(n_center_groups)
         self._own_drift = np.zeros(n_clusters)
         self._pair_drift = np.zeros(n_clusters)
         self._centers: np.ndarray | None = None
@@ -77,37 +82,29 @@ class GroupBounds:
         first = self._centers is None
         c = self._placed(centers)
         kernel = search_rows if first or self._searches(c) else prune_rows
-        ranges = groups(self.data.n)
-        longest = min(STEP, max(end - begin for _, begin, end in ranges))
 
-        def work(item: tuple[int, int, int]) -> None:
-            group, begin, end = item
-            rows, old = self._workers.scratch("moved", (2, longest), np.int32)
-            for lo, hi in self.data.steps(begin, end):
-                block = self.data.block(lo, hi)
-                changed = kernel(
-                    block, self.data.reference, True, c, self._rounding, self._edges,
-                    self.labels[lo:hi], self._lower[lo:hi], self._upper[lo:hi],
-                    self._slack[lo:hi], rows, old,
-                )  # fmt: skip
-                if changed:
-                    visit(group, lo, block, rows[:changed], old[:changed])
+        def label(block: np.ndarray, lo: int, hi: int, rows: np.ndarray, old: np.ndarray) -> int:
+            return kernel(
+                block, self.data.reference, l1_of(False), c, self._rounding, self._edges,
+                self.labels[lo:hi], self._lower[lo:hi], self._upper[lo:hi],
+                self._gaps[lo:hi], rows, old,
+            )  # fmt: skip
 
-        self._workers.map(work, ranges)
+        label_ranges(self.data, self._workers, label, visit)
 
     def forget(self, rows: np.ndarray) -> None:
-        """Compute all distances of these rows at the next assignment."""
-        self._slack[rows] = -np.inf
+        """Make the next assignment compute all distances of these rows."""
+        self._gaps[rows] = -np.inf
         self._lower[rows] = -np.inf
 
     def _searches(self, c: Centers) -> bool:
-        """Whether to compute every distance: as told, or where the bounds settle too few pairs."""
+        """Whether to compute every distance: if asked to, or if bounds settle too few pairs."""
         if self._algorithm != "auto":
             return self._algorithm == "dense"
         return self._open_share(c) > DENSE_SHARE
 
     def _open_share(self, c: Centers) -> float:
-        """Share of (row, group) pairs that the bounds leave open, in some rows."""
+        """Share of (row, centre group) pairs that the bounds leave open, among some rows."""
         data = self.data
         rows = np.arange(0, data.n, max(1, data.n // PROBE))
         own = np.empty(len(rows))
@@ -119,11 +116,11 @@ class GroupBounds:
         return float(open_.mean())
 
     def _placed(self, centers: np.ndarray) -> Centers:
-        """Centres as the kernels read them; adds their movement to the drifts."""
+        """The centres as kernels read them. Also adds their movement to the drifts."""
         data, (k, d) = self.data, centers.shape
         near = np.full((padded(k), d), np.inf, data.dtype)
         up = 1 + (d + 4) * EPS
-        with np.errstate(over="ignore"):  # then rows are ranked by `exact`
+        with np.errstate(over="ignore"):  # rows of infinite bounds are ranked by `exact`
             near[:k] = centers - data.reference
             lengths = np.abs(near[:k]).sum(1, dtype=np.float64) * up
             if self._centers is not None:
@@ -144,18 +141,3 @@ class GroupBounds:
         self._own_drift += moved
         self._pair_drift += (moved + others) * (1 + 4 * EPS)
         self._group_drift += np.maximum.reduceat(moved, self._edges[:-1])
-
-
-def _rounding(data: Rows) -> Rounding:
-    """What roundings of distances of these rows add up to."""
-    info: Any = np.finfo(data.dtype)
-    eps, exact = float(info.eps), (data.d + 8) * EPS
-    gamma = (data.d / 32 + 72) * eps + exact
-    return Rounding(
-        up=1 + 3 * gamma,
-        down=1 - 3 * gamma,
-        origin=eps * (1 + 2.0**-20),
-        tiny=2 * data.d * float(info.smallest_subnormal),
-        most=float(info.max),
-        exact_up=1 + 3 * exact,
-    )

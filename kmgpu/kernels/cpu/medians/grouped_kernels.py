@@ -1,4 +1,4 @@
-"""Compiled kernels of ``grouped.GroupBounds``: a dense search and one that follows the bounds."""
+"""Kernels of `grouped.CenterGroupBounds`: one computes all distances, one those left open."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,9 @@ from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.exact import exact_among
 from kmgpu.kernels.cpu.lowlevel.tile_costs import costs_tile, least_but
 from kmgpu.kernels.cpu.lowlevel.tiles import gather_tile, lanes
+from kmgpu.kernels.cpu.medians.rounding import MOST, ROUNDED, above, below, error_of, lowered
 
-CHUNK = np.uint64(64)
-# float32 values: four times what their own rounding and that of a comparison can lose
-ROUNDED = 2.0**-21
-LEAST = 2.0**-126
-MOST = float(np.finfo(np.float32).max)
+PIECE = np.uint64(64)  # features of one sum
 
 
 class Centers(NamedTuple):
@@ -26,9 +23,12 @@ class Centers(NamedTuple):
         Centres minus the reference, rounded; followed by infinite ones.
     lengths : ndarray of shape (k,), float64
         Sums of absolute coordinates of `near`, rounded up.
-    group_drift, own_drift, pair_drift : ndarrays of shapes (n_groups,), (k,) and (k,), float64
-        How far centres have moved so far: the furthest of a group; each one; each one together
-        with the furthest of the others.
+    group_drift : ndarray of shape (n_center_groups,), float64
+        Sum of the largest movements of every centre group so far.
+    own_drift : ndarray of shape (k,), float64
+        How far every centre has moved so far.
+    pair_drift : ndarray of shape (k,), float64
+        The same plus the largest movements of the other centres.
     """
 
     exact: np.ndarray
@@ -39,63 +39,9 @@ class Centers(NamedTuple):
     pair_drift: np.ndarray
 
 
-class Rounding(NamedTuple):
-    """How far a computed distance may be from the true one, and that of ``exact`` too.
-
-    Attributes
-    ----------
-    up, down : float
-        Factors of a distance computed from rounded rows and centres.
-    origin : float
-        Share of a row's length, about the reference, that rounding rows and centres may cost.
-    tiny : float
-        The same where they underflow.
-    most : float
-        Largest number of the dtype: an infinite distance is at least that.
-    exact_up : float
-        Factor of a cost of ``exact``.
-    """
-
-    up: float
-    down: float
-    origin: float
-    tiny: float
-    most: float
-    exact_up: float
-
-
 @njit(inline="always")
-def _apart(cost, j, lengths, rounding):
-    """Absolute error of a row's distances to all centres, from one of them.
-
-    Rows and centres are rounded by their lengths, and no length exceeds another by more than the
-    distance between.
-    """
-    return rounding.origin * (np.float64(cost) * rounding.up + lengths[j]) + rounding.tiny
-
-
-@njit(inline="always")
-def _lowered(cost, apart, rounding):
-    """A lower bound of the true distance."""
-    return min(np.float64(cost), rounding.most) * rounding.down - apart
-
-
-@njit(inline="always")
-def _below(v):
-    """A finite float32 below v."""
-    v -= abs(v) * ROUNDED + LEAST
-    return np.float32(min(v, MOST)) if v > -MOST else np.float32(-MOST)
-
-
-@njit(inline="always")
-def _above(v):
-    """A float32 above v, maybe infinite."""
-    v += abs(v) * ROUNDED + LEAST
-    return np.float32(max(v, -MOST)) if v < MOST else np.float32(np.inf)
-
-
-@njit(inline="always")
-def _group_of(edges, j):
+def _center_group_of(edges, j):
+    """The centre group of centre j."""
     g = 0
     while edges[g + 1] <= j:
         g += 1
@@ -103,34 +49,34 @@ def _group_of(edges, j):
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
-def search_rows(x, reference, l1, c, rounding, edges, labels, lower, upper, slack, rows, old):
-    """Compute every distance, in blocks; set all labels and bounds.
+def search_rows(x, reference, l1, c, rounding, edges, labels, lower, upper, gaps, rows, old):
+    """Compute every distance, tile by tile; set all labels and bounds.
 
     Parameters
     ----------
-    x : ndarray of shape (m, n_features), read-only
+    x : ndarray of shape (m, n_features), float32 or float64, read-only
     reference : ndarray of shape (n_features,), dtype of x, read-only
     l1 : True
-        The loss, as `tile_costs.costs_tile` takes it.
+        See `lowlevel.tile_costs`.
     c : Centers
     rounding : Rounding
-    edges : ndarray of shape (n_groups + 1,), int64, read-only
-        First centre of every group.
+    edges : ndarray of shape (n_center_groups + 1,), int64, read-only
+        Centre group g is the centres ``edges[g]`` to ``edges[g + 1] - 1``.
     labels : ndarray of shape (m,), int32, updated
-    lower : ndarray of shape (m, n_groups), float32, updated
-    upper, slack : ndarrays of shape (m,), float32, updated
+    lower : ndarray of shape (m, n_center_groups), float32, updated
+    upper, gaps : ndarrays of shape (m,), float32, updated
     rows, old : ndarrays of shape (m,), int32, written
 
     Returns
     -------
     changed : int
-        How many of ``rows`` and ``old`` (the label before) are set.
+        How many of ``rows``, whose label changed, and of ``old``, their labels before, are set.
     """
     size = lanes(x)
     w, costs = np.empty(x.shape[1] * size, x.dtype), np.empty(c.near.shape[0] * size, x.dtype)
     best, nearest, other = np.empty(size, x.dtype), np.empty(size, x.dtype), np.empty(size)
     tile, arg = np.empty(size, np.int32), np.empty(size, np.int32)
-    apart, stored = np.empty(size), np.empty(size, np.float32)
+    error, stored = np.empty(size), np.empty(size, np.float32)
     found = np.empty(c.exact.shape[0], np.int32)
     changed = 0
     for lo in range(0, x.shape[0], size):
@@ -141,26 +87,26 @@ def search_rows(x, reference, l1, c, rounding, edges, labels, lower, upper, slac
         costs_tile(w, c.near, l1, costs, best, arg)
         for i in range(size):
             other[i] = np.inf
-            apart[i] = _apart(best[i], arg[i], c.lengths, rounding)
+            error[i] = error_of(best[i], arg[i], c.lengths, rounding)
         for g in range(edges.shape[0] - 1):
             least_but(costs, edges[g], edges[g + 1], arg, nearest)
             drift = c.group_drift[g]
             for i in range(size):
-                bound = _lowered(nearest[i], apart[i], rounding)
+                bound = lowered(nearest[i], error[i], rounding)
                 other[i] = min(other[i], bound)
-                stored[i] = _below(bound + drift)
+                stored[i] = below(bound + drift)
             for i in range(m):
                 lower[lo + i, g] = stored[i]
         for i in range(m):
             r, j = lo + i, arg[i]
-            u = np.float64(best[i]) * rounding.up + apart[i]
+            u = np.float64(best[i]) * rounding.up + error[i]
             if not other[i] > u:
-                count = _within(costs[i::size], j, u, apart[i], rounding, found)
+                count = _within(costs[i::size], j, u, error[i], rounding, found)
                 j, u, other[i] = _rank(
-                    x[r], c, rounding, edges, found, count, j, best[i], apart[i], lower[r], other[i]
+                    x[r], c, rounding, edges, found, count, j, best[i], error[i], lower[r], other[i]
                 )
-            upper[r] = _above(u - c.own_drift[j])
-            slack[r] = _below(other[i] - u + c.pair_drift[j])
+            upper[r] = above(u - c.own_drift[j])
+            gaps[r] = below(other[i] - u + c.pair_drift[j])
             rows[changed] = r
             old[changed] = labels[r]
             changed += j != labels[r]
@@ -169,33 +115,33 @@ def search_rows(x, reference, l1, c, rounding, edges, labels, lower, upper, slac
 
 
 @njit()
-def _within(costs, j, u, apart, rounding, found):
-    """Write centre j, and those whose distance may be at most u, to ``found``; their number."""
+def _within(costs, j, u, error, rounding, found):
+    """Write centre j, and all whose distance may be at most u, to ``found``; return how many."""
     count = 0
     for t in range(found.shape[0]):
         found[count] = t
-        count += t == j or not _lowered(costs[t], apart, rounding) > u
+        count += t == j or not lowered(costs[t], error, rounding) > u
     return count
 
 
 @njit()
-def _rank(x, c, rounding, edges, found, count, j, cost, apart, lower, other):
+def _rank(x, c, rounding, edges, found, count, j, cost, error, lower, other):
     """Nearest by float64 costs among ``found[:count]``, which hold j, the nearest so far.
 
-    Renews the bound of j's group if another is nearer. Returns the nearest, an upper bound of its
-    distance, and a lower one of all others'.
+    Lowers the bound of j's centre group if another centre is nearer. Returns the nearest, an upper
+    bound of its distance, and a lower bound of the distances of all others.
     """
     nearest, least = exact_among(x, c.exact, False, found, count)
     if nearest != j:
-        g, bound = _group_of(edges, j), _lowered(cost, apart, rounding)
+        g, bound = _center_group_of(edges, j), lowered(cost, error, rounding)
         other = min(other, bound)
-        lower[g] = min(lower[g], _below(bound + c.group_drift[g]))
+        lower[g] = min(lower[g], below(bound + c.group_drift[g]))
     return nearest, least * rounding.exact_up, other
 
 
 @njit(fastmath={"contract", "reassoc", "nsz"})
 def _piece(x, y, a, length):
-    """Manhattan distance over ``length`` features from a on (unsigned, so that it vectorises)."""
+    """Manhattan distance over `length` features from a on; unsigned, or LLVM does not vectorise."""
     s = x.dtype.type(0)
     for q in range(length):
         s += abs(x[a + q] - y[a + q])
@@ -204,18 +150,18 @@ def _piece(x, y, a, length):
 
 @njit()
 def _distance(x, y):
-    """Manhattan distance, summed in two levels so that few roundings fall on any term."""
+    """Manhattan distance as a sum of sums, so that few roundings fall on any term."""
     s = x.dtype.type(0)
     a, d = np.uint64(0), np.uint64(x.shape[0])
-    while a + CHUNK <= d:
-        s += _piece(x, y, a, CHUNK)
-        a += CHUNK
+    while a + PIECE <= d:
+        s += _piece(x, y, a, PIECE)
+        a += PIECE
     return s + _piece(x, y, a, d - a)
 
 
 @njit(fastmath={"nnan", "nsz", "reassoc"})
 def _least(lower, drift):
-    """Smallest present bound of a row."""
+    """The least of a row's bounds for the present centres."""
     s = np.float32(np.inf)
     for g in range(drift.shape[0]):
         v = lower[g] - drift[g]
@@ -225,7 +171,7 @@ def _least(lower, drift):
 
 @njit(inline="always")
 def _open(lower, drift, u, found):
-    """Groups that may hold a centre within u."""
+    """Write the centre groups that may hold a centre within u to ``found``; return how many."""
     m = 0
     for g in range(drift.shape[0]):
         found[m] = g
@@ -234,15 +180,23 @@ def _open(lower, drift, u, found):
 
 
 @njit(inline="always")
-def _visit_groups(y, c, rounding, edges, drift32, found, m, z, own, apart, u, lower):
-    """Nearest centre of one row among its own and those of the open groups; renews their bounds.
+def _visit_center_groups(y, c, rounding, edges, drift32, found, m, z, own, error, u, lower):
+    """Find a row's nearest centre among its own, z, and those of open groups; renew their bounds.
 
-    Returns its distance, itself, the second least distance, the absolute error of all, and an upper
-    bound of the first.
+    Returns
+    -------
+    best, j : float, int
+        Distance of the nearest centre, and its index.
+    runner_up : float
+        The second least distance.
+    error : float
+        Absolute error of all of them; see `error_of`.
+    u : float
+        Upper bound of the true distance of the nearest.
     """
     best, j = own, z
     winner = -1
-    near, lengths, drift = c.near, c.lengths, c.group_drift  # looking them up again takes time
+    near, lengths, drift = c.near, c.lengths, c.group_drift  # looked up once: it takes time
     second = runner_up = y.dtype.type(np.inf)
     for p in range(m):
         g = found[p]
@@ -261,23 +215,23 @@ def _visit_groups(y, c, rounding, edges, drift32, found, m, z, own, apart, u, lo
                 best, j, winner = v, t, g
         if winner == g:
             second = next_
-            apart = min(apart, _apart(best, j, lengths, rounding))
-            u = np.float64(best) * rounding.up + apart
+            error = min(error, error_of(best, j, lengths, rounding))
+            u = np.float64(best) * rounding.up + error
             runner_up = min(runner_up, before, next_)
         else:
             runner_up = min(runner_up, first)
-        lower[g] = _below(_lowered(first, apart, rounding) + drift[g])
+        lower[g] = below(lowered(first, error, rounding) + drift[g])
     if winner >= 0:
-        lower[winner] = _below(_lowered(second, apart, rounding) + drift[winner])
-        g = _group_of(edges, z)
-        bound = _lowered(own, apart, rounding) + drift[g]
-        lower[g] = min(lower[g], _below(bound))
-    return best, j, runner_up, apart, u
+        lower[winner] = below(lowered(second, error, rounding) + drift[winner])
+        g = _center_group_of(edges, z)
+        bound = lowered(own, error, rounding) + drift[g]
+        lower[g] = min(lower[g], below(bound))
+    return best, j, runner_up, error, u
 
 
 @njit()
-def _candidates(y, c, rounding, edges, drift32, j, u, apart, lower, found):
-    """Write centre j, and those that bounds and distances leave within u, to ``found``."""
+def _candidates(y, c, rounding, edges, drift32, j, u, error, lower, found):
+    """Write centre j, and all that may be within u by bound and distance, to ``found``."""
     count = 0
     for g in range(drift32.shape[0]):
         open_ = not lower[g] - drift32[g] > u
@@ -286,44 +240,44 @@ def _candidates(y, c, rounding, edges, drift32, j, u, apart, lower, found):
             if t == j:
                 count += 1
             elif open_:
-                count += not _lowered(_distance(y, c.near[t]), apart, rounding) > u
+                count += not lowered(_distance(y, c.near[t]), error, rounding) > u
     return count
 
 
 @njit(nogil=True, cache=True)
-def prune_rows(x, reference, l1, c, rounding, edges, labels, lower, upper, slack, rows, old):
-    """Compute only the distances that the bounds leave open. Parameters: see ``search_rows``."""
+def prune_rows(x, reference, l1, c, rounding, edges, labels, lower, upper, gaps, rows, old):
+    """Compute the distances that the bounds leave open; parameters as in `search_rows`."""
     d = x.shape[1]
     drift32 = (c.group_drift * (1 + ROUNDED)).astype(np.float32)
-    groups, found = np.empty(edges.shape[0], np.int64), np.empty(c.exact.shape[0], np.int32)
+    center_groups, found = np.empty(edges.shape[0], np.int64), np.empty(c.exact.shape[0], np.int32)
     y = np.zeros(d, x.dtype)
     own_drift, pair_drift = c.own_drift, c.pair_drift
     changed = 0
     for i in range(x.shape[0]):
         z = labels[i]
-        if slack[i] > pair_drift[z]:
+        if gaps[i] > pair_drift[z]:
             continue
         u = (np.float64(upper[i]) + own_drift[z]) * (1 + ROUNDED)
         least = np.float64(_least(lower[i], drift32))
         if least > u:
-            slack[i] = _below(least - u + pair_drift[z])
+            gaps[i] = below(least - u + pair_drift[z])
             continue
         for q in range(d):
             y[q] = x[i, q] - reference[q]
         own = _distance(y, c.near[z])
-        apart = _apart(own, z, c.lengths, rounding)
-        u = np.float64(own) * rounding.up + apart
-        m = _open(lower[i], drift32, u, groups)
-        best, j, second, apart, u = _visit_groups(
-            y, c, rounding, edges, drift32, groups, m, z, own, apart, u, lower[i]
+        error = error_of(own, z, c.lengths, rounding)
+        u = np.float64(own) * rounding.up + error
+        m = _open(lower[i], drift32, u, center_groups)
+        best, j, second, error, u = _visit_center_groups(
+            y, c, rounding, edges, drift32, center_groups, m, z, own, error, u, lower[i]
         )
-        if not _lowered(second, apart, rounding) > u:
-            count = _candidates(y, c, rounding, edges, drift32, j, u, apart, lower[i], found)
+        if not lowered(second, error, rounding) > u:
+            count = _candidates(y, c, rounding, edges, drift32, j, u, error, lower[i], found)
             j, u, _ = _rank(
-                x[i], c, rounding, edges, found, count, j, best, apart, lower[i], -np.inf
+                x[i], c, rounding, edges, found, count, j, best, error, lower[i], -np.inf
             )
-        upper[i] = _above(u - own_drift[j])
-        slack[i] = -MOST
+        upper[i] = above(u - own_drift[j])
+        gaps[i] = -MOST
         if j != z:
             rows[changed] = i
             old[changed] = z

@@ -1,8 +1,11 @@
 """Exact weighted medians of many clusters and features by selection: compiled kernels.
 
-Every (cluster, feature) gathers its values and passes over them once, keeping only those in a
-narrow bracket around the previous median (or around that of a sample, after Floyd & Rivest,
-"Expected time bounds for selection", CACM 1975); the few kept go to a quickselect by weight.
+For every cluster and feature, one pass over the values keeps those in a narrow bracket around the
+previous median. Where there is none, or where the bracket missed, it is put around the median of a
+sample (after Floyd and Rivest, "Expected time bounds for selection", CACM 1975). A quickselect by
+weight finds the median of the few values that are kept.
+
+Weights are counted in whole units (`kmgpu.kernels.agreement`), so their sums are exact.
 """
 
 import math
@@ -13,14 +16,14 @@ from kmgpu.kernels.agreement import UNIT_BITS, middle_ranks
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 
 _middle_ranks = njit()(middle_ranks)
-SAMPLE = 64
-MARGIN = 12
-SHRINK = 0.3
+SAMPLE = 64  # values
+MARGIN = 12  # ranks of the sample on each side of the share
+SHRINK = 0.3  # of the width of a bracket from one refit to the next
 
 
 @njit()
 def _sample_bracket(v, share):
-    """Two values with, three standard deviations sure, the ``share`` quantile of v between them."""
+    """Two values between which the ``share`` quantile of v lies, by three standard deviations."""
     m = v.shape[0]
     s = np.empty(SAMPLE, v.dtype)
     for t in range(SAMPLE):
@@ -38,9 +41,9 @@ def _sample_bracket(v, share):
 
 @njit(inline="always")
 def _keep(v, u, lo, hi, kept, mass):
-    """Copy the values in [lo, hi], with weights if any; ``kept`` may be v itself.
+    """Copy the values of v in [lo, hi], and their units u if any; ``kept`` may be v itself.
 
-    Returns the number kept, their weight, and the weight of the values below.
+    Returns the number kept, their weight, and the weight of the values below lo.
     """
     c = 0
     if u.shape[0]:
@@ -64,9 +67,10 @@ def _keep(v, u, lo, hi, kept, mass):
 
 @njit()
 def _select(v, u, m, low, high):
-    """Weighted median of ``v[:m]``: the least value up to which the weight reaches ``low``.
+    """Weighted median of ``v[:m]``, whose units are ``u[:m]``, both reordered.
 
-    Halfway to the next value where the weight does not reach ``high`` there. Reorders v and u.
+    It is the least value up to which the weight reaches ``low``; if the weight does not reach
+    ``high`` there, it is halfway between that value and the next.
     """
     a, b, below = 0, m, 0
     above = np.inf
@@ -104,9 +108,9 @@ def _select(v, u, m, low, high):
 
 @njit()
 def _narrow(v, u, lo, hi, low, high, kept, mass):
-    """Few values among which the weighted median is, from those in [lo, hi].
+    """Keep a few of the values in [lo, hi], the weighted median among them.
 
-    Returns their number, 0 where a bracket has missed the median, and the weight below them.
+    Returns their number, or 0 if the bracket missed the median, and the weight below them.
     """
     below = 0
     while True:
@@ -124,9 +128,10 @@ def _narrow(v, u, lo, hi, low, high, kept, mass):
 
 @njit()
 def _median(v, u, low, high, guess, width, kept, mass):
-    """Weighted median of v and the half-width of the bracket to try next time.
+    """Weighted median of v, and the half-width of the bracket to try next time.
 
-    ``width`` < 0 says that there is no guess yet.
+    The first bracket is ``guess ± width``; a negative width stands for no guess. `kept` and `mass`
+    are scratch memory for as many values and units as v has.
     """
     m = v.shape[0]
     c = below = 0
@@ -154,7 +159,7 @@ def _median(v, u, low, high, guess, width, kept, mass):
 
 @njit()
 def _units(weight, units):
-    """Weights of a cluster as whole units; see `kmgpu.kernels.agreement`.
+    """Write the weights of a cluster in whole units; see `kmgpu.kernels.agreement`.
 
     Parameters
     ----------
@@ -194,21 +199,21 @@ def _spread(v, u, center):
 
 @njit(nogil=True, cache=True)
 def solve_medians(buffer, weight, starts, clusters, q0, q1, centers, widths, losses):
-    """Medians and losses of some clusters in features q0 to q1, from values already sorted out.
+    """Medians and losses of some clusters in the features q0 to q1 - 1, from sorted-out values.
 
     Parameters
     ----------
     buffer : ndarray of shape (p * n_features,), float32 or float64
-        Cluster after cluster, and in it feature after feature: the values of its rows.
+        Cluster after cluster, and inside a cluster feature after feature: the values of its rows.
     weight : ndarray of shape (p,) or (0,), float64
-        Positive, in the same order; empty: all one.
+        Positive, in the order of those rows; empty: all one.
     starts : ndarray of shape (k + 1,), int64
         First row of every cluster among the p.
     clusters : ndarray of shape (c,), int64
-        The clusters to do, none of them empty.
+        The clusters to solve, none of them empty.
     q0, q1 : int
     centers : ndarray of shape (k, n_features), float64, updated
-        In: a guess. Out: the median; the midpoint where the weight splits exactly.
+        In: a guess. Out: the median, or the midpoint where the weight splits exactly.
     widths : ndarray of shape (k, n_features), float32, updated
         Half-width of the bracket around the guess, negative for none.
     losses : ndarray of shape (k, n_features), float64, updated
@@ -233,65 +238,3 @@ def solve_medians(buffer, weight, starts, clusters, q0, q1, centers, widths, los
             c, h = _median(v, u, low, high, centers[j, q], np.float64(widths[j, q]), kept, mass)
             centers[j, q], widths[j, q] = c, h
             losses[j, q] = _spread(v, w, c)
-
-
-@njit(nogil=True, cache=True)
-def sort_out(x, rows, ends, clusters, weight, starts, place, buffer, masses):
-    """Copy rows into the layout that ``solve_medians`` reads.
-
-    Parameters
-    ----------
-    x : ndarray of shape (m, n_features), float32 or float64, read-only
-    rows : ndarray of shape (p,), int32
-        Rows of x, by cluster.
-    ends : ndarray of shape (k + 1,), int64
-        Where each cluster begins in ``rows``.
-    clusters : ndarray of shape (c,), int64
-        The clusters to do.
-    weight : ndarray of shape (m,) or (0,), float64, read-only
-    starts : ndarray of shape (k + 1,), int64
-        First row of every cluster in the buffer.
-    place : ndarray of shape (k,), int64
-        How many rows of each cluster come from elsewhere, before these.
-    buffer, masses : ndarrays of shapes (starts[k] * n_features,) and (starts[k],) or (0,), written
-    """
-    d = x.shape[1]
-    for j in clusters:
-        m = starts[j + 1] - starts[j]
-        to = place[j] - ends[j]
-        first = starts[j] * d + to
-        for i in range(ends[j], ends[j + 1]):
-            r = rows[i]
-            for q in range(d):
-                buffer[first + i + q * m] = x[r, q]
-            if weight.shape[0]:
-                masses[starts[j] + to + i] = weight[r]
-
-
-@njit(nogil=True, cache=True)
-def count_rows(labels, weight, wanted, counts):
-    """Add the numbers of rows of positive weight in wanted clusters to ``counts`` (k,), int64."""
-    for i in range(labels.shape[0]):
-        j = labels[i]
-        counts[j] += wanted[j] and not (weight.shape[0] and weight[i] <= 0)
-
-
-@njit(nogil=True, cache=True)
-def order_rows(labels, weight, wanted, starts, order):
-    """Rows of positive weight by cluster, in their own order (a counting sort).
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n,), int32
-    weight : ndarray of shape (n,) or (0,), float64, read-only
-    wanted : ndarray of shape (k,), bool
-        Rows of other clusters are left out.
-    starts : ndarray of shape (k + 1,), int64
-    order : ndarray of shape (starts[k],), int32, written
-    """
-    place = starts[:-1].copy()
-    for i in range(labels.shape[0]):
-        j = labels[i]
-        if wanted[j] and not (weight.shape[0] and weight[i] <= 0):
-            order[place[j]] = i
-            place[j] += 1

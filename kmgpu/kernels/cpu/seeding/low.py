@@ -1,10 +1,10 @@
-"""Greedy seeding with few features: every distance is computed, by tiles of rows."""
+"""Greedy seeding of few features: kernels that compute the costs of all rows, tile by tile."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from kmgpu.kernels.cpu.lowlevel.blocks import ROWS
+from kmgpu.kernels.cpu.lowlevel.chunks import CHUNK_ROWS
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.tiles import gather_tile, lanes
 from kmgpu.kernels.cpu.seeding.draws import weighted_sum
@@ -13,15 +13,15 @@ from kmgpu.kernels.cpu.seeding.low_tiles import gains_tile, lower_tile
 
 @njit(nogil=True, cache=True)
 def pack(lo, hi, X, tiles):
-    """Transpose blocks lo to hi of X (n, d) into `tiles` (n_blocks * ROWS * d,).
+    """Transpose the chunks lo to hi - 1 of X (n, d) into `tiles` (n_chunks * CHUNK_ROWS * d,).
 
-    A block's tiles lie one after the other, as `tiles.gather_tile` writes them; the last row of X
-    is repeated to the end of its tile.
+    Tile follows tile, as `lowlevel.tiles.gather_tile` writes them; the last row of X is repeated to
+    the end of its tile.
     """
     n, d = X.shape
     size = lanes(X)
     rows, origin = np.empty(size, np.int32), np.zeros(d, X.dtype)
-    for i in range(lo * ROWS, min(n, hi * ROWS), size):
+    for i in range(lo * CHUNK_ROWS, min(n, hi * CHUNK_ROWS), size):
         _pack_tile(X, i, rows, origin, tiles[i * d : (i + size) * d])
 
 
@@ -35,38 +35,42 @@ def _pack_tile(X, i, rows, origin, tile):
 
 @njit(nogil=True, cache=True)
 def low_gains(lo, hi, X, tiles, points, margins, l1, closest, weight, gains, wins):
-    """What each trial would take off the potential, block by block, in the precision of `points`.
+    """What each trial would take off the potential, chunk by chunk, in the precision of `points`.
 
     Parameters
     ----------
-    lo, hi : range of blocks
-    X : (n, d)
-    tiles : (n_blocks * ROWS * d,), the dtype of X
-        All of X as `pack` writes it, or (0,) to do it on the way.
-    points : (t, d), the trials
-    margins : (2,), the dtype of points
-        What to multiply a distance by, and what to add to `closest`, so that no win is missed.
+    lo, hi : int
+        The chunks lo to hi - 1.
+    X : ndarray of shape (n, d), float32 or float64, read-only
+    tiles : ndarray of shape (n_chunks * CHUNK_ROWS * d,) or (0,), dtype of X
+        All of X as `pack` writes it; empty: tiles are made on the way.
+    points : ndarray of shape (t, d), float32 or float64
+        The trials; t <= 32.
+    margins : ndarray of shape (2,), dtype of points
+        Factor of a cost, and what is added to `closest`, so that no win is missed.
     l1 : None or True
-        L2 or L1: by its type, so that each is compiled without the other.
-    closest : (n_blocks * ROWS,) float64
-    weight : (n,) or (1,) float64
-    gains : (n_blocks, t) float64, output
-    wins : (n_blocks * ROWS,) uint32, output
-        Bit t: the row may be nearer to trial t than to any centre so far; t < 32.
+        See `lowlevel.tile_costs`.
+    closest : ndarray of shape (n_chunks * CHUNK_ROWS,), float64
+        Cost of every row at the nearest centre so far.
+    weight : ndarray of shape (n,) or (0,), float64, read-only
+        Empty: all one.
+    gains : ndarray of shape (n_chunks, t), float64, written
+    wins : ndarray of shape (n_chunks * CHUNK_ROWS,), uint32, written
+        Bit t is set if the row may be nearer to trial t than to any centre so far.
     """
     n, d = X.shape
     size = lanes(X)
     rows, origin = np.empty(size, np.int32), np.zeros(d, X.dtype)
     scratch = np.empty(size * d, X.dtype)
-    present = np.zeros(ROWS, points.dtype)
-    w = np.full(ROWS, weight[0], points.dtype)
+    present = np.zeros(CHUNK_ROWS, points.dtype)
+    w = np.ones(CHUNK_ROWS, points.dtype)
     sums = np.empty(points.shape[0] * size, points.dtype)
     for b in range(lo, hi):
-        i0 = b * ROWS
-        m = min(n, i0 + ROWS) - i0
+        i0 = b * CHUNK_ROWS
+        m = min(n, i0 + CHUNK_ROWS) - i0
         for r in range(m):
             present[r] = closest[i0 + r]
-        if weight.shape[0] == n:
+        if weight.size:
             for r in range(m):
                 w[r] = weight[i0 + r]
         present[m:] = 0
@@ -83,19 +87,19 @@ def low_gains(lo, hi, X, tiles, points, margins, l1, closest, weight, gains, win
 
 
 @njit(nogil=True, cache=True)
-def low_accept(lo, hi, X, tiles, point, bit, wins, l1, closest, weight, block_sums):
-    """Make `point` (1, d) a centre: lower `closest` where `wins & bit`, sum these blocks anew.
+def low_accept(lo, hi, X, tiles, point, bit, wins, l1, closest, weight, chunk_sums):
+    """Make `point` (1, d) a centre: lower `closest` where it wins, and sum these chunks again.
 
-    Where `bit` is 0 it is the first centre.
+    `bit` is this trial's bit in `wins`; 0: the point is the first centre and wins all rows. Other
+    parameters are those of `low_gains`; `chunk_sums` is (n_chunks,) float64, updated.
     """
     n, d = X.shape
     size = lanes(X)
-    step = 1 if weight.shape[0] == n else 0
     rows, origin = np.empty(size, np.int32), np.zeros(d, X.dtype)
     scratch = np.empty(size * d, X.dtype)
     for b in range(lo, hi):
-        i0 = b * ROWS
-        m = min(n, i0 + ROWS) - i0
+        i0 = b * CHUNK_ROWS
+        m = min(n, i0 + CHUNK_ROWS) - i0
         n_lowered = 0
         for i in range(i0, i0 + m, size):
             won = np.uint32(0)
@@ -108,4 +112,4 @@ def low_accept(lo, hi, X, tiles, point, bit, wins, l1, closest, weight, block_su
                 lower_tile(tile, point, l1, closest[i:], bit == 0)
                 n_lowered += 1
         if n_lowered:
-            block_sums[b] = weighted_sum(closest[i0 : i0 + m], weight[i0 * step : i0 * step + m])
+            chunk_sums[b] = weighted_sum(closest[i0 : i0 + m], weight[i0 : i0 + m])
