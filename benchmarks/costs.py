@@ -79,7 +79,7 @@ WAYS = {
     "screen": Way(
         (
             "return {0:g} + {1:g} * self._d + self._k * ({2:g} + byte_product() * self._d)",
-            "return self._scores_cost() + self._passed * ({4:g} + {5:g} * self._d)",
+            "return self._byte_scores_cost() + self._passed * ({4:g} + {5:g} * self._d)",
         ),
         lambda k, d, active, passed: (1, d, k, k * d, passed, passed * d),
         "_BYTES",

@@ -173,6 +173,7 @@ def total(x, limit):
 """
 
 
+@pytest.mark.slow
 def test_what_the_cache_holds_is_loaded_without_numbas_own_implementations(tmp_path):
     (tmp_path / "cached.py").write_text(CACHED)
 

@@ -8,14 +8,14 @@ import numpy as np
 # nanoseconds of a product of floats, and of bytes, on processors with these instructions
 _FLOATS = {"avx512f": 0.016}
 _BYTES = {"avx512vnni": 0.0035, "avx2": 0.0085}
-_LEAST_BYTE_SCORES = (
-    600.0  # nanoseconds of a row's byte scores, below which they beat stored bounds
-)
-_HOPED = 4.0  # distances a row that byte scores leave, before any have been counted
-LEAST_DENSE = (
-    125.0  # nanoseconds of a row in a dense pass, below which neither bounds nor sketch pay
-)
-_STORE_FREELY = 256  # features from which storing bounds costs little beside the product
+# nanoseconds of a row's byte scores, below which they beat stored bounds
+_LEAST_BYTE_SCORES = 600.0
+# distances a row that byte scores leave, before any have been counted
+_HOPED = 4.0
+# nanoseconds of a row in a dense pass, below which neither bounds nor a sketch pay
+LEAST_DENSE = 125.0
+# features from which storing bounds costs little beside the product
+_STORE_FREELY = 256
 
 
 class Policy:
