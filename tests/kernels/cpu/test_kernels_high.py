@@ -268,7 +268,8 @@ def test_groups_of_centres_share_bounds_where_memory_is_short(k):
     for (labels, _, _), (labels_b, _, _) in zip(whole, shared, strict=True):
         assert np.array_equal(labels, labels_b)
     engine = HighDimensionalL2(X, None, k, **room)
-    assert engine._room.record.n_center_groups == 64
+    engine.assign(X[:k].astype(np.float64))
+    assert engine.stored_bounds.n_center_groups == 64
 
 
 @pytest.mark.parametrize("algorithm", ["dense", "elkan"])
@@ -278,7 +279,7 @@ def test_bounds_are_kept_as_told(algorithm):
     engine = HighDimensionalL2(X, None, 20, algorithm=algorithm)
     for _ in range(3):
         engine.assign(X[:20].astype(np.float64))
-        assert (engine._bounds is not None) == (algorithm == "elkan")
+        assert (engine.stored_bounds is not None) == (algorithm == "elkan")
 
 
 def test_noise_that_does_not_prune():
@@ -324,7 +325,7 @@ def test_small_problems_run_without_bounds(monkeypatch):
     engine = HighDimensionalL2(X, None, 10)
     for _ in range(3):
         engine.assign(X[:10].astype(np.float64))
-        assert engine._bounds is None
+        assert engine.stored_bounds is None
     run(X, None, X[:10], iterations=5)
 
 
@@ -343,18 +344,19 @@ def test_bounds_of_equal_rows_survive_a_centre_that_leaps(far):
     assert (engine.labels == 5).all()
 
 
-def check_bounds(engine, X):
+def check_bounds(engine, X, centers):
     """Bounds, if any, against distances in float64."""
-    away = np.sqrt(oracles.costs(X, engine._targets.exact, "l2"))
+    away = np.sqrt(oracles.costs(X, centers, "l2"))
     at = np.arange(len(X)), engine.labels
     own = away[at]
     away[at] = np.inf
-    if engine._bounded:
-        assert (engine._upper >= own * (1 - 1e-12)).all()
-        assert (engine._lower <= away.min(axis=1) * (1 + 1e-12)).all()
-    if engine._bounds is None:
+    if engine.row_bounds is not None:
+        upper, lower = engine.row_bounds
+        assert (upper >= own * (1 - 1e-12)).all()
+        assert (lower <= away.min(axis=1) * (1 + 1e-12)).all()
+    if engine.stored_bounds is None:
         return
-    record = engine._bounds.record
+    record = engine.stored_bounds
     left = record.levels.astype(int) - record.paths[record.kinds]
     bounds = np.maximum(left, 0) * record.strides[record.kinds].astype(np.float64)[:, None]
     for j, distances in enumerate(away.T):
@@ -373,11 +375,11 @@ def test_no_bound_is_ever_wrong(k, dtype, algorithm):
     centers = X[rng.integers(0, 400, k)].astype(np.float64)  # some of them equal
     for step in range(12):
         engine.assign(centers)
-        check_bounds(engine, X)
-        centers = engine.refit()[0]
+        check_bounds(engine, X, centers)
+        at, centers = centers, engine.refit()[0]
         if step % 4 == 1:
             engine.move([5, 17], [1, 0])
-            check_bounds(engine, X)
+            check_bounds(engine, X, at)
             centers = engine.refit()[0]
         if step % 4 == 2:
             centers += rng.normal(size=centers.shape) * 10.0 ** rng.integers(-4, 1)

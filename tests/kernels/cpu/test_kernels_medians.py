@@ -25,7 +25,7 @@ def follow(X, C, leaps=(), **options):
         np.testing.assert_array_equal(engine.labels, labels_in_order(X, C, "l1"))
         attained = own_costs(X, C, engine.labels, "l1")
         np.testing.assert_allclose(loss, attained.sum(), rtol=1e-9, atol=0)
-        assert np.isfinite(engine._bounds._lower).all()
+        assert np.isfinite(engine.bounds.lower).all()
         C = engine.refit()[0]
 
 

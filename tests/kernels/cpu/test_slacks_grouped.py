@@ -76,8 +76,8 @@ def test_bounds_of_sums_that_round_one_way(d, share):
         found = group_bounds(x, 2, "dense")
         assert (assign(found, centers)[:40] == own).all()
         true = [sum(map(Fraction, center)) for center in centers]
-        assert all(Fraction(float(bound)) >= true[own] for bound in found._upper[:40])
-        assert all(Fraction(float(bound)) <= true[1] for bound in found._lower[:40, 1])
+        assert all(Fraction(float(bound)) >= true[own] for bound in found.upper[:40])
+        assert all(Fraction(float(bound)) <= true[1] for bound in found.lower[:40, 1])
 
 
 @numba.njit
@@ -120,7 +120,7 @@ def test_lengths_and_drifts_are_rounded_up():
     assign(found, at)
     for _ in range(10):
         before, at = at, at + rng.standard_normal((4, 40))
-        c = found._placed(at)
+        c = found.placed(at)
         for j in range(4):
             assert Fraction(c.lengths[j]) >= sum(abs(Fraction(float(v))) for v in c.near[j])
             steps = zip(at[j], before[j], strict=True)

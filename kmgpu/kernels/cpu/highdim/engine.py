@@ -37,6 +37,13 @@ class HighDimensionalL2:
     Attributes
     ----------
     labels : ndarray of int32, shape (n_samples,)
+    origin : ndarray of shape (n_features,), dtype of the computation
+        The origin of all products.
+    row_bounds : pair of ndarrays of shape (n_samples,), or None
+        Bounds on every row's distance to its own centre (above) and to the nearest other (below),
+        where the last pass left any.
+    stored_bounds : Bounds or None
+        Those of every centre or group of centres, where the last dense pass stored them.
     """
 
     def __init__(
@@ -61,6 +68,18 @@ class HighDimensionalL2:
         self._algorithm = algorithm
         self.labels = np.full(n, -1, np.int32)
         self._set_reference()
+
+    @property
+    def origin(self):
+        return self._ref
+
+    @property
+    def row_bounds(self):
+        return (self._upper, self._lower) if self._bounded else None
+
+    @property
+    def stored_bounds(self):
+        return None if self._bounds is None else self._bounds.record
 
     def _set_reference(self):
         """Choose the origin of all products, and the dtype of the computation."""

@@ -95,6 +95,7 @@ class Medians:
     ----------
     labels : ndarray of shape (n_samples,), int32
     sizes : ndarray of shape (n_clusters,), int64
+    bounds : RowBounds or CenterGroupBounds
     """
 
     def __init__(
@@ -112,11 +113,11 @@ class Medians:
         self._workers = Workers(n_threads)
         budget = kept_bytes(X.nbytes, memory_budget)
         room = min(budget // 5, MOST_ROOM)
-        self._bounds: RowBounds | CenterGroupBounds
+        self.bounds: RowBounds | CenterGroupBounds
         if data.d <= ONE_BOUND:
-            self._bounds = RowBounds(data, n_clusters, False, self._workers, algorithm)
+            self.bounds = RowBounds(data, n_clusters, False, self._workers, algorithm)
         else:
-            self._bounds = CenterGroupBounds(
+            self.bounds = CenterGroupBounds(
                 data, n_clusters, self._workers, budget - room, algorithm
             )
         self._refit = MedianRefit(data, self._weight, n_clusters, room, self._workers)
@@ -127,7 +128,7 @@ class Medians:
 
     @property
     def labels(self) -> np.ndarray:
-        return self._bounds.labels
+        return self.bounds.labels
 
     def assign(self, centers: np.ndarray, labels: np.ndarray | None = None) -> tuple[float, int]:
         """Label every row with its nearest centre; returns (loss, number of changed labels).
@@ -151,7 +152,7 @@ class Medians:
             if loss is not None:
                 gains[index] += gain(block, weight, self._centers, rows, old, labels)
 
-        self._bounds.assign(self._centers, visit)
+        self.bounds.assign(self._centers, visit)
         change = float(gains.sum())
         if loss is None or not loss + change > CANCELLED * loss:
             loss, change = self._loss(), 0.0
@@ -182,7 +183,7 @@ class Medians:
                 self.sizes[cluster] += 1
                 self._touched[[old, cluster]] = True
         self._known = None
-        self._bounds.forget(rows)
+        self.bounds.forget(rows)
 
     def _loss(self) -> float:
         costs = self.costs()

@@ -52,6 +52,12 @@ class CenterGroupBounds:
         Bytes for labels and bounds; there is one centre group at least.
     algorithm : {"auto", "dense", "elkan"}
         Choose between distances and bounds; or force one of them.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_samples,), int32
+    lower : ndarray of shape (n_samples, n_center_groups), float32
+    upper : ndarray of shape (n_samples,), float32
     """
 
     def __init__(
@@ -69,8 +75,8 @@ class CenterGroupBounds:
         n_center_groups = max(1, min(n_clusters, budget // (4 * data.n) - 3))
         edges = np.arange(n_center_groups + 1, dtype=np.int64) * n_clusters // n_center_groups
         self._edges = frozen(edges)
-        self._lower = np.empty((data.n, n_center_groups), np.float32)
-        self._upper = np.empty(data.n, np.float32)
+        self.lower = np.empty((data.n, n_center_groups), np.float32)
+        self.upper = np.empty(data.n, np.float32)
         self._gaps = np.full(data.n, -np.inf, np.float32)
         self._group_drift = np.zeros(n_center_groups)
         self._own_drift = np.zeros(n_clusters)
@@ -80,13 +86,13 @@ class CenterGroupBounds:
     def assign(self, centers: np.ndarray, visit: Callable) -> None:
         """Set ``labels`` to the nearest centres; parameters as in ``RowBounds.assign``."""
         first = self._centers is None
-        c = self._placed(centers)
+        c = self.placed(centers)
         kernel = search_rows if first or self._searches(c) else prune_rows
 
         def label(block: np.ndarray, lo: int, hi: int, rows: np.ndarray, old: np.ndarray) -> int:
             return kernel(
                 block, self.data.reference, l1_of(False), c, self._rounding, self._edges,
-                self.labels[lo:hi], self._lower[lo:hi], self._upper[lo:hi],
+                self.labels[lo:hi], self.lower[lo:hi], self.upper[lo:hi],
                 self._gaps[lo:hi], rows, old,
             )  # fmt: skip
 
@@ -95,7 +101,7 @@ class CenterGroupBounds:
     def forget(self, rows: np.ndarray) -> None:
         """Make the next assignment compute all distances of these rows."""
         self._gaps[rows] = -np.inf
-        self._lower[rows] = -np.inf
+        self.lower[rows] = -np.inf
 
     def _searches(self, c: Centers) -> bool:
         """Whether to compute every distance: if asked to, or if bounds settle too few pairs."""
@@ -112,10 +118,10 @@ class CenterGroupBounds:
         for lo in range(0, len(rows), step):
             some = rows[lo : lo + step]
             own_costs(data.take(some), c.exact, self.labels[some], False, own[lo : lo + step])
-        open_ = self._lower[rows] - self._group_drift <= own[:, None]
+        open_ = self.lower[rows] - self._group_drift <= own[:, None]
         return float(open_.mean())
 
-    def _placed(self, centers: np.ndarray) -> Centers:
+    def placed(self, centers: np.ndarray) -> Centers:
         """The centres as kernels read them. Also adds their movement to the drifts."""
         data, (k, d) = self.data, centers.shape
         near = np.full((padded(k), d), np.inf, data.dtype)
