@@ -97,7 +97,8 @@ class AlternatingMinimizer(
         X : array-like or sparse matrix of shape (n_samples, n_features)
             NumPy, CuPy, PyTorch or another Array API array, a list, a frame, or a SciPy sparse
             matrix (CSR is best; it is not made dense). Finite; float16 to float64, integer or
-            boolean. Never written to, and not copied where its device is the one to compute on.
+            boolean. Never written to. Copied only to reach another device, or once where it is not
+            float32 or float64 in C order and the copy fits the budget.
         y : ignored
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative. A row of zero weight gets a label and has no other effect.
@@ -183,8 +184,9 @@ class AlternatingMinimizer(
         -------
         array of shape (n_samples, n_clusters)
             Euclidean distances for k-means, Manhattan distances for k-medians, in the units of the
-            data: computed in float64, of the floating dtype of `X` (float32 for float16, float64
-            for integers), where `X` is. The first least of a row is that of its label.
+            data. They are computed in float64 and returned where `X` is, in its floating dtype
+            (float32 for float16, float64 for integers). The first of a row's smallest distances is
+            that of its label.
 
         Raises
         ------
@@ -251,7 +253,7 @@ class AlternatingMinimizer(
             raise
 
     def _check_x(self, X: Any, *, reset: bool) -> tuple[Array, Place, Place]:
-        """`X` as checked but for NaN and infinity, where results go, and where to compute."""
+        """`X` (NaN and infinity still unchecked), where results go, and where to compute."""
         given = adopted(X)
         home = place_of(given) if is_array(given) else HOST
         x = borrowed(given)

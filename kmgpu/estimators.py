@@ -31,7 +31,7 @@ verbose : int, default=0
 random_state : None, int, numpy.random.Generator or RandomState, default=None
     The same seed draws the same rows on every backend.
 copy_x : bool, default=True
-    Accepted for scikit-learn's sake: `X` is neither copied nor written to.
+    Accepted for scikit-learn's sake: `X` is never written to.
 algorithm : {{"lloyd", "auto", "dense", "elkan"}}, default="lloyd"
     All give the answer of Lloyd's algorithm. Kernels on a CPU keep bounds on distances where
     that pays ("lloyd", "auto"), never ("dense") or whenever they fit the memory ("elkan");

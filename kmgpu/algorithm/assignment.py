@@ -174,7 +174,7 @@ def distances(x: Array, centers: Array, loss: Loss, memory_budget: int | None = 
 def runner_up(
     x: Array, centers: Array, labels: Array, loss: Loss, memory_budget: int | None = None
 ) -> Array:
-    """Index of the nearest centre of every row but the one that its label names.
+    """For every row, the index of the nearest of all centres but that of its label.
 
     Parameters are those of `costs_at`, with at least two centres.
 

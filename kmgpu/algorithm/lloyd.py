@@ -45,7 +45,8 @@ class HalfStep:
     kind : str
         "init" (the initial centres, nothing assigned yet), "assign" or "refit".
     iteration : int
-        0 for "init", then 1, 2, …; the last assignment belongs to the iteration before it.
+        0 for "init", then 1, 2, …. A last assignment that changed no label has a number of its own;
+        after "shift" or "max_iter" it has that of the refit before it.
     centers : array of shape (n_clusters, n_features)
         The centres after this half-step: float64, but of the data's own floating dtype in the
         last record, which is the result.
@@ -102,8 +103,8 @@ def lloyd(
         Stop when the centres' total shift is at most this: Σⱼ‖Δµⱼ‖₂² for L2, Σⱼ‖Δµⱼ‖₁ for L1.
         An absolute value; estimators scale theirs by the spread of the data.
     empty_cluster : {"farthest", "keep", "error"}, default="farthest"
-        An empty cluster takes the row that costs most (weight × cost) where it is; keeps its
-        centre; or raises.
+        An empty cluster takes the row of largest weight × cost at its present centre, keeps its own
+        centre, or raises ValueError.
     memory_budget : int, optional
         Bytes for temporary arrays, and for bounds; see `KMeans`.
 
@@ -270,7 +271,7 @@ def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -
 def _costliest_rows(steps: Steps, sample_weight: Array | None, n_wanted: int) -> list[int]:
     """Rows of largest weighted cost that leave no cluster empty; among equals the lowest index.
 
-    A refused row is the last of its cluster, so at most n_clusters are refused.
+    A row is refused if it is the only one left in its cluster, so at most n_clusters are refused.
     """
     costs = steps.costs()
     xp = namespace(costs)

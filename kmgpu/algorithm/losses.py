@@ -16,8 +16,10 @@ from kmgpu.backend.arrays import Array, namespace
 class Loss:
     """One loss of the family: a cost between points and the centre that minimises its sum.
 
-    A loss of your own, such as ``dataclasses.replace(L2, name="mine", …)``, is taken wherever
-    "l2" and "l1" are. It is computed as it says, by its own functions: kernels are for L2 and L1.
+    A cost depends on the difference x - µ alone: data and centres are moved together to where
+    arithmetic is most precise. A loss of your own, such as
+    ``dataclasses.replace(L2, name="mine", …)``, is taken wherever "l2" and "l1" are. It is computed
+    as it says, by its own functions: kernels are for L2 and L1.
 
     Attributes
     ----------
@@ -27,23 +29,25 @@ class Loss:
         ``scorer(centers)(x)`` is (n, k): the cost of every row of `x` at every centre, up to a
         constant of each row; (n, d) float32 or float64 in, the same dtype out.
     limit : callable
-        ``limit(centers)(x, least)`` is (n, 1): above it a score is certainly not the least, if
-        `least` (n, 1) is the least as computed; rows and centres may have been rounded to their
-        dtype.
+        ``limit(centers)(x, least)`` is (n, 1), where `least` (n, 1) is each row's smallest
+        computed score. A centre whose score is above the limit is certainly not the nearest, even
+        if rows and centres were rounded to their dtype.
     pairwise : callable
-        ``pairwise(x, centers)`` is (n, k): the costs themselves, from differences that are added
-        feature after feature. In float64 they decide labels; kernels round alike.
+        ``pairwise(x, centers)`` is (n, k): the costs themselves, added feature after
+        feature from the differences x - µ. In float64 they decide labels; kernels round alike.
     cost : callable
         ``cost(differences)`` is (n,): the cost of each row of differences x - µ.
     distance : callable
         The distance that `transform` reports, from a cost.
     refit : callable
-        The refitting step, `kmgpu.algorithm.refit.means` or `kmgpu.algorithm.refit.medians`.
+        The refitting step: ``refit(x, groups, sample_weight, previous, budget)``, as
+        `kmgpu.algorithm.refit.means` and `kmgpu.algorithm.refit.medians`.
     block_columns : callable
         ``block_columns(k, d)``: numbers that one row takes while it is scored.
     squared : bool
-        Whether costs are squared Euclidean distances: then `scorer` leaves out ‖x‖² (else
-        nothing), and a cluster costs its weight × cost(µ - mean) more at µ than at its mean.
+        Whether costs are squared Euclidean distances. If so, `scorer` leaves out ‖x‖², and a
+        cluster costs weight × cost(µ - mean) more at µ than at its mean. If not, `scorer` leaves
+        out nothing.
     units : str
         Of the loss: squared units of the data, or plain ones.
     """
@@ -62,7 +66,7 @@ class Loss:
     @property
     def kernel_name(self) -> str | None:
         """The name, for `L2` and `L1` themselves; None for any other record, whatever its name."""
-        return self.name if LOSSES.get(self.name) is self else None
+        return self.name if self is L2 or self is L1 else None
 
 
 def _squared_scorer(centers: Array) -> Callable[[Array], Array]:

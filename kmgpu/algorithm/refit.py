@@ -72,8 +72,8 @@ class Groups:
     def spans(self, numbers: int, row_numbers: int) -> Iterator[tuple[int, int, int, int]]:
         """``(first, last, start, stop)``: clusters first:last hold the ordered rows start:stop.
 
-        A span holds several whole clusters, or part of one: as many as take at most `numbers`
-        numbers, where each row takes `row_numbers` and two for every cluster of the span.
+        A span holds several whole clusters, or part of one, and takes at most `numbers` numbers,
+        but at least one row. In a span of c clusters a row takes `row_numbers` + 2 c.
         """
         bounds, n_clusters = self.host_bounds, len(self.host_bounds) - 1
         max_rows = max(1, numbers // (row_numbers + 2))
@@ -172,10 +172,10 @@ def medians(
 ) -> Array:
     """Weighted coordinatewise median of every cluster.
 
-    The median is the midpoint of the interval that minimises the weighted sum of absolute
-    differences: between the two middle values of an even count, and wherever half the weight lies
-    on either side, as `kmgpu.kernels.agreement` measures it. So equal weights mean none, and
-    integer weights repetition.
+    The weighted sum of absolute differences is least on an interval, and the median is its
+    midpoint. The interval is longer than a point for an even count (between the two middle values),
+    and where exactly half the weight lies on either side, as `kmgpu.kernels.agreement` measures it.
+    So equal weights change nothing, and a row of weight 3 counts as three rows.
 
     Parameters and return value are those of `means`; `budget` is not needed, as one feature is
     sorted at a time.

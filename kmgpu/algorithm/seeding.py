@@ -111,8 +111,8 @@ def greedy_seed(
 ) -> tuple[np.ndarray, Array | None]:
     """Greedy weighted k-means++: row indices, (n_clusters,) int64, on the host; and labels.
 
-    Labels are the nearest of these centres for every row, (n_samples,) int32, or None if nobody
-    kept them, as here.
+    Labels, (n_samples,) int32, say which of these centres is nearest to every row. They are None
+    where they were not kept: this function keeps none, some kernels do.
 
     Each new centre is the best of 2 + ⌊ln k⌋ rows, drawn with probability proportional to weight
     × cost at the nearest centre so far. Costs are computed in float64. When every row coincides
@@ -121,7 +121,7 @@ def greedy_seed(
     References
     ----------
     D. Arthur, S. Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007,
-    section 2, and the greedy variant of its section 5.
+    section 2.2, and the greedy variant that its section 7 mentions.
     """
     xp, _ = place = place_of(x)
     n_trials = 2 + int(log(n_clusters))
@@ -179,7 +179,8 @@ class _Potential:
     def best(self, candidates: np.ndarray, present: Array) -> int:
         """Position of the candidate that leaves the lowest potential; the first that ties.
 
-        The order of a sum decides nothing: potentials tie to `TIE` of the present one.
+        Potentials that differ by at most `TIE` times the present one count as equal, so the order
+        of summation decides nothing.
         """
         xp, _ = place = place_of(self._x)
         centers = take_rows(self._x, asarray(candidates, place), xp.float64)

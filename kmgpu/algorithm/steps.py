@@ -44,9 +44,9 @@ class Steps(Protocol):
         """Assign every row to its nearest centre.
 
         Returns the loss and the number of rows of positive weight whose label changed (all of
-        them at the first call). Where a refit follows, an engine may begin it before it waits for
-        the two. `labels`, where given, are known to be
-        right: an engine may skip the search.
+        them at the first call). With `refit_follows`, an engine may begin the refit before it
+        waits for these two numbers. `labels`, where given, are known to be the nearest centres, so
+        an engine may skip the search.
         """
         ...
 
@@ -77,8 +77,8 @@ def engine(
 ) -> Steps:
     """The engine for this data: `ReferenceSteps`, unless a kernel's runs in its place.
 
-    Parameters are those of `ReferenceSteps`, which computes every distance; a kernel's engine may
-    keep bounds, or is told by `algorithm` ("dense", "elkan").
+    Parameters are those of `ReferenceSteps`, which always computes every distance, and `algorithm`:
+    "dense" forbids bounds on distances, "elkan" asks for them, "auto" leaves it to the engine.
     """
     del algorithm
     return ReferenceSteps(x, sample_weight, n_clusters, loss, memory_budget)
@@ -105,10 +105,10 @@ class ReferenceSteps:
     """The half-steps, one function after the other: right on every backend.
 
     A GPU works while the host waits for a number, and the host has nothing to launch meanwhile.
-    So on a GPU a refit that is sure to follow is launched before the assignment's numbers are read,
-    and one small copy brings those of both; it is wasted once, at the end, when no label changes.
-    Three events cost another copy: a relocation, a refit that cuts the loss by `CANCELLED`, and
-    whatever the functions themselves read where no kernel stands in for them.
+    So on a GPU the expected refit is launched before the assignment's numbers are read, and one
+    small copy brings the numbers of both. If no label changed, the loop ends and that refit is
+    wasted. Three things cost another copy: a relocation; a refit that leaves at most `CANCELLED` of
+    the loss; and what functions without a kernel read themselves.
 
     Parameters
     ----------

@@ -49,9 +49,9 @@ def use(mode: str) -> Iterator[None]:
 def replaceable(function: Callable[..., T]) -> Callable[..., T]:
     """Let a kernel of the same name and signature run in place of this function, where one pays.
 
-    The function takes the data, `x`, first. What else decides is found among its parameters by
-    name: ``loss``, and the number of clusters as ``n_clusters`` or as the length of ``centers`` or
-    ``previous``. A loss of the user's own has no kernels.
+    Its first parameter is the data, `x`. Two more are looked up by name: ``loss``, as a loss of the
+    user's own has no kernels; and the number of clusters, which is ``n_clusters``, or the length of
+    ``centers`` or ``previous``, or else 1.
     """
     names = list(signature(function).parameters)[1:]
 
@@ -88,7 +88,7 @@ def chosen(name: str, x: Array, n_clusters: int) -> Callable[..., Any] | None:
 def lookup(name: str, x: Array) -> Callable[..., Any] | None:
     """The kernel of that name for arrays such as `x`, whatever their size.
 
-    Where the mode is "fused", RuntimeError if there is none and one is to be expected.
+    In mode "fused", RuntimeError if such arrays have no kernels at all.
     """
     if _mode.get() == "reference":
         return None

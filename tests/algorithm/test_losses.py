@@ -122,3 +122,10 @@ def test_only_the_own_records_have_kernels():
     assert dataclasses.replace(L2, name="l1").kernel_name is None
     assert dataclasses.replace(L2, name="mine").kernel_name is None
     assert dataclasses.replace(L2).kernel_name is None
+
+
+def test_a_third_loss_that_is_entered_has_no_kernels_yet(monkeypatch):
+    """Else the kernels of k-medians would run for any loss that is not squared."""
+    mine = dataclasses.replace(L1, name="mine")
+    monkeypatch.setitem(LOSSES, "mine", mine)
+    assert get_loss("mine").kernel_name is None

@@ -4,9 +4,9 @@
 
 | what is asked for | which arrays | what runs |
 |---|---|---|
-| half-steps of k-medians | all | `medians.engine.Medians` |
-| half-steps of k-means | up to 32 features, or any other layout | `lowdim.engine.LowDimMeans` |
-| half-steps of k-means | C-contiguous float32, float64 | `highdim.engine.HighDimensionalL2` |
+| half-steps of k-medians | all | `medians.engine` |
+| half-steps of k-means | C-contiguous float32, float64; over 32 features | `highdim.engine` |
+| half-steps of k-means | all others | `lowdim.engine` |
 | `nearest`, `costs_at`, `distances` | all | `assignment` |
 | `greedy_seed` | C-contiguous float32, float64 | `seeding.greedy` |
 | `spread` | C-contiguous float32, float64 | `spread` |
@@ -30,7 +30,8 @@ Conventions
 -----------
 - The loss is a boolean, `squared`: squared Euclidean or else Manhattan costs. Only the intrinsics
   of `lowlevel.tile_costs` take it as a type, `l1`.
-- No weights are None outside, and an empty array in compiled code (`lowlevel.rows.weight_of`).
+- Where there are no weights, Python code has None, and compiled code an empty array
+  (`lowlevel.rows.weight_of`).
 - Arrays that compiled code only reads are read-only (`lowlevel.rows.frozen`), or Numba would
   compile each kernel once more for writable ones.
 - Sums over rows are sums of the sums of fixed ranges (`lowlevel.rows.row_ranges`) or chunks
@@ -44,8 +45,8 @@ origin:
 | path | origin | why |
 |---|---|---|
 | `lowdim`, `medians` | upper median of some rows | copying rows into tiles moves them for free |
-| `highdim` | median of some rows, or zero near it | zero spares a copy of every block |
-| `assignment` (products) | mean of the centres, or zero near it | it takes no pass over the rows |
+| `highdim` | median of some rows, or zero if that is near | zero spares a copy of every block |
+| `assignment` (products) | mean of the centres, or zero if near | it takes no pass over the rows |
 | `seeding.sketch` | mean of some rows, by feature | codes must cover the range of every feature |
 | `seeding.low`, `lowlevel.exact` | zero | differences of rows and points need none |
 | `spread` | the first row | the mean that it looks for is not known yet |

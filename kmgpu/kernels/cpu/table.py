@@ -16,7 +16,7 @@ from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
 
 
 def kernels_for(x: np.ndarray) -> dict[str, Callable[..., Any]]:
-    """The kernels for arrays such as `x`; some are for arrays that they can read in place."""
+    """The kernels for arrays such as `x`; some read only C-contiguous float32 or float64."""
     return IN_PLACE if _in_place(x) else OF_ANY_LAYOUT
 
 

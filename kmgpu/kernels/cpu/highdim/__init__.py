@@ -15,7 +15,7 @@ To read in this order:
   centres, O(n k d) products of bytes for the rows that two bounds do not settle.
 
 Chosen by `table.engine` for squared costs of C-contiguous float32 or float64 rows of more than
-`lowdim.MOST_FEATURES` features. Memory, all of it optional beyond 40 bytes a row and bounded by
-`memory_budget`: d + 19 bytes a row for the sketch, 2 k bytes for stored bounds (fewer where centre
-groups share them).
+`lowdim.MOST_FEATURES` features. Memory: always 40 bytes a row. Beyond that, what
+`memory_budget` allows: d + 19 bytes a row for the sketch, and 2 k bytes a row for stored bounds
+(fewer where centres share one).
 """

@@ -1,7 +1,7 @@
 """What all CPU kernels are made of: exact costs, tiles, byte scores, compiling.
 
-Private names of Numba are known here and nowhere else; instruction sets, too, but for their speeds
-in `highdim.policy`. To read in this order:
+Only this folder knows private names of Numba, and instruction sets, whose speeds `highdim.policy`
+knows. To read in this order:
 
 - `exact`: the costs that decide every label, and why kernels agree with the reference bit for bit.
 - `rows`: an engine's view of the data: rows as floats, fixed ranges of rows, costs of given labels.

@@ -1,6 +1,6 @@
 """Greedy k-means++ seeding that finds the rows of the plain algorithm in less time.
 
-Arthur and Vassilvitskii ("k-means++: the advantages of careful seeding", SODA 2007, section 4):
+Arthur and Vassilvitskii ("k-means++: the advantages of careful seeding", SODA 2007, section 7):
 each centre is the best of 2 + log k rows, the trials, drawn by weight * cost. To read in this
 order:
 

@@ -198,7 +198,7 @@ def greedy_seed(
     memory_budget: int | None = None,
     n_threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows of X to start from, by greedy k-means++ (Arthur and Vassilvitskii 2007, section 4).
+    """Rows of X to start from, by greedy k-means++ (Arthur and Vassilvitskii 2007, section 7).
 
     Each centre but the first is the best of 2 + int(log(n_clusters)) rows drawn with probability
     weight * cost: the one that leaves the lowest potential. Potentials that differ by less than
