@@ -185,11 +185,12 @@ def test_a_fit_goes_on_in_smaller_blocks(backend, estimator, limited):
 
 
 @BOTH
-def test_without_a_budget_blocks_are_of_what_is_free(backend, estimator, limited):
+def test_without_a_budget_blocks_fill_a_gpu_and_are_halved_until_they_fit(
+    backend, estimator, limited
+):
     x = backend.asarray(DATA)
     limited(1_500_000)
-    place = arrays.place_of(x)
-    assert blocks.block_bytes(place, None) <= 1_500_000 // 8
+    assert blocks.block_bytes(arrays.place_of(x), None) == 32 << 20
     model = estimator(5, random_state=0, max_iter=3).fit(x)
     assert np.isfinite(model.inertia_)
 
