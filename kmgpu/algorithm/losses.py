@@ -83,7 +83,7 @@ def _squared_scorer(centers: Array) -> Callable[[Array], Array]:
     return score
 
 
-def _slack(centers: Array) -> tuple[float, float]:
+def _roundoff(centers: Array) -> tuple[float, float]:
     """(d + 16) unit roundoffs of the dtype of `centers`; what underflow may take off a cost."""
     info = namespace(centers).finfo(centers.dtype)
     d = centers.shape[1]
@@ -91,14 +91,14 @@ def _slack(centers: Array) -> tuple[float, float]:
 
 
 def _squared_limit(centers: Array) -> Callable[[Array, Array], Array]:
-    """A score errs by at most ``slack (|x| + |µ|)²``.
+    """Rounding. A score errs by at most ``roundoff (|x| + |µ|)²``.
 
-    d unit roundoffs of it for the product, the rest for norms and for rows and centres, which are
-    rounded. |µ| is at most that of the longest centre; it is also at most |x| plus the distance,
+    Of (d + 16) unit roundoffs, d are for the product, the rest for norms and for rows and centres,
+    which are rounded. |µ| is at most that of the longest centre; it is also at most |x| plus the distance,
     whose square is the score + |x|².
     """
     xp = namespace(centers)
-    slack, tiny = _slack(centers)
+    roundoff, tiny = _roundoff(centers)
     longest = xp.sqrt(xp.max(xp.sum(centers * centers, axis=1)))
 
     def limit(x: Array, least: Array) -> Array:
@@ -106,7 +106,7 @@ def _squared_limit(centers: Array) -> Callable[[Array, Array], Array]:
         wide = xp.sqrt(square) + longest
         near = 10 * square + 2 * xp.maximum(least + square, xp.zeros_like(square))
         error = xp.minimum(wide * wide, 2 * near)
-        return least + 2.1 * slack * error + tiny
+        return least + 2.1 * roundoff * error + tiny
 
     return limit
 
@@ -140,18 +140,18 @@ def _absolute_scorer(centers: Array) -> Callable[[Array], Array]:
 
 
 def _absolute_limit(centers: Array) -> Callable[[Array, Array], Array]:
-    """A cost errs by at most ``slack cost + 2 u |x|``, u the unit roundoff.
+    """Rounding. A cost errs by at most ``roundoff cost + 2 u |x|``, u the unit roundoff.
 
     d unit roundoffs for the sum; rounding x and µ changes the cost by ``u (|x| + |µ|)``, and |µ| is
     at most |x| plus the cost.
     """
     xp = namespace(centers)
-    slack, tiny = _slack(centers)
+    roundoff, tiny = _roundoff(centers)
     rounding = 2 * float(xp.finfo(centers.dtype).eps)
 
     def limit(x: Array, least: Array) -> Array:
         length = xp.sum(xp.abs(x), axis=1)[:, None]
-        return (least * (1 + slack) + rounding * length + tiny) * (1 + 2 * slack)
+        return (least * (1 + roundoff) + rounding * length + tiny) * (1 + 2 * roundoff)
 
     return limit
 

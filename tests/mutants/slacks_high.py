@@ -178,7 +178,7 @@ HIGH_SLACKS = {
     ),
     "no error of a reference score": (
         "../../algorithm/losses.py",
-        "least + 2.1 * slack * error + tiny",
+        "least + 2.1 * roundoff * error + tiny",
         "least + tiny",
         f"{REFERENCE}[numpy-l2-1-0-40]",
     ),
@@ -190,20 +190,20 @@ HIGH_SLACKS = {
     ),
     "no room for reference scores that underflow": (
         "../../algorithm/losses.py",
-        "2.1 * slack * error + tiny",
-        "2.1 * slack * error",
+        "2.1 * roundoff * error + tiny",
+        "2.1 * roundoff * error",
         f"{REFERENCE_NEAR}[numpy-underflow-l2-40]",
     ),
     "no error of a reference sum": (
         "../../algorithm/losses.py",
-        "return (least * (1 + slack) + rounding * length + tiny) * (1 + 2 * slack)",
+        "return (least * (1 + roundoff) + rounding * length + tiny) * (1 + 2 * roundoff)",
         "return least + rounding * length + tiny",
         f"{REFERENCE}[numpy-l1-1-0-40]",
     ),
     "no rounding of reference rows and centres": (
         "../../algorithm/losses.py",
-        "(least * (1 + slack) + rounding * length + tiny)",
-        "(least * (1 + slack) + tiny)",
+        "(least * (1 + roundoff) + rounding * length + tiny)",
+        "(least * (1 + roundoff) + tiny)",
         f"{REFERENCE}[numpy-l1-1-1000-3]",
     ),
     "no room for reference centres that underflow": (
