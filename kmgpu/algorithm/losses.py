@@ -94,8 +94,8 @@ def _squared_limit(centers: Array) -> Callable[[Array, Array], Array]:
     """Rounding. A score errs by at most ``roundoff (|x| + |µ|)²``.
 
     Of (d + 16) unit roundoffs, d are for the product, the rest for norms and for rows and centres,
-    which are rounded. |µ| is at most that of the longest centre; it is also at most |x| plus the distance,
-    whose square is the score + |x|².
+    which are rounded. |µ| is at most that of the longest centre; it is also at most |x| plus the
+    distance, whose square is the score + |x|².
     """
     xp = namespace(centers)
     roundoff, tiny = _roundoff(centers)
