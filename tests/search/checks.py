@@ -144,16 +144,21 @@ def check_subset(fit: Fitted) -> str | None:
 
 
 def check_transform(fit: Fitted) -> str | None:
-    found = np.asarray(fit.model.transform(fit.given))
     right = fit.costs if fit.in_range.all() else fit.wide
     right = np.sqrt(right) if fit.case.loss == "l2" else right
+    narrow = fit.x.dtype in (np.float16, np.float32)
+    most = np.finfo(np.float32 if narrow else np.float64).max
+    try:
+        found = np.asarray(fit.model.transform(fit.given))
+    except ValueError as error:
+        beyond = right.max() > most * (1 - 1e-6)
+        return None if beyond and "overflow" in str(error) else f"{type(error).__name__}: {error}"
     least = np.sqrt(fit.least) if fit.case.loss == "l2" else fit.least
     limits = np.finfo(found.dtype)
     rtol = 1e-6 if limits.bits == 32 else 1e-9 if fit.case.layout == "csr" else 1e-10
     with np.errstate(over="ignore", invalid="ignore"):
         off = np.abs(found - right) > rtol * right + 4 * limits.smallest_subnormal + least
-        off &= ~((right > limits.max * (1 - 1e-6)) & np.isinf(found))
-        off |= np.isnan(found)
+        off |= ~np.isfinite(found)
     if off.any():
         i, j = np.argwhere(off)[0]
         return f"{off.sum()} values; {found[i, j]!r} where {float(right[i, j])!r} is right"
