@@ -1,1 +1,1 @@
-"""Data files, models and images in and out."""
+"""Data files and models: read without unpickling, written whole or not at all."""
