@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tests.kernels.cuda import test_kernels_cuda as nearest
+from tests.kernels.cuda import test_kernels_cuda_dtypes as dtypes
 from tests.kernels.cuda import test_kernels_cuda_exact as exact
 from tests.kernels.cuda import test_kernels_cuda_medians as medians
 from tests.kernels.cuda import test_kernels_cuda_refit as refit
@@ -130,7 +131,7 @@ MUTANTS = {
     "the first ranking of float64 trusted": Mutant(
         "settle",
         (("> margin * (1 + 1e-9) + r.least", "> 0"),),
-        partial(exact.test_two_groups_far_apart, loss="l2", dtype="float64", apart=1e8, d=40),
+        partial(exact.test_two_groups_far_apart, loss="l2", dtype="float64", apart=1e5, d=40),
     ),
     "half of the margin of squares": Mutant(
         "settle",
@@ -155,7 +156,12 @@ MUTANTS = {
     "no margin for underflow": Mutant(
         "settle",
         (("margin * (1 + 1e-9) + r.least", "margin * (1 + 1e-9)"),),
-        partial(exact.test_magnitudes_of_float64, loss="l2", scale="squares are subnormal", d=40),
+        partial(
+            exact.test_magnitudes_of_float64,
+            loss="l2",
+            scale="squares are subnormal in float32",
+            d=40,
+        ),
     ),
     "a cost added with one rounding": Mutant(
         "common",
@@ -193,7 +199,7 @@ MUTANTS = {
     ),
     "candidates that overflow left out": Mutant(
         "settle",
-        (("if (rough[r] > limit[r] && rough[r] < infinity<Acc>())", "if (rough[r] > limit[r])"),),
+        (("if (rough[r] > limit[r] && rough[r] < infinity<float>())", "if (rough[r] > limit[r])"),),
         partial(exact.test_large_rows_of_float32, loss="l2", scale=1e25, d=3),
     ),
     "open rows forgotten": Mutant(
@@ -230,6 +236,31 @@ MUTANTS = {
         "common",
         (("(h.bits & 0x7c00u)", "(h.bits & 0x7fffu)"),),
         nearest.test_half_floats_are_decoded_exactly,
+    ),
+    "rounded before the origin is taken off": Mutant(
+        "common",
+        (
+            (
+                "float(at<Origin<T>>(row, column) - origin)",
+                "float(at<Origin<T>>(row, column)) - float(origin)",
+            ),
+        ),
+        partial(dtypes.test_labels, loss="l2", dtype="uint32", case="near the end", d=3),
+    ),
+    "bfloat16 a bit too low": Mutant(
+        "common",
+        (("(unsigned)value.bits << 16", "(unsigned)value.bits << 15"),),
+        partial(dtypes.test_labels, loss="l1", dtype="bfloat16", case="small", d=3),
+    ),
+    "the highest integer has the key that no number has": Mutant(
+        "medians",
+        (("return key < MOST ? key : MOST;", "return key;"),),
+        partial(dtypes.test_medians_of_the_two_highest_integers, dtype="uint64"),
+    ),
+    "negative integers above the others": Mutant(
+        "medians",
+        (("SIGNED ? Key(1) << (8 * sizeof(T) - 1) : Key(0)", "Key(0)"),),
+        partial(dtypes.test_refit, loss="l1", dtype="int8", case="whole range", weighted=False),
     ),
     "no anchor": Mutant(
         "means",

@@ -15,6 +15,12 @@ __device__ __forceinline__ float decode(Half h) {
   return __uint_as_float(__float_as_uint(magnitude) | sign);
 }
 
+// The upper half of a float.
+struct Bfloat16 {
+  unsigned short bits;
+};
+
+// A whole number that To does not hold is rounded, as NumPy rounds it.
 template <typename To, typename T>
 __device__ __forceinline__ To converted(T value) {
   return To(value);
@@ -43,6 +49,27 @@ __device__ __forceinline__ To converted(float value) {
   return To(value);
 }
 
+template <typename To>
+__device__ __forceinline__ To converted(Bfloat16 value) {
+  return converted<To>(__uint_as_float((unsigned)value.bits << 16));
+}
+
+// What numbers of T are taken relative to: a float where float holds all of T, else a double.
+template <typename T, bool NARROW = (sizeof(T) < sizeof(float))>
+struct Relative {
+  using Origin = double;
+};
+template <typename T>
+struct Relative<T, true> {
+  using Origin = float;
+};
+template <>
+struct Relative<float, false> {
+  using Origin = float;
+};
+template <typename T>
+using Origin = typename Relative<T>::Origin;
+
 // A matrix of n_samples rows that lies anywhere: strides count elements and may be negative.
 template <typename T>
 struct Matrix {
@@ -51,6 +78,10 @@ struct Matrix {
   template <typename To>
   __device__ __forceinline__ To at(long long row, int column) const {
     return converted<To>(data[row * row_stride + column * column_stride]);
+  }
+  // A number less `origin` as a float; the difference, of doubles if need be, is rounded to it.
+  __device__ __forceinline__ float about(long long row, int column, Origin<T> origin) const {
+    return float(at<Origin<T>>(row, column) - origin);
   }
 };
 

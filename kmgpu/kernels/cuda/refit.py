@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kmgpu.backend.arrays import Array, place_of
-from kmgpu.kernels.cuda.module import TYPES, checked, launch, matrix, type_of
+from kmgpu.kernels.cuda.module import CHECKED, checked, launch, matrix, type_of
 
 THREADS = 256
 WARPS = THREADS // 32
@@ -181,7 +181,7 @@ def medians_names(dtype: Any, weighted: bool) -> tuple[str, str, str]:
 
 def instantiations(names: Callable[[Any, bool], tuple[str, ...]]) -> Iterator[tuple[str, int]]:
     """Every kernel that `means_names` or `medians_names` can name, and its blocks' threads."""
-    for dtype, weighted in product(TYPES, (False, True)):
+    for dtype, weighted in product(CHECKED, (False, True)):
         for name in names(dtype, weighted):
             yield name, THREADS
 
