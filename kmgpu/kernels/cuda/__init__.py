@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from kmgpu.backend.arrays import Array
-from kmgpu.kernels.cuda import nearest, refit, seeding
+from kmgpu.kernels.cuda import engine, nearest, refit, seeding, sort
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 
 DTYPES = frozenset(TYPES)
@@ -41,6 +41,7 @@ def _beside_x(function: Callable[..., T]) -> Callable[..., T]:
 
 # by the names of the functions of `kmgpu.algorithm` that they stand for
 KERNELS: dict[str, Callable[..., Any]] = {
+    "engine": _beside_x(engine.engine),
     "greedy_seed": _beside_x(_greedy_seed),
     "nearest": _beside_x(_nearest),
     "costs_at": _beside_x(_costs_at),
@@ -77,6 +78,7 @@ def _source(name: str, kernels: Iterable[tuple[str, int]]) -> Source:
 SOURCES = (
     _source("nearest", nearest.instantiations()),
     _source("settle", nearest.settle_instantiations()),
+    _source("sort", sort.instantiations()),
     _source("means", refit.instantiations(refit.means_names)),
     _source("weights", refit.weights_instantiations()),
     _source("medians", refit.instantiations(refit.medians_names)),

@@ -35,6 +35,7 @@ MOST_BLOCKS = 2**31 - 1
 PARTS = {
     "nearest": ("common", "ranked", "nearest"),
     "settle": ("common", "ranked", "settle"),
+    "sort": ("common", "sort"),
     "means": ("common", "means"),
     "weights": ("common", "weights"),
     "medians": ("common", "selection", "medians"),
