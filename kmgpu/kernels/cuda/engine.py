@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from kmgpu.backend.arrays import Array, namespace, place_of, to_host
 from kmgpu.backend.blocks import block_bytes
-from kmgpu.kernels.cuda.nearest import costs_at, nearest
+from kmgpu.kernels.cuda.nearest import costs_at
 from kmgpu.kernels.cuda.refit import means_and_losses, medians_and_losses
 from kmgpu.kernels.cuda.sort import CHANGED, Numbers, grouped
 
@@ -26,6 +27,8 @@ class CudaSteps:
 
     Parameters
     ----------
+    nearest : callable
+        That of `KERNELS`.
     x : array of shape (n_samples, n_features)
     sample_weight : array of shape (n_samples,), float64, beside `x`, or None
     n_clusters : int
@@ -37,6 +40,7 @@ class CudaSteps:
 
     def __init__(
         self,
+        nearest: Callable[..., Array],
         x: Array,
         sample_weight: Array | None,
         n_clusters: int,
@@ -44,6 +48,7 @@ class CudaSteps:
         memory_budget: int | None = None,
     ) -> None:
         xp, device = place = place_of(x)
+        self._nearest = nearest
         self._x, self._weight, self._loss = x, sample_weight, loss
         self._budget = block_bytes(place, memory_budget)
         self._numbers = Numbers.beside(x, n_clusters)
@@ -58,7 +63,7 @@ class CudaSteps:
         del refit_follows
         self._centers = centers
         if labels is None:
-            labels = nearest(self._loss.name, self._x, centers, self._budget)
+            labels = self._nearest(self._x, centers, self._loss, self._budget)
         self._refit(labels)
         return self._told[0], int(self._told[CHANGED])
 
@@ -100,16 +105,3 @@ class CudaSteps:
         costs = costs_at(self._loss.name, self._x, centers, self.labels)
         costs = costs if self._weight is None else costs * self._weight
         return float(to_host(namespace(costs).sum(costs)))
-
-
-def engine(
-    x: Array,
-    sample_weight: Array | None,
-    n_clusters: int,
-    loss: Any,
-    memory_budget: int | None = None,
-    algorithm: str = "auto",
-) -> CudaSteps:
-    """The engine of CuPy arrays, which computes every distance whatever the `algorithm`."""
-    del algorithm
-    return CudaSteps(x, sample_weight, n_clusters, loss, memory_budget)

@@ -9,8 +9,8 @@ from kmgpu import kernels
 from kmgpu.algorithm.lloyd import half_steps
 from kmgpu.algorithm.losses import LOSSES
 from kmgpu.algorithm.steps import ReferenceSteps
-from kmgpu.kernels.cuda import refit, sort
-from kmgpu.kernels.cuda.engine import CANCELLED, CudaSteps
+from kmgpu.kernels.cuda import KERNELS, refit, sort
+from kmgpu.kernels.cuda.engine import CANCELLED
 from tests.support import oracles
 from tests.support.cuda import BOTH, DTYPES, WEIGHTS, small_segments
 
@@ -98,7 +98,7 @@ CASES = ["blobs", "an outlier of 1e6 sigma", "far from the origin", "an empty cl
 def test_losses_beside_a_refit(gpu, loss, weights, dtype, case, d, k):
     x, centers = problem(500, d, k, dtype, case)
     weight, there = weights_of(gpu, weights, 500)
-    steps = CudaSteps(gpu.asarray(x), there, k, LOSSES[loss])
+    steps = KERNELS["engine"](gpu.asarray(x), there, k, LOSSES[loss])
     value, changed = steps.assign(gpu.asarray(centers), True)
     label = oracles.labels_in_order(x, centers, loss)
     share = np.ones(500) if weight is None else weight
@@ -122,7 +122,7 @@ def test_a_loss_that_has_cancelled_is_summed_again(gpu, weights):
     """The first centre is far away, so the loss falls by some 1e20."""
     x = oracles.blobs(300, 4, 1, seed=2)
     weight, there = weights_of(gpu, weights, 300)
-    steps = CudaSteps(gpu.asarray(x), there, 1, LOSSES["l2"])
+    steps = KERNELS["engine"](gpu.asarray(x), there, 1, LOSSES["l2"])
     before, _ = steps.assign(gpu.asarray(np.full((1, 4), 1e10)), True)
     _, after, _ = steps.refit()
     assert after < 1e-15 * CANCELLED * before
@@ -147,7 +147,7 @@ def test_the_loop_is_that_of_the_reference(gpu, loss, weights, d):
     x = oracles.blobs(400, d, 6, seed=5, spread=3).astype(np.float32)
     start = np.concatenate([x[:5].astype(np.float64), np.full((2, d), 1e4)])
     weight, there = weights_of(gpu, weights, 400)
-    steps = CudaSteps(gpu.asarray(x), there, 7, LOSSES[loss])
+    steps = KERNELS["engine"](gpu.asarray(x), there, 7, LOSSES[loss])
     with kernels.use("reference"):
         plain = ReferenceSteps(x, weight, 7, LOSSES[loss])
         expected = list(records(plain, weight, start, oracles_backend()))
@@ -175,7 +175,7 @@ def test_the_same_bits_twice(gpu, loss, weights):
     _, there = weights_of(gpu, weights, 900)
     found = set()
     for _ in range(3):
-        steps = CudaSteps(gpu.asarray(x), there, 4, LOSSES[loss])
+        steps = KERNELS["engine"](gpu.asarray(x), there, 4, LOSSES[loss])
         with small_segments():
             told = steps.assign(gpu.asarray(centers), True)
         after, *numbers = steps.refit()
@@ -185,13 +185,13 @@ def test_the_same_bits_twice(gpu, loss, weights):
 
 @BOTH
 @WEIGHTED
-def test_parts_of_many_blocks(gpu, loss, weights, monkeypatch):
+@mock.patch.object(refit, "FEWEST_CHUNK_ROWS", 2)
+@mock.patch.object(refit, "FINISHING_BLOCKS", 3)
+def test_parts_of_many_blocks(gpu, loss, weights):
     """Chunks of two rows, and fewer blocks at the end than centres have numbers."""
-    monkeypatch.setattr(refit, "FEWEST_CHUNK_ROWS", 2)
-    monkeypatch.setattr(refit, "FINISHING_BLOCKS", 3)
     x, centers = problem(600, 9, 6, "float64", "blobs")
     weight, there = weights_of(gpu, weights, 600)
-    steps = CudaSteps(gpu.asarray(x), there, 6, LOSSES[loss])
+    steps = KERNELS["engine"](gpu.asarray(x), there, 6, LOSSES[loss])
     value, _ = steps.assign(gpu.asarray(centers), True)
     label = oracles.labels_in_order(x, centers, loss)
     share = np.ones(600) if weight is None else weight
