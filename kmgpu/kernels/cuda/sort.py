@@ -70,10 +70,11 @@ def grouped(
     """The order of rows by label, of which nothing is read by the host.
 
     Of n rows it reads labels twice and `previous`, the labels before, once, and writes the order:
-    20n bytes, with weights 36n, and some 20 for each count of the table of warps and clusters. Sums
-    in 64-bit fixed point would not need it, at 8 features a third of the bytes of sort and sums; but
-    one outlier a million times as far as the others would leave a mean of 1e8 rows 1e-5 of their
-    spread off, as the sum of the largest differences must fit.
+    20n bytes, with weights 36n, and some 20 for each count of the table of warps and clusters.
+
+    Sums in 64-bit fixed point need no sort: at 8 features a third fewer bytes than sort and sums.
+    But the sum of the largest differences must fit, so beside an outlier of 1e6 σ each of 1e8 rows
+    is rounded to some 1e-5 σ, and means of equal rows err by as much.
 
     Parameters
     ----------
