@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from kmgpu.backend.arrays import Array
-from kmgpu.kernels.cuda import nearest, refit, seeding
+from kmgpu.kernels.cuda import nearest, refit, seeding, tensor
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 
 DTYPES = frozenset(TYPES)
@@ -77,6 +77,7 @@ def _source(name: str, kernels: Iterable[tuple[str, int]]) -> Source:
 SOURCES = (
     _source("nearest", nearest.instantiations()),
     _source("settle", nearest.settle_instantiations()),
+    _source("tensor", tensor.instantiations()),
     _source("means", refit.instantiations(refit.means_names)),
     _source("weights", refit.weights_instantiations()),
     _source("medians", refit.instantiations(refit.medians_names)),

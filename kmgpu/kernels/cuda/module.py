@@ -19,6 +19,7 @@ MOST_BLOCKS = 2**31 - 1
 PARTS = {
     "nearest": ("common", "ranked", "nearest"),
     "settle": ("common", "ranked", "settle"),
+    "tensor": ("common", "mma", "certificate", "tensor"),
     "means": ("common", "means"),
     "weights": ("common", "weights"),
     "medians": ("common", "selection", "medians"),

@@ -11,6 +11,7 @@ import numpy as np
 
 from kmgpu.backend.arrays import Array, namespace, place_of
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
+from kmgpu.kernels.cuda import tensor
 from kmgpu.kernels.cuda.module import TYPES, checked, compute_type, launch, matrix, type_of
 
 COST = {"l1": "Manhattan", "l2": "Squared"}
@@ -69,6 +70,8 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     above 32 features) that takes 3nkd float64 operations.
     """
     ready = _prepared(loss, x, centers)
+    if loss == "l2" and tensor.serves(x):
+        return _by_tensor_cores(x, centers, ready)
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
         rounding = _direct_rounding(loss, x.shape[1], ready.shifted.dtype)
         return _settled(loss, x, ready, *_tiled(loss, x, ready), rounding)
@@ -97,6 +100,21 @@ def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
     """The kernels that put centres about an origin."""
     kind = compute_type(dtype)
     return f"choose_origin<{kind}, {WARPS}>", f"shift_centers<{kind}, {COST[loss]}, {WARPS}>"
+
+
+def _by_tensor_cores(x: Array, centers: Array, ready: _Centers) -> Array:
+    """The labels; `settle` ranks the rows that binary16 leaves open."""
+    xp, device = place_of(x)
+    n = x.shape[0]
+    if centers.shape[0] == 1:
+        return xp.zeros(n, dtype=xp.int32, device=device)
+    label = xp.empty(n, dtype=xp.int32, device=device)
+    for start in range(0, n, MOST_LISTED):
+        part = slice(start, min(n, start + MOST_LISTED))
+        rows, own = x[part, :], label[part]
+        left = tensor.nearest(rows, centers, ready.origin, ready.extents, own)
+        _settle("l2", rows, ready, own, left, _limits(ready, (0, 0, 0)))
+    return label
 
 
 def _tiled(loss: str, x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
@@ -169,27 +187,47 @@ def _settled(
 
     One launch lists the open rows of all blocks, one ranks them; the host reads nothing.
     """
-    (n, d), k = x.shape, ready.norms.shape[0]
+    n, k = x.shape[0], ready.norms.shape[0]
     if k == 1:
         return label
-    least = 16 * (d + 4) * float(np.finfo(ready.origin.dtype).tiny)  # a GPU may take less for 0
-    bounds = tuple(map(np.float64, (*rounding, least, _unit(ready.origin.dtype))))
+    bounds = _limits(ready, rounding)
     xp, device = place_of(x)
-    listing, settling = settle_names(loss, x.dtype)
     block = (32 * WARPS,)
     for start in range(0, n, MOST_LISTED):
         part = slice(start, min(n, start + MOST_LISTED))
-        rows, own = x[part, :], label[part]
-        open_ = xp.empty(own.shape[0], dtype=xp.int32, device=device)
-        total = xp.zeros(1, dtype=xp.int32, device=device)
+        own = label[part]
+        left = tensor.Open(
+            xp.empty(own.shape[0], dtype=xp.int32, device=device),
+            xp.zeros(1, dtype=xp.int32, device=device),
+        )
         known = best[part], second[part], own, ready.extents, np.int32(own.shape[0])
-        grid = -(-own.shape[0] // block[0])
-        launch("settle", listing, grid, block, (*known, *bounds, open_, total))
-        centers = ready.origin, ready.shifted, ready.turned, np.int32(k), np.int32(d)
-        grid = min(SETTLING_BLOCKS, -(-own.shape[0] // (SETTLED_TOGETHER * WARPS)))
-        arguments = (*matrix(rows), *centers, *bounds, open_, total, own)
-        launch("settle", settling, grid, block, arguments)
+        listing = settle_names(loss, x.dtype)[0]
+        launch("settle", listing, -(-own.shape[0] // block[0]), block, (*known, *bounds, *left))
+        _settle(loss, x[part, :], ready, own, left, bounds)
     return label
+
+
+def _limits(ready: _Centers, rounding: tuple[float, float, float]) -> tuple[np.float64, ...]:
+    """What settle.cu calls Rounding."""
+    d = ready.shifted.shape[0]
+    least = 16 * (d + 4) * float(np.finfo(ready.origin.dtype).tiny)  # a GPU may take less for 0
+    return tuple(map(np.float64, (*rounding, least, _unit(ready.origin.dtype))))
+
+
+def _settle(
+    loss: str,
+    x: Array,
+    ready: _Centers,
+    label: Array,
+    left: tensor.Open,
+    bounds: tuple[np.float64, ...],
+) -> None:
+    """Write the labels of the rows that are left open, ranked by the costs that decide."""
+    d, k = ready.shifted.shape
+    centers = ready.origin, ready.shifted, ready.turned, np.int32(k), np.int32(d)
+    grid = min(SETTLING_BLOCKS, -(-x.shape[0] // (SETTLED_TOGETHER * WARPS)))
+    arguments = (*matrix(x), *centers, *bounds, *left, label)
+    launch("settle", settle_names(loss, x.dtype)[1], grid, (32 * WARPS,), arguments)
 
 
 def settle_names(loss: str, dtype: Any) -> tuple[str, str]:
