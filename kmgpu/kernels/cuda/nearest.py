@@ -113,7 +113,7 @@ def _by_tensor_cores(x: Array, centers: Array, ready: _Centers) -> Array:
         part = slice(start, min(n, start + MOST_LISTED))
         rows, own = x[part, :], label[part]
         left = tensor.nearest(rows, centers, ready.origin, ready.extents, own)
-        _settle("l2", rows, ready, own, left, _limits(ready, (0, 0, 0)))
+        _settle("l2", rows, ready, own, left.rows, left.total, _limits(ready, (0, 0, 0)))
     return label
 
 
@@ -196,14 +196,13 @@ def _settled(
     for start in range(0, n, MOST_LISTED):
         part = slice(start, min(n, start + MOST_LISTED))
         own = label[part]
-        left = tensor.Open(
-            xp.empty(own.shape[0], dtype=xp.int32, device=device),
-            xp.zeros(1, dtype=xp.int32, device=device),
-        )
+        open_ = xp.empty(own.shape[0], dtype=xp.int32, device=device)
+        total = xp.zeros(1, dtype=xp.int32, device=device)
         known = best[part], second[part], own, ready.extents, np.int32(own.shape[0])
         listing = settle_names(loss, x.dtype)[0]
-        launch("settle", listing, -(-own.shape[0] // block[0]), block, (*known, *bounds, *left))
-        _settle(loss, x[part, :], ready, own, left, bounds)
+        grid = -(-own.shape[0] // block[0])
+        launch("settle", listing, grid, block, (*known, *bounds, open_, total))
+        _settle(loss, x[part, :], ready, own, open_, total, bounds)
     return label
 
 
@@ -219,14 +218,15 @@ def _settle(
     x: Array,
     ready: _Centers,
     label: Array,
-    left: tensor.Open,
+    open_: Array,
+    total: Array,
     bounds: tuple[np.float64, ...],
 ) -> None:
-    """Write the labels of the rows that are left open, ranked by the costs that decide."""
+    """Write the labels of the listed rows, ranked by the costs that decide."""
     d, k = ready.shifted.shape
     centers = ready.origin, ready.shifted, ready.turned, np.int32(k), np.int32(d)
     grid = min(SETTLING_BLOCKS, -(-x.shape[0] // (SETTLED_TOGETHER * WARPS)))
-    arguments = (*matrix(x), *centers, *bounds, *left, label)
+    arguments = (*matrix(x), *centers, *bounds, open_, total, label)
     launch("settle", settle_names(loss, x.dtype)[1], grid, (32 * WARPS,), arguments)
 
 

@@ -30,10 +30,13 @@ class Open(NamedTuple):
     rows : array of shape (n_samples,), int32
         The first `total` of them count, in no fixed order.
     total : array of shape (1,), int32
+    before : array of shape (1,), int32
+        How many the first product left open, for measurements.
     """
 
     rows: Array
     total: Array
+    before: Array
 
 
 class _Packed(NamedTuple):
@@ -96,8 +99,9 @@ def nearest(x: Array, centers: Array, origin: Array, extents: Array, label: Arra
         grid = -(-n // rows)
         arguments = (*matrix(x), origin, *seen, *sizes, lists[0], totals[0], label)
         found = lists[split], totals[split]
-        launch("tensor", name, min(grid, SPLIT_BLOCKS) if split else grid, (threads,), (*arguments, *found))
-    return Open(lists[1], totals[1])
+        grid = min(grid, SPLIT_BLOCKS) if split else grid
+        launch("tensor", name, grid, (threads,), (*arguments, *found))
+    return Open(lists[1], totals[1], totals[0])
 
 
 def _packed(x: Array, centers: Array, origin: Array, extents: Array) -> _Packed:
@@ -105,9 +109,17 @@ def _packed(x: Array, centers: Array, origin: Array, extents: Array) -> _Packed:
     k, d = centers.shape
     padded, width = -(-k // TILE) * TILE, width_of(d)
     blocks = min(MOST_PACKED, -(-padded // PACK_WARPS))
-    shapes = ((2, padded, width // 2), xp.int32), (padded, xp.float32), (2, xp.float64)
-    shapes += ((blocks, 2), xp.float32), (2, xp.int32)
-    packed = _Packed(*(xp.empty(shape, dtype=dtype, device=device) for shape, dtype in shapes))
+
+    def empty(dtype: Any, *shape: int) -> Array:
+        return xp.empty(shape, dtype=dtype, device=device)
+
+    packed = _Packed(
+        empty(xp.int32, 2, padded, width // 2),
+        empty(xp.float32, padded),
+        empty(xp.float64, 2),
+        empty(xp.float32, blocks, 2),
+        empty(xp.int32, 2),
+    )
     arguments = (centers, origin, extents, *map(np.int32, (k, d, padded)), *packed)
     name = packing_name(origin.dtype, d)
     launch("tensor", name, blocks, (32 * PACK_WARPS,), arguments)
