@@ -19,7 +19,7 @@ MOST_BLOCKS = 2**31 - 1
 PARTS = {
     "nearest": ("common", "ranked", "nearest"),
     "settle": ("common", "ranked", "settle"),
-    "tensor": ("common", "mma", "certificate", "tensor"),
+    "tensor": ("common", "mma", "certificate", "halves", "wide", "tensor"),
     "means": ("common", "means"),
     "weights": ("common", "weights"),
     "medians": ("common", "selection", "medians"),

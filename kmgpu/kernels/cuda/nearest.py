@@ -71,7 +71,7 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     """
     ready = _prepared(loss, x, centers)
     if loss == "l2" and tensor.serves(x):
-        return _by_tensor_cores(x, centers, ready)
+        return _by_tensor_cores(x, centers, ready, block_bytes(place_of(x), memory_budget))
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
         rounding = _direct_rounding(loss, x.shape[1], ready.shifted.dtype)
         return _settled(loss, x, ready, *_tiled(loss, x, ready), rounding)
@@ -102,7 +102,7 @@ def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
     return f"choose_origin<{kind}, {WARPS}>", f"shift_centers<{kind}, {COST[loss]}, {WARPS}>"
 
 
-def _by_tensor_cores(x: Array, centers: Array, ready: _Centers) -> Array:
+def _by_tensor_cores(x: Array, centers: Array, ready: _Centers, memory: int) -> Array:
     """The labels; `settle` ranks the rows that binary16 leaves open."""
     xp, device = place_of(x)
     n = x.shape[0]
@@ -112,7 +112,7 @@ def _by_tensor_cores(x: Array, centers: Array, ready: _Centers) -> Array:
     for start in range(0, n, MOST_LISTED):
         part = slice(start, min(n, start + MOST_LISTED))
         rows, own = x[part, :], label[part]
-        left = tensor.nearest(rows, centers, ready.origin, ready.extents, own)
+        left = tensor.nearest(rows, centers, ready.origin, ready.extents, own, memory)
         _settle("l2", rows, ready, own, left.rows, left.total, _limits(ready, (0, 0, 0)))
     return label
 

@@ -13,13 +13,16 @@ from kmgpu.kernels.cuda.module import TYPES, compute_type, launch, matrix, type_
 
 # from here on a product costs less than differences, though it multiplies zeros up to 16 (estimate)
 FEWEST_FEATURES = 8
-# features as they are padded, and the warps of a block; rows of more do not fit registers
+# more sums of float32 on tensor cores, as MMA_UNIT charges them, cost more than halves leave
+MOST_FEATURES = 2048
+# features as they are padded where rows fit registers, and the warps of a block
 WIDTHS = {16: 8, 32: 8, 64: 8, 128: 6, 256: 4}
+WIDE_WARPS = 4, 2  # where they do not, with one half and with two
+CHUNK = 32  # such features are padded to a multiple
 FIRST_CAPABILITY = 75  # 7.5, Turing
-TILE = 64  # centres are padded to a multiple
 PACK_WARPS = 8
 MOST_PACKED = 128  # blocks: every block of what follows reads what each of them found
-SPLIT_BLOCKS = 1 << 10  # a few for every multiprocessor: they take from the list until it ends
+BLOCKS = 1 << 10  # a few for every multiprocessor: they take rows until there are no more
 
 
 class Open(NamedTuple):
@@ -51,7 +54,7 @@ class _Packed(NamedTuple):
 
 def serves(x: Array) -> bool:
     """Whether `nearest` takes these rows: by their features and by the card."""
-    return FEWEST_FEATURES <= x.shape[1] <= max(WIDTHS) and _has_tensor_cores(x)
+    return FEWEST_FEATURES <= x.shape[1] <= MOST_FEATURES and _has_tensor_cores(x)
 
 
 def _has_tensor_cores(x: Array) -> bool:
@@ -62,7 +65,9 @@ def _has_tensor_cores(x: Array) -> bool:
     return bool(runtime.is_hip) or int(x.device.compute_capability) >= FIRST_CAPABILITY
 
 
-def nearest(x: Array, centers: Array, origin: Array, extents: Array, label: Array) -> Open:
+def nearest(
+    x: Array, centers: Array, origin: Array, extents: Array, label: Array, memory: int
+) -> Open:
     """Write the labels of all rows that binary16 decides, and the likeliest ones of the others.
 
     Parameters
@@ -76,38 +81,52 @@ def nearest(x: Array, centers: Array, origin: Array, extents: Array, label: Arra
         The centres' distances to it.
     label : array of shape (n_samples,), int32
         Written.
+    memory : int
+        Bytes for the halves of rows that do not fit registers, those of some blocks at a time.
 
     Notes
     -----
     Three launches: centres to halves; all rows by one product of halves; those that stay open by
     three, which amount to 22 bits. Each multiplies nkd numbers and needs five instructions more for
-    a score; nothing of the size nk is stored. Of 1M rows of 128 features, k=1000, the first
-    leaves 2 to 4 % open in an early iteration (0.3 % later), the second a tenth of these
-    (simulated).
+    a score; nothing of the size nk is stored. Of rows of 128 features, k=1000, the first leaves 2
+    to 4 % open in an early iteration (0.3 % later), the second a tenth of these (simulated).
     """
     xp, device = place_of(x)
     (n, d), k = x.shape, centers.shape[0]
     packed = _packed(x, centers, origin, extents)
     lists = [xp.empty(n, dtype=xp.int32, device=device) for _ in range(2)]
     totals = packed.totals[:1], packed.totals[1:]
-    padded = np.int32(packed.norms.shape[0])
-    seen = packed.halves, packed.norms, extents, packed.frame, packed.residuals
-    n_residuals = np.int32(packed.residuals.shape[0])
-    sizes = n_residuals, np.int32(n), np.int32(k), padded, np.int32(d)
+    centres = packed.halves, packed.norms, extents, packed.frame, packed.residuals
+    n_residuals, padded = packed.residuals.shape[0], packed.norms.shape[0]
+    sizes = map(np.int32, (n_residuals, n, k, padded, d))
+    known = (*matrix(x), origin, *centres, *sizes, lists[0], totals[0], label)
+    most, room = _rooms(x, memory)
     for split in (False, True):
         name, threads, rows = ranking_name(x.dtype, origin.dtype, d, split)
-        grid = -(-n // rows)
-        arguments = (*matrix(x), origin, *seen, *sizes, lists[0], totals[0], label)
-        found = lists[split], totals[split]
-        grid = min(grid, SPLIT_BLOCKS) if split else grid
-        launch("tensor", name, grid, (threads,), (*arguments, *found))
+        grid = min(-(-n // rows), most if room or split else n)
+        launch("tensor", name, grid, (threads,), (*known, lists[split], totals[split], *room))
     return Open(lists[1], totals[1], totals[0])
+
+
+def _rooms(x: Array, memory: int) -> tuple[int, tuple[Any, ...]]:
+    """Blocks that take rows until there are no more, and what these need where rows are wide."""
+    xp, device = place_of(x)
+    n, d = x.shape
+    width = width_of(d)
+    if width in WIDTHS:
+        return BLOCKS, ()
+    rows = 32 * WIDE_WARPS[0]  # or half as many, of two halves
+    blocks = max(1, min(BLOCKS, -(-n // (rows // 2)), memory // (2 * rows * width)))
+    room = xp.empty((blocks, rows, width // 2), dtype=xp.int32, device=device)
+    return blocks, (np.int32(width), room)
 
 
 def _packed(x: Array, centers: Array, origin: Array, extents: Array) -> _Packed:
     xp, device = place_of(x)
     k, d = centers.shape
-    padded, width = -(-k // TILE) * TILE, width_of(d)
+    width = width_of(d)
+    tile = 64 if width in WIDTHS else 128
+    padded = -(-k // tile) * tile
     blocks = min(MOST_PACKED, -(-padded // PACK_WARPS))
 
     def empty(dtype: Any, *shape: int) -> Array:
@@ -120,37 +139,38 @@ def _packed(x: Array, centers: Array, origin: Array, extents: Array) -> _Packed:
         empty(xp.float32, blocks, 2),
         empty(xp.int32, 2),
     )
-    arguments = (centers, origin, extents, *map(np.int32, (k, d, padded)), *packed)
-    name = packing_name(origin.dtype, d)
-    launch("tensor", name, blocks, (32 * PACK_WARPS,), arguments)
+    arguments = (centers, origin, extents, *map(np.int32, (k, d, padded, width)), *packed)
+    launch("tensor", packing_name(origin.dtype), blocks, (32 * PACK_WARPS,), arguments)
     return packed
 
 
 def width_of(d: int) -> int:
     """Features as they are padded."""
-    return min(width for width in WIDTHS if width >= d)
+    return min((width for width in WIDTHS if width >= d), default=-(-d // CHUNK) * CHUNK)
 
 
-def packing_name(origin: Any, d: int) -> str:
+def packing_name(origin: Any) -> str:
     """The kernel that makes halves of centres."""
-    return f"pack_centers<{compute_type(origin)}, {width_of(d)}, {PACK_WARPS}>"
+    return f"pack_centers<{compute_type(origin)}, {PACK_WARPS}>"
 
 
 def ranking_name(dtype: Any, origin: Any, d: int, split: bool) -> tuple[str, int, int]:
     """The kernel that ranks rows, the threads of a block and its rows."""
-    width = width_of(d)
+    width, types = width_of(d), f"{type_of(dtype)}, {compute_type(origin)}"
+    halves = str(split).lower()
+    if width not in WIDTHS:
+        threads = 32 * WIDE_WARPS[split]
+        return f"nearest_wide<{types}, {halves}>", threads, threads
     warps = WIDTHS[width]
-    kinds = f"{type_of(dtype)}, {compute_type(origin)}, {width}, {str(split).lower()}, {warps}"
     rows = 16 * warps * (1 if split or width > 128 else 2)
-    return f"nearest_tensor<{kinds}>", 32 * warps, rows
+    return f"nearest_tensor<{types}, {width}, {halves}, {warps}>", 32 * warps, rows
 
 
 def instantiations() -> Iterator[tuple[str, int]]:
     """Every kernel that this file can launch, and the threads of its blocks."""
-    for width in WIDTHS:
-        for dtype, split in product(TYPES, (False, True)):
-            origin = "float64" if compute_type(dtype) == "double" else "float32"
-            name, threads, _ = ranking_name(dtype, origin, width, split)
-            yield name, threads
-        for origin in ("float32", "float64"):
-            yield packing_name(origin, width), 32 * PACK_WARPS
+    for dtype, split, d in product(TYPES, (False, True), (*WIDTHS, MOST_FEATURES)):
+        origin = "float64" if compute_type(dtype) == "double" else "float32"
+        name, threads, _ = ranking_name(dtype, origin, d, split)
+        yield name, threads
+    for origin in ("float32", "float64"):
+        yield packing_name(origin), 32 * PACK_WARPS

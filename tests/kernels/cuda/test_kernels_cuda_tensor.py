@@ -10,7 +10,7 @@ from tests.support.cuda import DTYPES, LAYOUTS, found_labels
 from tests.support.kernels_on_host import kernels_on_host
 from tests.support.oracles import labels_in_order
 
-WIDTHS = pytest.mark.parametrize("d", [8, 40, 128, 200])
+WIDTHS = pytest.mark.parametrize("d", [8, 40, 128, 200, 300])
 SAMPLE = """
 extern "C" __global__ void product(const int4* a, const int4* b, float* c) {
   __shared__ int4 rows[16][3], columns[16][3];  // 16 halves each, and 8 that nobody reads
@@ -79,7 +79,7 @@ def left_open(gpu, x, centers):
     there, means = gpu.asarray(x), gpu.asarray(centers)
     ready = nearest._prepared("l2", there, means)
     label = gpu.asarray(np.zeros(len(x), np.int32))
-    left = tensor.nearest(there, means, ready.origin, ready.extents, label)
+    left = tensor.nearest(there, means, ready.origin, ready.extents, label, 1 << 20)
     return [int(gpu.to_numpy(total)[0]) / len(x) for total in (left.before, left.total)]
 
 
@@ -289,5 +289,5 @@ def test_the_same_bits_twice(gpu):
 
 
 def test_what_tensor_cores_serve(gpu):
-    there = [gpu.asarray(np.zeros((2, d), np.float32)) for d in (7, 8, 256, 257)]
+    there = [gpu.asarray(np.zeros((2, d), np.float32)) for d in (7, 8, 2048, 2049)]
     assert [tensor.serves(x) for x in there] == [False, True, True, False]
