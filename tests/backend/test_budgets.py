@@ -9,6 +9,7 @@ from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.refit import group_rows
 from kmgpu.algorithm.seeding import initial_centers
 from kmgpu.kernels import dispatch
+from kmgpu.kernels.cuda import tensor
 from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L1, L2], ids=lambda loss: loss.name)
@@ -85,8 +86,9 @@ def test_no_half_step_waits(backend, counted, loss, d, dtype):
     assert cost.host_to_device_copies == 0
 
 
-def test_open_rows_of_all_blocks_are_ranked_together(backend, counted):
+def test_open_rows_of_all_blocks_are_ranked_together(backend, counted, monkeypatch):
     """Beside the first, a block costs three launches: rows about the origin, product, scores."""
+    monkeypatch.setattr(tensor, "_has_tensor_cores", lambda x: False)
     x = backend.asarray(oracles.blobs(300, 40, seed=1).astype(np.float32))
     centers = backend.xp.astype(x[:7, :], backend.xp.float64)
     launches = []
@@ -99,10 +101,22 @@ def test_open_rows_of_all_blocks_are_ranked_together(backend, counted):
     assert launches[1] - launches[0] <= 3 * (n_blocks - 1)
 
 
+@pytest.mark.parametrize("n", [100, 3000])
+@pytest.mark.parametrize("d", [8, 40, 128, 200, 300])
+def test_an_assignment_on_tensor_cores(backend, counted, n, d):
+    """Six launches, however many rows and blocks; the host reads nothing."""
+    x = backend.asarray(np.random.default_rng(0).standard_normal((n, d)).astype(np.float32))
+    centers = backend.xp.astype(x[:70, :], backend.xp.float64)
+    with counted() as cost:
+        nearest(x, centers, L2, memory_budget=20_000)
+    assert cost.launches <= 6
+    assert cost.device_to_host_copies == cost.host_to_device_copies == 0
+
+
 @BOTH
 def test_launches_do_not_grow_with_rows_features_or_clusters(backend, counted, loss):
     launches = []
-    for n, d, k in ((200, 2, 3), (2000, 30, 60)):
+    for n, d, k in ((200, 8, 3), (2000, 30, 60)):
         x = np.random.default_rng(0).standard_normal((n, d)).astype(np.float32)
         steps = costs_of_half_steps(
             counted, backend.asarray(x), backend.asarray(x[:k]), loss, max_iter=2

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import pytest
+
 from tests.kernels.cuda import test_kernels_cuda as nearest
 from tests.kernels.cuda import test_kernels_cuda_exact as exact
 from tests.kernels.cuda import test_kernels_cuda_medians as medians
@@ -81,6 +83,8 @@ TRIED = partial(
     seeding.test_costs_and_masses_are_those_of_float64, loss="l2", shape=(150, 21), offset=100
 )
 PRODUCT = partial(tensor.test_labels_are_those_of_float64, dtype="float32", n=257, k=130, d=40)
+SYNCED = f"      {BARRIER}\n      if (at + S::COLUMNS < padded) {{"
+WIDE = partial(PRODUCT, d=300)
 NEAR = partial(tensor.test_rows_near_bisectors, dtype="float32", d=40)
 AGREEING = tensor.test_residuals_that_agree
 LOOSE = "constexpr float MMA_UNIT"
@@ -374,12 +378,12 @@ MUTANTS = {
     ),
     "no margin for what a half leaves of a centre": Mutant(
         "tensor",
-        (("kept * (frame.coarse + UNIT)", "kept * UNIT"),),
+        (("kept * (frame.coarse + unit)", "kept * unit"),),
         tensor.test_residuals_of_centres_that_agree,
     ),
     "no margin for the additions": Mutant(
         "tensor",
-        (ERRS, ("float UNIT = (D + 16) * MMA_UNIT +", "float UNIT = 0 * (D + 16) +")),
+        (ERRS, ("unit = (added + width / added + 16) * MMA_UNIT +", "unit =")),
         tensor.test_additions_that_err_as_much_as_they_can,
     ),
     "the low halves of centres left out": Mutant(
@@ -427,11 +431,11 @@ MUTANTS = {
     ),
     "copies not waited for": Mutant(
         "tensor",
-        (("      wait();\n      __syncthreads();", "      __syncthreads();"),),
+        ((f"      wait();\n{SYNCED}", SYNCED),),
         partial(tensor.test_most_rows_are_decided, d=40),
     ),
     "no barrier before a tile is ranked": Mutant(
-        "tensor", (("      wait();\n      __syncthreads();", "      wait();"),), PRODUCT
+        "tensor", ((f"      wait();\n{SYNCED}", SYNCED.replace(BARRIER, "wait();")),), PRODUCT
     ),
     "a tile forgotten": Mutant(
         "tensor",
@@ -440,7 +444,28 @@ MUTANTS = {
     ),
     "the lists not emptied": Mutant("tensor", (("totals[threadIdx.x] = 0;", ""),), NEAR),
     "a row of the tensor cores too far": Mutant(
-        "tensor", (("start + 8 * s : count - 1;", "start + 8 * s : count;"),), PRODUCT, "address"
+        "tensor", (("inside = at < count ? at : count - 1;", "inside = at;"),), PRODUCT, "address"
+    ),
+    "a wide tile's lane off": Mutant(
+        "tensor",
+        (("column = S::ROWS + 8 * n + lane / 16 * 8", "column = S::ROWS + 8 * n + lane / 8 * 8"),),
+        WIDE,
+    ),
+    "a wide row's chunk forgotten": Mutant(
+        "tensor", (("last ? 0 : (part + 1) * S::CHUNK);", "last ? 0 : part * S::CHUNK);"),), WIDE
+    ),
+    "wide rows' low halves left out": Mutant(
+        "tensor",
+        (("mma(c[2][m][n + i], a[1][m], high", "mma(c[2][m][n + i], a[0][m], high"),),
+        partial(NEAR, d=300),
+    ),
+    "chunks' sums lost": Mutant(
+        "tensor", (("            c[0][m][n][e] = 0;", ""),), partial(NEAR, d=300)
+    ),
+    "rows overwritten while they are ranked": Mutant(
+        "tensor",
+        (("    __syncthreads();  // before the rows and a chunk are overwritten\n", ""),),
+        partial(tensor.test_few_blocks_take_many_rows, monkeypatch=pytest.MonkeyPatch(), d=300),
     ),
 }
 

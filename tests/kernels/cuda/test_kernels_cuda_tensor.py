@@ -282,6 +282,29 @@ def test_most_rows_are_decided(gpu, d):
         )
 
 
+@pytest.mark.parametrize("d", [40, 300])
+def test_few_blocks_take_many_rows(gpu, monkeypatch, d):
+    """One block ranks rows again and again: where memory is short, and where many stay open."""
+    monkeypatch.setattr(tensor, "BLOCKS", 1)
+    x, centers = near_bisectors(np.random.default_rng(d), 700, d, "float32")
+    np.testing.assert_array_equal(
+        found_labels(gpu, "l2", x, centers, 1), labels_in_order(x, centers, "l2")
+    )
+    assert left_open(gpu, x, centers)[0] > 0.2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("budget", [1, 5000, 1 << 20])
+@pytest.mark.parametrize("d", [9, 40])
+def test_labels_without_tensor_cores(gpu, monkeypatch, dtype, budget, d):
+    monkeypatch.setattr(tensor, "_has_tensor_cores", lambda x: False)
+    x = some(100, d, dtype)
+    centers = x[:12] + np.random.default_rng(0).standard_normal((12, d))
+    np.testing.assert_array_equal(
+        found_labels(gpu, "l2", x, centers, budget), labels_in_order(x, centers, "l2")
+    )
+
+
 def test_the_same_bits_twice(gpu):
     x = some(300, 40, "float32")
     found = [found_labels(gpu, "l2", x, x[:30].astype(np.float64)) for _ in range(2)]
