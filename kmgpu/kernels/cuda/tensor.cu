@@ -67,7 +67,7 @@ struct Shape {
   static constexpr int M = SPLIT || D > 128 ? 1 : 2, SLOTS = 2 * M;
   static constexpr int COLUMNS = PARTS * D > 256 ? 16 : PARTS * D > 128 ? 32 : 64;
   // warps of a multiprocessor, as far as registers go
-  static constexpr int RESIDENT = PARTS * D > 256 ? 8 : D > 64 ? 12 : D > 32 ? 16 : 24;
+  static constexpr int RESIDENT = PARTS * D > 256 ? 8 : D > 64 ? 12 : D > 16 ? 16 : 24;
 };
 
 template <int D, bool SPLIT>
