@@ -13,8 +13,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import pytest
-
 from tests.kernels.cuda import test_kernels_cuda as nearest
 from tests.kernels.cuda import test_kernels_cuda_exact as exact
 from tests.kernels.cuda import test_kernels_cuda_medians as medians
@@ -461,11 +459,6 @@ MUTANTS = {
     ),
     "chunks' sums lost": Mutant(
         "tensor", (("            c[0][m][n][e] = 0;", ""),), partial(NEAR, d=300)
-    ),
-    "rows overwritten while they are ranked": Mutant(
-        "tensor",
-        (("    __syncthreads();  // before the rows and a chunk are overwritten\n", ""),),
-        partial(tensor.test_few_blocks_take_many_rows, monkeypatch=pytest.MonkeyPatch(), d=300),
     ),
 }
 

@@ -59,10 +59,12 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     Of n rows, k centres and d features in float32, L1 reads 4nd bytes (again for every 64
     centres, from the cache) and makes 2nkd additions; plain calls write and read n×k costs for
     each feature, 12nkd bytes: 70 times as long on paper (H100). L2 makes nkd multiply-adds of
+    differences below 8 features, else products of halves on tensor cores: see
+    `kmgpu.kernels.cuda.tensor.nearest`. On cards before Turing, and above 2048 features, it makes
     differences up to 32 features, else a matrix product whose scores one kernel reads once, 4nk
     bytes, where plain calls read or write them four times.
 
-    Costs are ranked in float32, for float64 data in float64. Rows whose best two costs are closer
+    But on tensor cores, costs are ranked in float32, for float64 data in float64. Rows whose best two costs are closer
     than the rounding of either, or overflow, are then ranked by `settle`: in float64, by
     differences added feature after feature as `Loss.pairwise` adds them, to the same bits. So the
     labels are those of float64, ties to the lowest index, wherever the data lie; nothing is read
