@@ -54,8 +54,9 @@ __device__ __forceinline__ void fill_halves(const Matrix<T>& rows, const long lo
                                             int width, unsigned* room, int stride,
                                             Lengths<Wide> (&lengths)[2]) {
   const int g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
+  constexpr int TOGETHER = 16 / sizeof(Wide);  // as many as registers hold
   lengths[0] = lengths[1] = {0, 0, 0};
-#pragma unroll 4
+#pragma unroll TOGETHER
   for (int t = 2 * q; t < width; t += 8) {
 #pragma unroll
     for (int s = 0; s < 2; ++s) {

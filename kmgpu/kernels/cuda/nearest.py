@@ -64,12 +64,12 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     differences up to 32 features, else a matrix product whose scores one kernel reads once, 4nk
     bytes, where plain calls read or write them four times.
 
-    But on tensor cores, costs are ranked in float32, for float64 data in float64. Rows whose best two costs are closer
-    than the rounding of either, or overflow, are then ranked by `settle`: in float64, by
-    differences added feature after feature as `Loss.pairwise` adds them, to the same bits. So the
-    labels are those of float64, ties to the lowest index, wherever the data lie; nothing is read
-    by the host. Where all rows are open (float64 in groups 1e8 times as far apart as they are wide,
-    above 32 features) that takes 3nkd float64 operations.
+    But on tensor cores, costs are ranked in float32, for float64 data in float64. Rows whose best
+    two costs are closer than the rounding of either, or overflow, are then ranked by `settle`: in
+    float64, by differences added feature after feature as `Loss.pairwise` adds them, to the same
+    bits. So the labels are those of float64, ties to the lowest index, wherever the data lie;
+    nothing is read by the host. Where all rows are open (groups far more apart than they are wide)
+    that takes 3nkd float64 operations.
     """
     ready = _prepared(loss, x, centers)
     if loss == "l2" and tensor.serves(x):
