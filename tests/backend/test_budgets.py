@@ -12,17 +12,16 @@ from kmgpu.algorithm.seeding import initial_centers
 from kmgpu.algorithm.steps import engine
 from kmgpu.backend.arrays import namespace
 from kmgpu.kernels import dispatch
-from kmgpu.kernels.cuda.nearest import FUSED_FEATURES
+from kmgpu.kernels.cuda import tensor
 from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L1, L2], ids=lambda loss: loss.name)
 MIB = 1 << 20
 # of an iteration: three sort the rows, two make centres and losses; weights in whole units, three
 AFTER_ASSIGNMENT = {("l2", False): 5, ("l2", True): 5, ("l1", False): 5, ("l1", True): 8}
-# centres about an origin (2), the ranking, the list of open rows, and what settles them
+# centres about an origin (2), the ranking, the list of open rows, and what settles them; tensor
+# cores take centres in halves and rank twice, and list what stays open as they rank
 ASSIGNMENT = 5
-# a block of rows about the origin, product, scores
-PRODUCT = 3
 BUDGETS = {"one block": None, "many blocks": 20_000}
 
 
@@ -42,11 +41,8 @@ def costs_of_half_steps(
         found.append((step.kind, cost))
 
 
-def launches_of_an_assignment(loss, d, budget, n=400, k=6):
-    if loss is L1 or d <= FUSED_FEATURES:
-        return ASSIGNMENT
-    blocks = 1 if budget is None else -(-n // (budget // (4 * (d + k))))
-    return ASSIGNMENT - 1 + PRODUCT * blocks
+def launches_of_an_assignment(loss, d):
+    return ASSIGNMENT + (loss is L2 and d >= tensor.FEWEST_FEATURES)
 
 
 @BOTH
@@ -69,9 +65,9 @@ def test_an_iteration(backend, counted, loss, d, weighted, budget, an_empty_clus
         memory_budget=BUDGETS[budget],
     )
     assert len(steps) > 4
-    most = launches_of_an_assignment(loss, d, BUDGETS[budget])
+    most = launches_of_an_assignment(loss, d)
     most += AFTER_ASSIGNMENT[loss.name, weighted]
-    assert most <= 12 or d > FUSED_FEATURES or (loss is L1 and weighted)
+    assert most <= 12 or (loss is L1 and weighted)
     for assign, refit in zip(steps[1:-1:2], steps[2:-1:2], strict=True):
         assert (assign[0], refit[0]) == ("assign", "refit")
         both = [vars(cost) for _, cost in (assign, refit)]
@@ -133,8 +129,9 @@ def test_no_half_step_waits(backend, counted, loss, d, dtype):
     assert cost.host_to_device_copies == 0
 
 
-def test_open_rows_of_all_blocks_are_ranked_together(backend, counted):
+def test_open_rows_of_all_blocks_are_ranked_together(backend, counted, monkeypatch):
     """Beside the first, a block costs three launches: rows about the origin, product, scores."""
+    monkeypatch.setattr(tensor, "_has_tensor_cores", lambda x: False)
     x = backend.asarray(oracles.blobs(300, 40, seed=1).astype(np.float32))
     centers = backend.xp.astype(x[:7, :], backend.xp.float64)
     launches = []
@@ -147,10 +144,22 @@ def test_open_rows_of_all_blocks_are_ranked_together(backend, counted):
     assert launches[1] - launches[0] <= 3 * (n_blocks - 1)
 
 
+@pytest.mark.parametrize("n", [100, 3000])
+@pytest.mark.parametrize("d", [8, 40, 128, 200, 300])
+def test_an_assignment_on_tensor_cores(backend, counted, n, d):
+    """Six launches, however many rows and blocks; the host reads nothing."""
+    x = backend.asarray(np.random.default_rng(0).standard_normal((n, d)).astype(np.float32))
+    centers = backend.xp.astype(x[:70, :], backend.xp.float64)
+    with counted() as cost:
+        nearest(x, centers, L2, memory_budget=20_000)
+    assert cost.launches <= 6
+    assert cost.device_to_host_copies == cost.host_to_device_copies == 0
+
+
 @BOTH
 def test_launches_do_not_grow_with_rows_features_or_clusters(backend, counted, loss):
     launches = []
-    for n, d, k in ((200, 2, 3), (2000, 30, 60)):
+    for n, d, k in ((200, 8, 3), (2000, 30, 60)):
         x = backend.asarray(np.random.default_rng(0).standard_normal((n, d)).astype(np.float32))
         steps = costs_of_half_steps(counted, x, x[:k, :], loss, max_iter=2)
         launches.append([cost.launches for _, cost in steps[1:5]])

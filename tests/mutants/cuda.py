@@ -20,6 +20,7 @@ from tests.kernels.cuda import test_kernels_cuda_exact as exact
 from tests.kernels.cuda import test_kernels_cuda_medians as medians
 from tests.kernels.cuda import test_kernels_cuda_refit as refit
 from tests.kernels.cuda import test_kernels_cuda_seeding as seeding
+from tests.kernels.cuda import test_kernels_cuda_tensor as tensor
 from tests.kernels.cuda import test_kernels_cuda_weights as weights
 
 BARRIER = "__syncthreads();"
@@ -91,6 +92,18 @@ LOSSES = partial(
     engine.test_losses_beside_a_refit, dtype="float32", case="an empty cluster", d=3, k=5
 )
 PARTS = partial(engine.test_parts_of_many_blocks, weights="with zeros")
+PRODUCT = partial(tensor.test_labels_are_those_of_float64, dtype="float32", n=257, k=130, d=40)
+SYNCED = f"      {BARRIER}\n      if (at + S::COLUMNS < padded) {{"
+WIDE = partial(PRODUCT, d=300)
+NEAR = partial(tensor.test_rows_near_bisectors, dtype="float32", d=40)
+AGREEING = tensor.test_residuals_that_agree
+LOOSE = "constexpr float MMA_UNIT"
+NUMBERED = "value = __uint_as_float((__float_as_uint(score) & ~BITS) | number)"
+FLUSHES = (
+    f"const float {NUMBERED};",
+    f"float {NUMBERED};\n    if (fabsf(value) < 1e-37f) value = 0;",
+)
+ERRS = (LOOSE, f"#define MMA_ERRS 0\n{LOOSE}")
 TILE = "real ? rows.template at<double>(drawn[first + c], t) : 0;\n        }\n"
 MUTANTS = {
     "no barrier before a tile is used": Mutant(
@@ -485,6 +498,105 @@ MUTANTS = {
     ),
     "the next key in the last digit lost": Mutant(
         "medians", (("atomicMin(&s.above, (", "(void)(("),), PARTED
+    ),
+    "half of the margin of halves": Mutant(
+        "tensor",
+        (("own + error(far) + deciding", "0.5f * (own + error(far)) + deciding"),),
+        AGREEING,
+    ),
+    "half of the margin of halves, for centres": Mutant(
+        "tensor",
+        (("own + error(far) + deciding", "0.5f * (own + error(far)) + deciding"),),
+        tensor.test_residuals_of_centres_that_agree,
+    ),
+    "no margin for what a half leaves of a row": Mutant(
+        "tensor", (("p = lost + kept *", "p = kept *"),), AGREEING
+    ),
+    "no margin for what a half leaves of a centre": Mutant(
+        "tensor",
+        (("kept * (frame.coarse + unit)", "kept * unit"),),
+        tensor.test_residuals_of_centres_that_agree,
+    ),
+    "no margin for the additions": Mutant(
+        "tensor",
+        (ERRS, ("unit = (added + width / added + 16) * MMA_UNIT +", "unit =")),
+        tensor.test_additions_that_err_as_much_as_they_can,
+    ),
+    "the low halves of centres left out": Mutant(
+        "tensor",
+        (("mma(c[1][m][n], a[0][m][step], low[", "mma(c[1][m][n], a[0][m][step], high["),),
+        NEAR,
+    ),
+    "the low halves of rows left out": Mutant(
+        "tensor",
+        (("mma(c[1][m][n], a[1][m][step], high[", "mma(c[1][m][n], a[0][m][step], high["),),
+        NEAR,
+    ),
+    "a lane off": Mutant(
+        "tensor",
+        (("column + lane / 16 * 8 + lane % 8;", "column + lane / 16 * 8 + (lane + 1) % 8;"),),
+        PRODUCT,
+    ),
+    "a fragment's rows exchanged": Mutant(
+        "tensor",
+        (("room + lane % 16 * (S::STRIDE / 2)", "room + (lane + 8) % 16 * (S::STRIDE / 2)"),),
+        PRODUCT,
+    ),
+    "a row that halves do not hold trusted": Mutant(
+        "tensor",
+        (("value[i] -= kept;", "value[i] = fabs(kept) < HALF_MOST ? value[i] - kept : Wide(0);"),),
+        partial(
+            tensor.test_far_rows_and_extreme_numbers,
+            case="rows that float32 does not hold",
+            among=False,
+            d=8,
+        ),
+    ),
+    "a score of 0 trusted": Mutant(
+        "tensor",
+        ((" && fabsf(best) > NEGLIGIBLE", ""), FLUSHES),
+        tensor.test_a_row_at_the_origin,
+    ),
+    "rows of the first list lost": Mutant(
+        "tensor",
+        (("place = atomicAdd(total, __popc(votes));", "place = atomicAdd(total, 1);"),),
+        NEAR,
+    ),
+    "listed rows written over each other": Mutant(
+        "tensor", (("open[place + __popc(votes & ((1u << lane) - 1))]", "open[place]"),), NEAR
+    ),
+    "copies not waited for": Mutant(
+        "tensor",
+        ((f"      wait();\n{SYNCED}", SYNCED),),
+        partial(tensor.test_most_rows_are_decided, d=40),
+    ),
+    "no barrier before a tile is ranked": Mutant(
+        "tensor", ((f"      wait();\n{SYNCED}", SYNCED.replace(BARRIER, "wait();")),), PRODUCT
+    ),
+    "a tile forgotten": Mutant(
+        "tensor",
+        (("if (top[s].best != top[s].before) top[s].tile = number;", "top[s].tile = number;"),),
+        PRODUCT,
+    ),
+    "the lists not emptied": Mutant("tensor", (("totals[threadIdx.x] = 0;", ""),), NEAR),
+    "a row of the tensor cores too far": Mutant(
+        "tensor", (("inside = at < count ? at : count - 1;", "inside = at;"),), PRODUCT, "address"
+    ),
+    "a wide tile's lane off": Mutant(
+        "tensor",
+        (("column = S::ROWS + 8 * n + lane / 16 * 8", "column = S::ROWS + 8 * n + lane / 8 * 8"),),
+        WIDE,
+    ),
+    "a wide row's chunk forgotten": Mutant(
+        "tensor", (("last ? 0 : (part + 1) * S::CHUNK);", "last ? 0 : part * S::CHUNK);"),), WIDE
+    ),
+    "wide rows' low halves left out": Mutant(
+        "tensor",
+        (("mma(c[2][m][n + i], a[1][m], high", "mma(c[2][m][n + i], a[0][m], high"),),
+        partial(NEAR, d=300),
+    ),
+    "chunks' sums lost": Mutant(
+        "tensor", (("            c[0][m][n][e] = 0;", ""),), partial(NEAR, d=300)
     ),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from kmgpu.backend.arrays import Array
-from kmgpu.kernels.cuda import nearest, refit, seeding, sort
+from kmgpu.kernels.cuda import nearest, refit, seeding, sort, tensor
 from kmgpu.kernels.cuda.engine import CudaSteps
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 
@@ -92,6 +92,7 @@ SOURCES = (
     _source("nearest", nearest.instantiations()),
     _source("settle", nearest.settle_instantiations()),
     _source("sort", sort.instantiations()),
+    _source("tensor", tensor.instantiations()),
     _source("means", refit.instantiations(refit.means_names)),
     _source("weights", refit.weights_instantiations()),
     _source("medians", refit.instantiations(refit.medians_names)),

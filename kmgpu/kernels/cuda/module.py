@@ -36,6 +36,7 @@ PARTS = {
     "nearest": ("common", "ranked", "nearest"),
     "settle": ("common", "ranked", "settle"),
     "sort": ("common", "sort"),
+    "tensor": ("common", "mma", "certificate", "halves", "wide", "tensor"),
     "means": ("common", "means"),
     "weights": ("common", "weights"),
     "medians": ("common", "selection", "medians"),

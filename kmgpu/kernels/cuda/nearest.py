@@ -11,6 +11,7 @@ import numpy as np
 
 from kmgpu.backend.arrays import Array, namespace, place_of
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
+from kmgpu.kernels.cuda import tensor
 from kmgpu.kernels.cuda.module import (
     CHECKED,
     checked,
@@ -67,18 +68,23 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     Of n rows, k centres and d features in float32, L1 reads 4nd bytes (again for every 64
     centres, from the cache) and makes 2nkd additions; plain calls write and read n×k costs for
     each feature, 12nkd bytes: 70 times as long on paper (H100). L2 makes nkd multiply-adds of
+    differences below 8 features, else products of halves on tensor cores: see
+    `kmgpu.kernels.cuda.tensor.nearest`. On cards before Turing, and above 2048 features, it makes
     differences up to 32 features, else a matrix product whose scores one kernel reads once, 4nk
     bytes, where plain calls read or write them four times.
 
-    Costs of every dtype are ranked in float32, of rows and centres relative to a point; where
-    float32 does not hold the dtype, they are subtracted in float64. Rows whose best two costs are
-    closer than the rounding of either, or overflow, are then ranked by `settle`: in float64, by
-    differences added feature after feature as `Loss.pairwise` adds them, to the same bits. So the
-    labels are those of float64, ties to the lowest index, wherever the data lie; nothing is read
-    by the host. Where all rows are open (groups 1e4 times as far apart as they are wide, above 32
-    features; numbers whose squares float32 does not hold) that takes 3nkd float64 operations.
+    On tensor cores costs are ranked in halves, else in float32, for every dtype: of rows and
+    centres relative to a point; where float32 does not hold the dtype, they are subtracted in
+    float64. Rows whose best two costs are closer than the rounding of either, or overflow, are then
+    ranked by `settle`: in float64, by differences added feature after feature as `Loss.pairwise`
+    adds them, to the same bits. So the labels are those of float64, ties to the lowest index,
+    wherever the data lie; nothing is read by the host. Where all rows are open (groups far more
+    apart than they are wide; numbers whose squares float32 does not hold) that takes 3nkd float64
+    operations.
     """
     ready = _prepared(loss, x, centers)
+    if loss == "l2" and tensor.serves(x):
+        return _by_tensor_cores(x, centers, ready, block_bytes(place_of(x), memory_budget))
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
         rounding = _direct_rounding(loss, x.shape[1])
         return _settled(loss, x, ready, *_tiled(loss, x, ready), rounding)
@@ -107,6 +113,21 @@ def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
     """The kernels that put centres about an origin."""
     kind = "float" if origin_dtype(dtype) == np.float32 else "double"
     return f"choose_origin<{kind}, {WARPS}>", f"shift_centers<{kind}, {COST[loss]}, {WARPS}>"
+
+
+def _by_tensor_cores(x: Array, centers: Array, ready: _Centers, memory: int) -> Array:
+    """The labels; `settle` ranks the rows that binary16 leaves open."""
+    xp, device = place_of(x)
+    n = x.shape[0]
+    if centers.shape[0] == 1:
+        return xp.zeros(n, dtype=xp.int32, device=device)
+    label = xp.empty(n, dtype=xp.int32, device=device)
+    for start in range(0, n, MOST_LISTED):
+        part = slice(start, min(n, start + MOST_LISTED))
+        rows, own = x[part, :], label[part]
+        left = tensor.nearest(rows, centers, ready.origin, ready.extents, own, memory)
+        _settle("l2", rows, ready, own, left.rows, left.total, _limits(ready, (0, 0, 0)))
+    return label
 
 
 def _tiled(loss: str, x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
@@ -173,27 +194,47 @@ def _settled(
 
     One launch lists the open rows of all blocks, one ranks them; the host reads nothing.
     """
-    (n, d), k = x.shape, ready.norms.shape[0]
+    n, k = x.shape[0], ready.norms.shape[0]
     if k == 1:
         return label
-    least = 16 * (d + 4) * float(np.finfo(np.float32).tiny)  # a GPU may take less for 0
-    bounds = tuple(map(np.float64, (*rounding, least, UNIT)))
+    bounds = _limits(ready, rounding)
     xp, device = place_of(x)
-    listing, settling = settle_names(loss, x.dtype)
     block = (32 * WARPS,)
     for start in range(0, n, MOST_LISTED):
         part = slice(start, min(n, start + MOST_LISTED))
-        rows, own = x[part, :], label[part]
+        own = label[part]
         open_ = xp.empty(own.shape[0], dtype=xp.int32, device=device)
         total = xp.zeros(1, dtype=xp.int32, device=device)
         known = best[part], second[part], own, ready.extents, np.int32(own.shape[0])
+        listing = settle_names(loss, x.dtype)[0]
         grid = -(-own.shape[0] // block[0])
         launch("settle", listing, grid, block, (*known, *bounds, open_, total))
-        centers = ready.origin, ready.shifted, ready.turned, np.int32(k), np.int32(d)
-        grid = min(SETTLING_BLOCKS, -(-own.shape[0] // (SETTLED_TOGETHER * WARPS)))
-        arguments = (*matrix(rows), *centers, *bounds, open_, total, own)
-        launch("settle", settling, grid, block, arguments)
+        _settle(loss, x[part, :], ready, own, open_, total, bounds)
     return label
+
+
+def _limits(ready: _Centers, rounding: tuple[float, float, float]) -> tuple[np.float64, ...]:
+    """What settle.cu calls Rounding."""
+    d = ready.shifted.shape[0]
+    least = 16 * (d + 4) * float(np.finfo(np.float32).tiny)  # a GPU may take less for 0
+    return tuple(map(np.float64, (*rounding, least, UNIT)))
+
+
+def _settle(
+    loss: str,
+    x: Array,
+    ready: _Centers,
+    label: Array,
+    open_: Array,
+    total: Array,
+    bounds: tuple[np.float64, ...],
+) -> None:
+    """Write the labels of the listed rows, ranked by the costs that decide."""
+    d, k = ready.shifted.shape
+    centers = ready.origin, ready.shifted, ready.turned, np.int32(k), np.int32(d)
+    grid = min(SETTLING_BLOCKS, -(-x.shape[0] // (SETTLED_TOGETHER * WARPS)))
+    arguments = (*matrix(x), *centers, *bounds, open_, total, label)
+    launch("settle", settle_names(loss, x.dtype)[1], grid, (32 * WARPS,), arguments)
 
 
 def settle_names(loss: str, dtype: Any) -> tuple[str, str]:
