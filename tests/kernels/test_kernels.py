@@ -41,12 +41,14 @@ def test_fused_is_an_error_where_there_is_none():
 
 @pytest.mark.only("cupy")
 def test_cupy_arrays_have_kernels_for_functions(backend):
-    for op in ("nearest", "costs_at", "means", "medians", "greedy_seed"):
-        assert dispatch.lookup(op, backend.asarray(HERE)) is not None
-    with kernels.use("fused"):
-        assert dispatch.lookup("engine", backend.asarray(HERE.astype(np.uint8))) is None
-        with pytest.raises(RuntimeError, match=r"no fused kernel.*int32"):
-            dispatch.lookup("nearest", backend.asarray(HERE.astype(np.int32)))
+    for op in ("engine", "nearest", "costs_at", "means", "medians", "greedy_seed"):
+        for dtype in (np.float32, np.uint8, np.int32):
+            assert dispatch.lookup(op, backend.asarray(HERE.astype(dtype))) is not None
+    with (
+        kernels.use("fused"),
+        pytest.raises(RuntimeError, match=r"no fused kernel.*complex64"),
+    ):
+        dispatch.lookup("nearest", backend.asarray(HERE.astype(np.complex64)))
 
 
 def test_an_unknown_mode_is_named():
