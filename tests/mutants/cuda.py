@@ -56,7 +56,7 @@ class Mutant(NamedTuple):
 LABELS = partial(
     nearest.test_labels_are_those_of_float64, loss="l1", dtype="float32", shape=(257, 33, 9)
 )
-LOADED = "load_centers<Acc, BN, BK, TX * TY>(cs, shifted, col0, k, d, t0, tid);\n"
+LOADED = "load_centers<BN, BK, TX * TY>(cs, shifted, col0, k, d, t0, tid);\n"
 COSTS = partial(nearest.test_best_and_runner_up, loss="l1", dtype="float32", shape=(257, 33, 9))
 FAR = nearest.test_float32_far_from_the_origin_or_in_groups_far_apart
 TIED = exact.test_nearly_tied_costs_are_ranked_as_a_plain_loop_ranks_them
@@ -141,8 +141,8 @@ MUTANTS = {
         "nearest",
         (
             (
-                "  Ranked<Acc> ranked[RM];",
-                "  if (row0 + ty >= n) return;\n  Ranked<Acc> ranked[RM];",
+                "  Ranked<float> ranked[RM];",
+                "  if (row0 + ty >= n) return;\n  Ranked<float> ranked[RM];",
             ),
         ),
         LABELS,

@@ -7,6 +7,7 @@ import pytest
 
 from kmgpu.algorithm.refit import group_rows
 from kmgpu.kernels.cuda import nearest, refit
+from kmgpu.kernels.cuda.centers import prepared
 from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", ["l1", "l2"])
@@ -37,7 +38,7 @@ def found_labels(gpu, loss, x, centers, budget=None):
 def first_ranking(gpu, loss, x, centers):
     """What the first kernel leaves: labels, best costs, runners-up; and what it worked on."""
     there = gpu.asarray(x)
-    ready = nearest._prepared(loss, there, gpu.asarray(centers))
+    ready = prepared(loss, there, gpu.asarray(centers))
     make = nearest._tiled if loss == "l1" or x.shape[1] <= nearest.FUSED_FEATURES else None
     outcome = make(loss, there, ready) if make else nearest._scored(there, ready)
     return there, ready, outcome

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from kmgpu.backend.arrays import Array
-from kmgpu.kernels.cuda import nearest, refit, seeding, sort, tensor
+from kmgpu.kernels.cuda import centers, nearest, refit, seeding, settle, sort, tensor
 from kmgpu.kernels.cuda.engine import CudaSteps
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 
@@ -89,8 +89,8 @@ def _source(name: str, kernels: Iterable[tuple[str, int]]) -> Source:
 
 
 SOURCES = (
-    _source("nearest", nearest.instantiations()),
-    _source("settle", nearest.settle_instantiations()),
+    _source("nearest", (*centers.instantiations(), *nearest.instantiations())),
+    _source("settle", settle.instantiations()),
     _source("sort", sort.instantiations()),
     _source("tensor", tensor.instantiations()),
     _source("means", refit.instantiations(refit.means_names)),

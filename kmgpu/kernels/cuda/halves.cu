@@ -1,19 +1,5 @@
 // Numbers as one half or two, and what is known of the best two scores of a row.
 
-// The number type in which rows less the origin are exact up to float32's or float64's rounding.
-template <typename T, bool NARROW = (sizeof(T) < 4)>
-struct WideOf {
-  using type = double;
-};
-template <typename T>
-struct WideOf<T, true> {
-  using type = float;
-};
-template <>
-struct WideOf<float, false> {
-  using type = float;
-};
-
 constexpr int HALF_PAD = 8;  // halves between the rows of a tile: load_matrix() meets no bank twice
 constexpr float BEYOND = 3e38f;  // in place of |c|^2 / 2 where a tile has no more centres
 
@@ -48,11 +34,12 @@ __device__ __forceinline__ double scale_of(double longest) {
 
 // Halves of two rows' features, `width` of them, to `room`, whose rows of `stride` words lie 8 apart:
 // high ones, or with LOW the low ones. Of each group of four lanes, lane q takes words q, q + 4, ...
-template <bool LOW, typename T, typename Acc, typename Wide>
+template <bool LOW, typename T>
 __device__ __forceinline__ void fill_halves(const Matrix<T>& rows, const long long (&row)[2],
-                                            const Acc* __restrict__ origin, Wide scale, int d,
-                                            int width, unsigned* room, int stride,
-                                            Lengths<Wide> (&lengths)[2]) {
+                                            const Origin<T>* __restrict__ origin, Origin<T> scale,
+                                            int d, int width, unsigned* room, int stride,
+                                            Lengths<Origin<T>> (&lengths)[2]) {
+  using Wide = Origin<T>;
   const int g = threadIdx.x % 32 / 4, q = threadIdx.x % 4;
   constexpr int TOGETHER = 16 / sizeof(Wide);  // as many as registers hold
   lengths[0] = lengths[1] = {0, 0, 0};
@@ -64,7 +51,7 @@ __device__ __forceinline__ void fill_halves(const Matrix<T>& rows, const long lo
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         if (t + i < d) {
-          value[i] = (rows.template at<Wide>(row[s], t + i) - Wide(origin[t + i])) * scale;
+          value[i] = (rows.template at<Wide>(row[s], t + i) - origin[t + i]) * scale;
         }
       }
       unsigned word = packed(value[0], value[1]);

@@ -1,8 +1,8 @@
 // The nearest centre of every row: fused, or from the scores of a matrix product.
 //
-// Both kernels compute in Acc, which is float, and leave for each row the label, its cost and the
-// runner-up's cost. Where the two are closer than Acc rounds, settle() ranks that row again by the
-// costs that decide labels: float64, by differences, added feature after feature. A cost that Acc
+// Both kernels compute in float, and leave for each row the label, its cost and the
+// runner-up's cost. Where the two are closer than float rounds, settle() ranks that row again by the
+// costs that decide labels: float64, by differences, added feature after feature. A cost that float
 // cannot hold makes the row's best NaN, which settle() takes as undecided.
 
 // The point that centres and rows are taken relative to: by coordinate the lower median of up to 64
@@ -50,57 +50,57 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
 }
 
 // Rows first .. first + ROWS of x less origin, BK features from `feature` on, transposed.
-template <typename T, typename Acc, int ROWS, int BK, int THREADS>
-__device__ __forceinline__ void load_rows(Acc (&tile)[BK][ROWS + 1], Matrix<T> x,
+template <typename T, int ROWS, int BK, int THREADS>
+__device__ __forceinline__ void load_rows(float (&tile)[BK][ROWS + 1], Matrix<T> x,
                                           const Origin<T>* __restrict__ origin, long long first,
                                           long long count, int d, int feature, int tid) {
   for (int e = tid; e < ROWS * BK; e += THREADS) {
     const int row = e / BK, t = e % BK;
     const bool inside = first + row < count && feature + t < d;
-    tile[t][row] = inside ? x.about(first + row, feature + t, origin[feature + t]) : Acc(0);
+    tile[t][row] = inside ? x.about(first + row, feature + t, origin[feature + t]) : 0;
   }
 }
 
 // The same of centres, which lie feature after feature.
-template <typename Acc, int COLUMNS, int BK, int THREADS>
-__device__ __forceinline__ void load_centers(Acc (&tile)[BK][COLUMNS + 1],
-                                             const Acc* __restrict__ shifted, int first, int k,
+template <int COLUMNS, int BK, int THREADS>
+__device__ __forceinline__ void load_centers(float (&tile)[BK][COLUMNS + 1],
+                                             const float* __restrict__ shifted, int first, int k,
                                              int d, int feature, int tid) {
   for (int e = tid; e < COLUMNS * BK; e += THREADS) {
     const int column = e % COLUMNS, t = e / COLUMNS;
     const bool inside = first + column < k && feature + t < d;
-    tile[t][column] = inside ? shifted[(long long)(feature + t) * k + first + column] : Acc(0);
+    tile[t][column] = inside ? shifted[(long long)(feature + t) * k + first + column] : 0;
   }
 }
 
 // A block of (TX, TY) threads takes BM rows against BN centres at a time, BK features at a time;
 // a thread keeps (BM / TY) x (BN / TX) costs in registers. ceil(n / BM) blocks. The TX threads
 // of a row are lanes of one warp.
-template <typename T, typename Acc, typename Cost, int BM, int BN, int BK, int TX, int TY>
+template <typename T, typename Cost, int BM, int BN, int BK, int TX, int TY>
 __global__ void __launch_bounds__(TX* TY, 1)
     nearest_tiled(const T* __restrict__ x, long long row_stride, long long column_stride,
-                  const Origin<T>* __restrict__ origin, const Acc* __restrict__ shifted, long long n,
-                  int k, int d, int* __restrict__ label, Acc* __restrict__ best,
-                  Acc* __restrict__ second) {
+                  const Origin<T>* __restrict__ origin, const float* __restrict__ shifted, long long n,
+                  int k, int d, int* __restrict__ label, float* __restrict__ best,
+                  float* __restrict__ second) {
   constexpr int RM = BM / TY, RN = BN / TX;
   static_assert(TX <= 32 && (TX & (TX - 1)) == 0, "the threads of a row are lanes of one warp");
-  __shared__ Acc xs[BK][BM + 1];
-  __shared__ Acc cs[BK][BN + 1];
+  __shared__ float xs[BK][BM + 1];
+  __shared__ float cs[BK][BN + 1];
   const int tx = threadIdx.x, ty = threadIdx.y, tid = ty * TX + tx;
   const long long row0 = (long long)blockIdx.x * BM;
   const Matrix<T> rows{x, row_stride, column_stride};
-  Ranked<Acc> ranked[RM];
+  Ranked<float> ranked[RM];
 #pragma unroll
   for (int r = 0; r < RM; ++r) ranked[r].clear();
   for (int col0 = 0; col0 < k; col0 += BN) {
-    Acc cost[RM][RN] = {};
+    float cost[RM][RN] = {};
     for (int t0 = 0; t0 < d; t0 += BK) {
-      load_rows<T, Acc, BM, BK, TX * TY>(xs, rows, origin, row0, n, d, t0, tid);
-      load_centers<Acc, BN, BK, TX * TY>(cs, shifted, col0, k, d, t0, tid);
+      load_rows<T, BM, BK, TX * TY>(xs, rows, origin, row0, n, d, t0, tid);
+      load_centers<BN, BK, TX * TY>(cs, shifted, col0, k, d, t0, tid);
       __syncthreads();
 #pragma unroll 2
       for (int t = 0; t < BK; ++t) {
-        Acc a[RM], b[RN];
+        float a[RM], b[RN];
 #pragma unroll
         for (int r = 0; r < RM; ++r) a[r] = xs[t][ty + r * TY];
 #pragma unroll
@@ -135,23 +135,23 @@ __global__ void __launch_bounds__(TX* TY, 1)
 // The end of a squared-distance assignment. `products` is (rows, k), the product of the rows x,
 // relative to an origin, with the centres; `norms` are the centres' squared lengths. A warp takes
 // a row. Costs are norms - 2 products + |x|^2, whose last term is no concern of the ranking.
-template <typename Acc, int WARPS>
+template <int WARPS>
 __global__ void __launch_bounds__(32 * WARPS, 1)
-    nearest_scored(const Acc* __restrict__ products, const Acc* __restrict__ norms,
-                   const Acc* __restrict__ x, long long row_stride, long long column_stride,
-                   long long rows, int k, int d, int* __restrict__ label, Acc* __restrict__ best,
-                   Acc* __restrict__ second) {
+    nearest_scored(const float* __restrict__ products, const float* __restrict__ norms,
+                   const float* __restrict__ x, long long row_stride, long long column_stride,
+                   long long rows, int k, int d, int* __restrict__ label, float* __restrict__ best,
+                   float* __restrict__ second) {
   const int lane = threadIdx.x % 32;
   const long long row = (long long)blockIdx.x * WARPS + threadIdx.x / 32;
   const bool inside = row < rows;
-  const Matrix<Acc> points{x, row_stride, column_stride};
-  Ranked<Acc> ranked;
+  const Matrix<float> points{x, row_stride, column_stride};
+  Ranked<float> ranked;
   ranked.clear();
-  Acc length = 0;
+  float length = 0;
   if (inside) {
     for (int j = lane; j < k; j += 32) ranked.insert(norms[j] - 2 * products[row * k + j], j);
     for (int t = lane; t < d; t += 32) {
-      const Acc value = points.template at<Acc>(row, t);
+      const float value = points.template at<float>(row, t);
       length += value * value;
     }
   }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain, product, starmap
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,54 +11,25 @@ import numpy as np
 from kmgpu.backend.arrays import Array, namespace, place_of
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.kernels.cuda import tensor
+from kmgpu.kernels.cuda.centers import COST, WARPS, Centers, prepared
 from kmgpu.kernels.cuda.module import (
     CHECKED,
     checked,
     launch,
     matrix,
-    origin_dtype,
     type_of,
 )
+from kmgpu.kernels.cuda.settle import MOST_LISTED, UNIT, limits, settle, settled
 
-COST = {"l1": "Manhattan", "l2": "Squared"}
 # above it a matrix product and its scores cost less than twice the fused pass (estimate)
 FUSED_FEATURES = 32
 NARROW_CLUSTERS = 32
 # rows, centres and features of a tile; threads across centres and rows
 NARROW = (128, 32, 8, 8, 32)
 WIDE = (128, 64, 16, 16, 16)
-WARPS = 8
-SCORED = f"nearest_scored<float, {WARPS}>"
-MOST_LISTED = 2**31 - 1
-SETTLED_TOGETHER = 4  # rows that share what a warp reads of the centres
-SETTLING_BLOCKS = 1 << 10  # a few for every multiprocessor: they take from the list until it ends
-UNIT, DECIDING_UNIT = 2.0**-24, 2.0**-53  # how much of a number float32 and float64 round to
+SCORED = f"nearest_scored<{WARPS}>"
+DECIDING_UNIT = 2.0**-53  # how much of a number float64 rounds to
 TENSOR_UNIT = 2.0**-10  # TF32 takes this much of a factor
-
-
-@dataclass(frozen=True)
-class _Centers:
-    """Centres as the kernels read them.
-
-    Attributes
-    ----------
-    turned : array of shape (n_features, n_clusters), float64
-        Themselves, feature after feature.
-    origin : array of shape (n_features,), float32 or float64
-        A point among them, of `origin_dtype`.
-    shifted : array of shape (n_features, n_clusters), float32
-        Relative to it.
-    extents : array of shape (n_clusters,), float64
-        Their lengths about the origin.
-    norms : array of shape (n_clusters,), float32
-        The squares of these, for L2.
-    """
-
-    turned: Array
-    origin: Array
-    shifted: Array
-    extents: Array
-    norms: Array
 
 
 def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = None) -> Array:
@@ -82,40 +52,17 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     apart than they are wide; numbers whose squares float32 does not hold) that takes 3nkd float64
     operations.
     """
-    ready = _prepared(loss, x, centers)
+    ready = prepared(loss, x, centers)
     if loss == "l2" and tensor.serves(x):
         return _by_tensor_cores(x, centers, ready, block_bytes(place_of(x), memory_budget))
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
         rounding = _direct_rounding(loss, x.shape[1])
-        return _settled(loss, x, ready, *_tiled(loss, x, ready), rounding)
+        return settled(loss, x, ready, *_tiled(loss, x, ready), rounding)
     outcome = _scored(x, ready, memory_budget)
-    return _settled(loss, x, ready, *outcome, _product_rounding(ready.shifted))
+    return settled(loss, x, ready, *outcome, _product_rounding(ready.shifted))
 
 
-def _prepared(loss: str, x: Array, centers: Array) -> _Centers:
-    xp, device = place_of(centers)
-    k, d = centers.shape
-    checked("centers", centers, np.float64, (k, x.shape[1]), x)
-    choosing, shifting = prepared_names(loss, x.dtype)
-    origin = xp.empty(d, dtype=origin_dtype(x.dtype), device=device)
-    norms = xp.empty(k, dtype=xp.float32, device=device)
-    shifted = xp.empty((d, k), dtype=xp.float32, device=device)
-    turned = xp.empty((d, k), dtype=xp.float64, device=device)
-    extents = xp.empty(k, dtype=xp.float64, device=device)
-    numbers, block = (np.int32(k), np.int32(d)), (32 * WARPS,)
-    launch("nearest", choosing, -(-d // WARPS), block, (centers, *numbers, origin))
-    arguments = (centers, origin, *numbers, shifted, turned, extents, norms)
-    launch("nearest", shifting, -(-k // WARPS), block, arguments)
-    return _Centers(turned, origin, shifted, extents, norms)
-
-
-def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
-    """The kernels that put centres about an origin."""
-    kind = "float" if origin_dtype(dtype) == np.float32 else "double"
-    return f"choose_origin<{kind}, {WARPS}>", f"shift_centers<{kind}, {COST[loss]}, {WARPS}>"
-
-
-def _by_tensor_cores(x: Array, centers: Array, ready: _Centers, memory: int) -> Array:
+def _by_tensor_cores(x: Array, centers: Array, ready: Centers, memory: int) -> Array:
     """The labels; `settle` ranks the rows that binary16 leaves open."""
     xp, device = place_of(x)
     n = x.shape[0]
@@ -126,11 +73,11 @@ def _by_tensor_cores(x: Array, centers: Array, ready: _Centers, memory: int) -> 
         part = slice(start, min(n, start + MOST_LISTED))
         rows, own = x[part, :], label[part]
         left = tensor.nearest(rows, centers, ready.origin, ready.extents, own, memory)
-        _settle("l2", rows, ready, own, left.rows, left.total, _limits(ready, (0, 0, 0)))
+        settle("l2", rows, ready, own, left.rows, left.total, limits(ready, (0, 0, 0)))
     return label
 
 
-def _tiled(loss: str, x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
+def _tiled(loss: str, x: Array, ready: Centers) -> tuple[Array, Array, Array]:
     """Labels, and in float32 the costs of the best centre and of the runner-up."""
     n, d = x.shape
     k = ready.norms.shape[0]
@@ -145,11 +92,11 @@ def tiled_name(loss: str, dtype: Any, n_clusters: int) -> tuple[str, tuple[int, 
     """The fused kernel for this data, and its tile."""
     shape = NARROW if n_clusters <= NARROW_CLUSTERS else WIDE
     numbers = ", ".join(map(str, shape))
-    return f"nearest_tiled<{type_of(dtype)}, float, {COST[loss]}, {numbers}>", shape
+    return f"nearest_tiled<{type_of(dtype)}, {COST[loss]}, {numbers}>", shape
 
 
 def _scored(
-    x: Array, ready: _Centers, memory_budget: int | None = None
+    x: Array, ready: Centers, memory_budget: int | None = None
 ) -> tuple[Array, Array, Array]:
     """The same from matrix products of blocks of rows with the centres."""
     xp = namespace(x)
@@ -174,73 +121,11 @@ def _scored(
     return outcome
 
 
-def _outcome(x: Array, ready: _Centers, n: int) -> tuple[Array, Array, Array]:
+def _outcome(x: Array, ready: Centers, n: int) -> tuple[Array, Array, Array]:
     xp, device = place_of(x)
     label = xp.empty(n, dtype=xp.int32, device=device)
     best, second = (xp.empty(n, dtype=xp.float32, device=device) for _ in range(2))
     return label, best, second
-
-
-def _settled(
-    loss: str,
-    x: Array,
-    ready: _Centers,
-    label: Array,
-    best: Array,
-    second: Array,
-    rounding: tuple[float, float, float],
-) -> Array:
-    """The labels, those that `rounding` leaves open ranked by the costs that decide.
-
-    One launch lists the open rows of all blocks, one ranks them; the host reads nothing.
-    """
-    n, k = x.shape[0], ready.norms.shape[0]
-    if k == 1:
-        return label
-    bounds = _limits(ready, rounding)
-    xp, device = place_of(x)
-    block = (32 * WARPS,)
-    for start in range(0, n, MOST_LISTED):
-        part = slice(start, min(n, start + MOST_LISTED))
-        own = label[part]
-        open_ = xp.empty(own.shape[0], dtype=xp.int32, device=device)
-        total = xp.zeros(1, dtype=xp.int32, device=device)
-        known = best[part], second[part], own, ready.extents, np.int32(own.shape[0])
-        listing = settle_names(loss, x.dtype)[0]
-        grid = -(-own.shape[0] // block[0])
-        launch("settle", listing, grid, block, (*known, *bounds, open_, total))
-        _settle(loss, x[part, :], ready, own, open_, total, bounds)
-    return label
-
-
-def _limits(ready: _Centers, rounding: tuple[float, float, float]) -> tuple[np.float64, ...]:
-    """What settle.cu calls Rounding."""
-    d = ready.shifted.shape[0]
-    least = 16 * (d + 4) * float(np.finfo(np.float32).tiny)  # a GPU may take less for 0
-    return tuple(map(np.float64, (*rounding, least, UNIT)))
-
-
-def _settle(
-    loss: str,
-    x: Array,
-    ready: _Centers,
-    label: Array,
-    open_: Array,
-    total: Array,
-    bounds: tuple[np.float64, ...],
-) -> None:
-    """Write the labels of the listed rows, ranked by the costs that decide."""
-    d, k = ready.shifted.shape
-    centers = ready.origin, ready.shifted, ready.turned, np.int32(k), np.int32(d)
-    grid = min(SETTLING_BLOCKS, -(-x.shape[0] // (SETTLED_TOGETHER * WARPS)))
-    arguments = (*matrix(x), *centers, *bounds, open_, total, label)
-    launch("settle", settle_names(loss, x.dtype)[1], grid, (32 * WARPS,), arguments)
-
-
-def settle_names(loss: str, dtype: Any) -> tuple[str, str]:
-    """The kernels that list what the first ranking leaves open, and rank that."""
-    kinds = f"{type_of(dtype)}, {COST[loss]}, {SETTLED_TOGETHER}, {WARPS}"
-    return f"list_open<{COST[loss]}, {32 * WARPS}>", f"settle<{kinds}>"
 
 
 def _gamma(n: int, unit: float) -> float:
@@ -313,14 +198,3 @@ def instantiations() -> Iterator[tuple[str, int]]:
             yield name, shape[3] * shape[4]
         for d in (1, 32):
             yield costs_name(loss, dtype, d)[0], 32 * WARPS
-    for dtype in ("float32", "float64"):
-        yield prepared_names("l1", dtype)[0], 32 * WARPS
-        yield prepared_names("l1", dtype)[1], 32 * WARPS
-        yield prepared_names("l2", dtype)[1], 32 * WARPS
-
-
-def settle_instantiations() -> Iterator[tuple[str, int]]:
-    """The kernels that rank open rows, and the threads of their blocks."""
-    names = dict.fromkeys(chain.from_iterable(starmap(settle_names, product(COST, CHECKED))))
-    for name in names:
-        yield name, 32 * WARPS

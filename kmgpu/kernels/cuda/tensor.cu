@@ -1,11 +1,12 @@
 // The nearest centre of every row by tensor cores, and a list of the rows that they do not decide.
 
-// Centres as halves, `width` of them each, `padded` centres of high halves, then as many of low ones; and
-// norms |c|^2 / 2. `frame`: the scale, the longest centre. `residuals`: for each block what halves
-// leave, as Frame has it. Empties the two lists. A warp takes a centre; any number of blocks.
-template <typename Acc, int WARPS>
+// Centres as halves, `width` of them each: `padded` centres of high halves, then as many of low
+// ones; and norms |c|^2 / 2. `frame`: the scale, the longest centre. `residuals`: for each block
+// what halves leave, as Frame has it. Empties the two lists. A warp takes a centre; any number of
+// blocks.
+template <typename Point, int WARPS>
 __global__ void __launch_bounds__(32 * WARPS, 1)
-    pack_centers(const double* __restrict__ centers, const Acc* __restrict__ origin,
+    pack_centers(const double* __restrict__ centers, const Point* __restrict__ origin,
                  const double* __restrict__ extents, int k, int d, int padded, int width,
                  unsigned* __restrict__ halves, float* __restrict__ norms,
                  double* __restrict__ frame, float* __restrict__ residuals,
@@ -104,16 +105,16 @@ struct Tile {
 
 // The rows of a warp: their halves as fragments, and what these leave. Slot s of a lane is row
 // lane / 4 + 8 s.
-template <typename T, typename Acc, int D, bool SPLIT>
+template <typename T, int D, bool SPLIT>
 struct Rows {
   using S = Shape<D, SPLIT>;
-  using Wide = typename WideOf<T>::type;
+  using Wide = Origin<T>;
   unsigned a[S::PARTS][S::M][S::STEPS][4];
   Lengths<Wide> lengths[S::SLOTS];
 
   // 16 rows at a time pass through `room`, this warp's own.
   __device__ __forceinline__ void load(const Matrix<T>& rows, const Known& known, long long start,
-                                       const Acc* __restrict__ origin, int d, unsigned* room) {
+                                       const Wide* __restrict__ origin, int d, unsigned* room) {
     const Wide scale = known.scale;
 #pragma unroll
     for (int m = 0; m < S::M; ++m) {
@@ -199,10 +200,10 @@ struct Rows {
 
 // Labels of rows 0 .. *count, or with SPLIT of those listed; `open` gets those that stay open, in no
 // fixed order. Any number of blocks.
-template <typename T, typename Acc, int D, bool SPLIT, int WARPS>
+template <typename T, int D, bool SPLIT, int WARPS>
 __global__ void __launch_bounds__(32 * WARPS, Shape<D, SPLIT>::RESIDENT / WARPS)
     nearest_tensor(const T* __restrict__ x, long long row_stride, long long column_stride,
-                   const Acc* __restrict__ origin, const int4* __restrict__ halves,
+                   const Origin<T>* __restrict__ origin, const int4* __restrict__ halves,
                    const float4* __restrict__ norms, const double* __restrict__ extents,
                    const double* __restrict__ frame, const float* __restrict__ residuals,
                    int n_residuals, int n, int k, int padded, int d,
@@ -220,7 +221,7 @@ __global__ void __launch_bounds__(32 * WARPS, Shape<D, SPLIT>::RESIDENT / WARPS)
   for (long long first = (long long)blockIdx.x * WARPS * 16 * S::M; first < known.count;
        first += step) {
     const long long start = first + warp * 16 * S::M + threadIdx.x % 32 / 4;
-    Rows<T, Acc, D, SPLIT> rows;
+    Rows<T, D, SPLIT> rows;
     rows.load(matrix, known, start, origin, d,
               reinterpret_cast<unsigned*>(shared) + warp * 16 * (S::STRIDE / 2));
     __syncthreads();  // the tiles take that room

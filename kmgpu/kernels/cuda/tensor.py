@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kmgpu.backend.arrays import Array, place_of
-from kmgpu.kernels.cuda.module import launch, matrix, origin_dtype, type_of
+from kmgpu.kernels.cuda.module import checked, launch, matrix, origin_dtype, type_of
 
 # from here on a product costs less than differences, though it multiplies zeros up to 16 (estimate)
 FEWEST_FEATURES = 8
@@ -75,7 +75,7 @@ def nearest(
     x : array of shape (n_samples, n_features)
         Fewer than 2**31 rows, of any strides.
     centers : array of shape (n_clusters, n_features), float64
-    origin : array of shape (n_features,), float32 or float64
+    origin : array of shape (n_features,), of `origin_dtype`
         A point among the centres.
     extents : array of shape (n_clusters,), float64
         The centres' distances to it.
@@ -93,6 +93,7 @@ def nearest(
     """
     xp, device = place_of(x)
     (n, d), k = x.shape, centers.shape[0]
+    checked("origin", origin, origin_dtype(x.dtype), (d,), x)
     packed = _packed(x, centers, origin, extents)
     lists = [xp.empty(n, dtype=xp.int32, device=device) for _ in range(2)]
     totals = packed.totals[:1], packed.totals[1:]
@@ -102,7 +103,7 @@ def nearest(
     known = (*matrix(x), origin, *centres, *sizes, lists[0], totals[0], label)
     most, room = _rooms(x, memory)
     for split in (False, True):
-        name, threads, rows = ranking_name(x.dtype, origin.dtype, d, split)
+        name, threads, rows = ranking_name(x.dtype, d, split)
         grid = min(-(-n // rows), most if room or split else n)
         launch("tensor", name, grid, (threads,), (*known, lists[split], totals[split], *room))
     return Open(lists[1], totals[1], totals[0])
@@ -154,16 +155,15 @@ def packing_name(origin: Any) -> str:
     return f"pack_centers<{type_of(origin)}, {PACK_WARPS}>"
 
 
-def ranking_name(dtype: Any, origin: Any, d: int, split: bool) -> tuple[str, int, int]:
+def ranking_name(dtype: Any, d: int, split: bool) -> tuple[str, int, int]:
     """The kernel that ranks rows, the threads of a block and its rows."""
-    width, types = width_of(d), f"{type_of(dtype)}, {type_of(origin)}"
-    halves = str(split).lower()
+    width, of, halves = width_of(d), type_of(dtype), str(split).lower()
     if width not in WIDTHS:
         threads = 32 * WIDE_WARPS[split]
-        return f"nearest_wide<{types}, {halves}>", threads, threads
+        return f"nearest_wide<{of}, {halves}>", threads, threads
     warps = WIDTHS[width]
     rows = 16 * warps * (1 if split or width > 128 else 2)
-    return f"nearest_tensor<{types}, {width}, {halves}, {warps}>", 32 * warps, rows
+    return f"nearest_tensor<{of}, {width}, {halves}, {warps}>", 32 * warps, rows
 
 
 def instantiations() -> Iterator[tuple[str, int]]:
@@ -171,7 +171,7 @@ def instantiations() -> Iterator[tuple[str, int]]:
     # other dtypes are read as one of these two, by loads that the other sources check
     dtypes = "float32", "float64"
     for dtype, split, d in product(dtypes, (False, True), (*WIDTHS, MOST_FEATURES)):
-        name, threads, _ = ranking_name(dtype, np.dtype(origin_dtype(dtype)), d, split)
+        name, threads, _ = ranking_name(dtype, d, split)
         yield name, threads
     for origin in ("float32", "float64"):
         yield packing_name(origin), 32 * PACK_WARPS

@@ -128,17 +128,17 @@ struct Sums {
 
 // As nearest_tensor(), for `width` features, a multiple of CHUNK. Each block keeps the halves of its
 // rows in `rooms`, PARTS * ROWS * width halves of its own.
-template <typename T, typename Acc, bool SPLIT>
+template <typename T, bool SPLIT>
 __global__ void __launch_bounds__(32 * WideShape<SPLIT>::WARPS, WideShape<SPLIT>::RESIDENT)
     nearest_wide(const T* __restrict__ x, long long row_stride, long long column_stride,
-                 const Acc* __restrict__ origin, const int4* __restrict__ halves,
+                 const Origin<T>* __restrict__ origin, const int4* __restrict__ halves,
                  const float* __restrict__ norms, const double* __restrict__ extents,
                  const double* __restrict__ frame, const float* __restrict__ residuals,
                  int n_residuals, int n, int k, int padded, int d, const int* __restrict__ listed,
                  const int* __restrict__ n_listed, int* __restrict__ label,
                  int* __restrict__ open, int* __restrict__ total, int width, int4* rooms) {
   using S = WideShape<SPLIT>;
-  using Wide = typename WideOf<T>::type;
+  using Wide = Origin<T>;
   __shared__ Chunk<SPLIT> chunks[2];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const Known known{SPLIT ? listed : nullptr, SPLIT ? *n_listed : n, k, frame[0],

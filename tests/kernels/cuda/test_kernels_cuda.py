@@ -7,7 +7,8 @@ import pytest
 
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.refit import group_rows
-from kmgpu.kernels.cuda import module, nearest, refit
+from kmgpu.kernels.cuda import module, nearest, refit, settle
+from kmgpu.kernels.cuda.centers import prepared
 from tests.support import oracles
 from tests.support.cuda import BOTH, DTYPES, FLOATS, LAYOUTS, first_ranking, found_labels
 from tests.support.kernels_on_host import kernels_on_host
@@ -122,7 +123,7 @@ def test_the_origin_is_a_median_of_centres(gpu, loss, dtype, k, d):
     centers = np.random.default_rng(0).integers(-9, 9, (k, d)) / 3 + 1e3
     centers[-1] = 1e9
     x = gpu.asarray(np.zeros((2, d), dtype))
-    ready = nearest._prepared(loss, x, gpu.asarray(centers))
+    ready = prepared(loss, x, gpu.asarray(centers))
     some = np.sort(centers[[i * k // min(k, 64) for i in range(min(k, 64))]], axis=0)
     origin = gpu.to_numpy(ready.origin)
     np.testing.assert_array_equal(origin, some[(len(some) - 1) // 2].astype(dtype))
@@ -155,7 +156,7 @@ def test_settle_ranks_open_rows_alone(gpu, loss, dtype):
     decided = np.where(open_rows, gpu.to_numpy(best), np.inf).astype(best.dtype)
     start = gpu.asarray(wrong.astype(np.int32))
     rounding = nearest._direct_rounding(loss, 5)
-    settled = nearest._settled(loss, there, ready, start, best, gpu.asarray(decided), rounding)
+    settled = settle.settled(loss, there, ready, start, best, gpu.asarray(decided), rounding)
     expected = np.where(open_rows, right, wrong)
     np.testing.assert_array_equal(gpu.to_numpy(settled), expected)
 
@@ -173,7 +174,7 @@ def test_most_rows_are_decided_at_once(gpu, loss, dtype):
         else nearest._product_rounding(ready.shifted)
     )
     start = gpu.asarray(wrong.astype(np.int32))
-    settled = nearest._settled(loss, there, ready, start, best, second, rounding)
+    settled = settle.settled(loss, there, ready, start, best, second, rounding)
     assert (gpu.to_numpy(settled) == wrong).mean() > 0.95
 
 

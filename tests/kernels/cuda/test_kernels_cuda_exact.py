@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians
-from kmgpu.kernels.cuda import nearest
+from kmgpu.kernels.cuda import nearest, settle
 from tests.support.cuda import BOTH, DTYPES, first_ranking, found_labels
 from tests.support.oracles import costs_in_order, labels_in_order
 
@@ -201,7 +201,7 @@ def test_costs_that_err_as_much_as_they_can_change_no_label(gpu, loss, dtype, d,
     assert (start != right).sum() > 10, "no cost is near another: the test says nothing"
     two = np.sort(computed, axis=1)[:, :2].astype(np.float32)
     best, second = (gpu.asarray(np.ascontiguousarray(two[:, i])) for i in (0, 1))
-    settled = nearest._settled(loss, there, ready, gpu.asarray(start), best, second, rounding)
+    settled = settle.settled(loss, there, ready, gpu.asarray(start), best, second, rounding)
     np.testing.assert_array_equal(gpu.to_numpy(settled), right)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kmgpu.kernels.cuda import module, nearest, tensor
+from kmgpu.kernels.cuda.centers import prepared
 from tests.support.cuda import DTYPES, LAYOUTS, found_labels
 from tests.support.kernels_on_host import kernels_on_host
 from tests.support.oracles import labels_in_order
@@ -77,7 +78,7 @@ def some(n, d, dtype, seed=0):
 def left_open(gpu, x, centers):
     """Shares of the rows that the two products leave open."""
     there, means = gpu.asarray(x), gpu.asarray(centers)
-    ready = nearest._prepared("l2", there, means)
+    ready = prepared("l2", there, means)
     label = gpu.asarray(np.zeros(len(x), np.int32))
     left = tensor.nearest(there, means, ready.origin, ready.extents, label, 1 << 20)
     return [int(gpu.to_numpy(total)[0]) / len(x) for total in (left.before, left.total)]
