@@ -89,7 +89,8 @@ def _source(name: str, kernels: Iterable[tuple[str, int]]) -> Source:
 
 
 SOURCES = (
-    _source("nearest", (*centers.instantiations(), *nearest.instantiations())),
+    _source("centers", centers.instantiations()),
+    _source("nearest", nearest.instantiations()),
     _source("settle", settle.instantiations()),
     _source("sort", sort.instantiations()),
     _source("tensor", tensor.instantiations()),

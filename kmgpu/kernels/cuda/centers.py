@@ -52,9 +52,9 @@ def prepared(loss: str, x: Array, centers: Array) -> Centers:
     turned = xp.empty((d, k), dtype=xp.float64, device=device)
     extents = xp.empty(k, dtype=xp.float64, device=device)
     numbers, block = (np.int32(k), np.int32(d)), (32 * WARPS,)
-    launch("nearest", choosing, -(-d // WARPS), block, (centers, *numbers, origin))
+    launch("centers", choosing, -(-d // WARPS), block, (centers, *numbers, origin))
     arguments = (centers, origin, *numbers, shifted, turned, extents, norms)
-    launch("nearest", shifting, -(-k // WARPS), block, arguments)
+    launch("centers", shifting, -(-k // WARPS), block, arguments)
     return Centers(turned, origin, shifted, extents, norms)
 
 

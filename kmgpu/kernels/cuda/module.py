@@ -33,6 +33,7 @@ CHECKED = ("float16", "float32", "float64", "uint8", "int64")
 MOST_BLOCKS = 2**31 - 1
 # the files of a source, one after the other
 PARTS = {
+    "centers": ("common", "centers"),
     "nearest": ("common", "ranked", "nearest"),
     "settle": ("common", "ranked", "settle"),
     "sort": ("common", "sort"),
