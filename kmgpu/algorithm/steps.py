@@ -15,10 +15,8 @@ from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.refit import Groups, group_rows
 from kmgpu.backend.arrays import Array, namespace, place_of, to_host
 from kmgpu.backend.blocks import block_bytes
+from kmgpu.kernels.agreement import CANCELLED
 from kmgpu.kernels.dispatch import replaceable
-
-# a loss by difference keeps too few digits below this share of the one before it
-CANCELLED = 1e-3
 
 
 class Steps(Protocol):

@@ -1,4 +1,4 @@
-"""Definitions that the reference and all kernels share: ties of trials, and the middle of weight.
+"""Definitions that the reference and kernels share: ties of trials, the middle of weight, losses.
 
 A cluster's weights are whole numbers, so that the middle of its weight is found exactly. They are
 multiplied by the power of two that brings their sum between 2**61 and 2**62, and rounded: its
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+# a loss by difference keeps too few digits below this share of the one before it
+CANCELLED = 1e-3
 # trials of seeding whose potentials differ by less of the present one tie, however summed
 TIE = 1e-11
 # Sums kept by difference hold the rounding of all that has left: 2**-53 of it for every addition.

@@ -1,4 +1,28 @@
-"""CUDA kernels for CuPy arrays: what plain calls do too slowly, each in place of one function."""
+"""CUDA kernels for CuPy arrays: what plain calls do too slowly, each in place of one function.
+
+A Python file launches the kernels of the .cu file of its name. In the order to read them:
+
+| file | what it does |
+|---|---|
+| `module` | compiles a source, which is several .cu files one after the other; checks arguments |
+| `engine` | one iteration: assign, group, refit, one copy of the numbers that the host needs |
+| `nearest` | chooses how rows are ranked; L1, few features, cards without tensor cores; costs |
+| `centers` | the centres about a point among them, as the rankings read them |
+| `tensor` | k-means of 8 to 2,048 features on tensor cores |
+| `settle` | ranks the rows that a first ranking leaves open by the costs that decide labels |
+| `sort` | rows in the order of their labels: a stable counting sort |
+| `refit` | means by sums over the sorted rows; medians by selection, a digit at a time; weights |
+| `seeding` | greedy k-means++ |
+
+Of the tensor cores, `mma.cu` has the instructions, `certificate.cu` the proof of what a ranking
+decides, `tensor.cu` rows whose halves fit registers, `wide.cu` longer ones, `halves.cu` what both
+need.
+
+The docstring of a function says what it reads and computes. Medians by digits are radix selection
+(Alabi et al., "Fast k-selection algorithms for graphics processing units", ACM JEA, 2012). Floats
+as two halves for tensor cores go back to Markidis et al., "NVIDIA tensor core programmability,
+performance & precision", IPDPSW 2018. The certificate is this project's own.
+"""
 
 from __future__ import annotations
 

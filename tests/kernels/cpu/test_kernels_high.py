@@ -209,6 +209,26 @@ def test_screening_pauses_ever_longer_where_it_does_not_pay(monkeypatch):
     assert not Policy(3, 40, "auto").screens()
 
 
+@pytest.mark.parametrize(
+    ("n_clusters", "n_features", "stores"),
+    [(512, 128, False), (256, 384, False), (256, 768, True), (1000, 384, True)],
+)
+@pytest.mark.parametrize("instructions", [(), ("avx512f", "avx512vnni")])
+def test_bounds_are_stored_where_a_dense_pass_is_dear(
+    monkeypatch, n_clusters, n_features, stores, instructions
+):
+    """Elsewhere a screened pass costs less than reading bounds, whatever the processor."""
+    monkeypatch.undo()
+    known = dict.fromkeys(("avx2", *instructions), True)
+    monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy._features", lambda: known)
+    policy = Policy(n_clusters, n_features, "auto")
+    assert policy.screens()
+    policy.screened(0.5)
+    for _ in range(3):
+        assert not policy.stores()
+    assert policy.stores() == stores
+
+
 def test_move_is_seen_by_refit_and_by_the_next_assign():
     X = blobs(500, 30, 8)
     engine = HighDimensionalL2(X, None, 12)
@@ -320,7 +340,7 @@ def test_near_zero_loss_is_summed_directly():
 
 
 def test_small_problems_run_without_bounds(monkeypatch):
-    monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy.LEAST_DENSE", 125.0)
+    monkeypatch.undo()
     X = blobs(600, 32, 9)
     engine = HighDimensionalL2(X, None, 10)
     for _ in range(3):

@@ -9,8 +9,8 @@ from kmgpu import kernels
 from kmgpu.algorithm.lloyd import half_steps
 from kmgpu.algorithm.losses import LOSSES
 from kmgpu.algorithm.steps import ReferenceSteps
+from kmgpu.kernels.agreement import CANCELLED
 from kmgpu.kernels.cuda import KERNELS, refit, sort
-from kmgpu.kernels.cuda.engine import CANCELLED
 from tests.support import oracles
 from tests.support.cuda import BOTH, DTYPES, WEIGHTS, small_segments
 

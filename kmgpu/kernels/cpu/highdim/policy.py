@@ -21,8 +21,8 @@ _STORE_FREELY = 256
 class Policy:
     """Decides from counts, never from clocks, so that results repeat.
 
-    Costs are nanoseconds a row on one thread, measured once on one machine; only their ratios
-    matter.
+    Costs are nanoseconds a row on one thread, as ``python -m benchmarks.costs`` measured them once
+    on one machine; only their ratios matter. Thresholds are choices.
 
     Parameters
     ----------
