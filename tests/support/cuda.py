@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kmgpu.algorithm.refit import group_rows
-from kmgpu.kernels.cuda import nearest, refit
+from kmgpu.kernels.cuda import nearest, refit, tensor
 from kmgpu.kernels.cuda.centers import prepared
 from tests.support import oracles
 
@@ -30,9 +30,15 @@ LAYOUTS = {
 
 
 def found_labels(gpu, loss, x, centers, budget=None):
-    found = nearest.nearest(loss, gpu.asarray(x), gpu.asarray(centers), budget)
+    """The labels, which cards with tensor cores and cards without must agree on."""
+    arguments = loss, gpu.asarray(x), gpu.asarray(centers), budget
+    found = nearest.nearest(*arguments)
     assert found.dtype == gpu.xp.int32
-    return gpu.to_numpy(found)
+    labels = gpu.to_numpy(found)
+    if loss == "l2" and tensor.serves(arguments[1]):
+        with mock.patch.object(tensor, "_has_tensor_cores", return_value=False):
+            np.testing.assert_array_equal(gpu.to_numpy(nearest.nearest(*arguments)), labels)
+    return labels
 
 
 def first_ranking(gpu, loss, x, centers):
