@@ -34,6 +34,8 @@ MOST_BLOCKS = 2**31 - 1
 # the files of a source, one after the other
 PARTS = {
     "nearest": ("common", "ranked", "nearest"),
+    "narrow": ("common", "ranked", "narrow"),
+    "tiled": ("common", "ranked", "tiled"),
     "settle": ("common", "ranked", "settle"),
     "means": ("common", "means"),
     "weights": ("common", "weights"),

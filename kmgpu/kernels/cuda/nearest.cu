@@ -1,7 +1,7 @@
-// The nearest centre of every row: fused, or from the scores of a matrix product.
+// What an assignment begins and ends with: centres about an origin; labels from the scores of a
+// matrix product; costs.
 //
-// Both kernels compute in Acc, which is float, and leave for each row the label, its cost and the
-// runner-up's cost. Where the two are closer than Acc rounds, settle() ranks that row again by the
+// A ranking computes in float and leaves for each row the label, its cost and the runner-up's. Where the two are closer than Acc rounds, settle() ranks that row again by the
 // costs that decide labels: float64, by differences, added feature after feature. A cost that Acc
 // cannot hold makes the row's best NaN, which settle() takes as undecided.
 
@@ -46,89 +46,6 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
   if (j < k && lane == 0) {
     extents[j] = Cost::squared ? sqrt(length) : length;
     norms[j] = float(length);
-  }
-}
-
-// Rows first .. first + ROWS of x less origin, BK features from `feature` on, transposed.
-template <typename T, typename Acc, int ROWS, int BK, int THREADS>
-__device__ __forceinline__ void load_rows(Acc (&tile)[BK][ROWS + 1], Matrix<T> x,
-                                          const Origin<T>* __restrict__ origin, long long first,
-                                          long long count, int d, int feature, int tid) {
-  for (int e = tid; e < ROWS * BK; e += THREADS) {
-    const int row = e / BK, t = e % BK;
-    const bool inside = first + row < count && feature + t < d;
-    tile[t][row] = inside ? x.about(first + row, feature + t, origin[feature + t]) : Acc(0);
-  }
-}
-
-// The same of centres, which lie feature after feature.
-template <typename Acc, int COLUMNS, int BK, int THREADS>
-__device__ __forceinline__ void load_centers(Acc (&tile)[BK][COLUMNS + 1],
-                                             const Acc* __restrict__ shifted, int first, int k,
-                                             int d, int feature, int tid) {
-  for (int e = tid; e < COLUMNS * BK; e += THREADS) {
-    const int column = e % COLUMNS, t = e / COLUMNS;
-    const bool inside = first + column < k && feature + t < d;
-    tile[t][column] = inside ? shifted[(long long)(feature + t) * k + first + column] : Acc(0);
-  }
-}
-
-// A block of (TX, TY) threads takes BM rows against BN centres at a time, BK features at a time;
-// a thread keeps (BM / TY) x (BN / TX) costs in registers. ceil(n / BM) blocks. The TX threads
-// of a row are lanes of one warp.
-template <typename T, typename Acc, typename Cost, int BM, int BN, int BK, int TX, int TY>
-__global__ void __launch_bounds__(TX* TY, 1)
-    nearest_tiled(const T* __restrict__ x, long long row_stride, long long column_stride,
-                  const Origin<T>* __restrict__ origin, const Acc* __restrict__ shifted, long long n,
-                  int k, int d, int* __restrict__ label, Acc* __restrict__ best,
-                  Acc* __restrict__ second) {
-  constexpr int RM = BM / TY, RN = BN / TX;
-  static_assert(TX <= 32 && (TX & (TX - 1)) == 0, "the threads of a row are lanes of one warp");
-  __shared__ Acc xs[BK][BM + 1];
-  __shared__ Acc cs[BK][BN + 1];
-  const int tx = threadIdx.x, ty = threadIdx.y, tid = ty * TX + tx;
-  const long long row0 = (long long)blockIdx.x * BM;
-  const Matrix<T> rows{x, row_stride, column_stride};
-  Ranked<Acc> ranked[RM];
-#pragma unroll
-  for (int r = 0; r < RM; ++r) ranked[r].clear();
-  for (int col0 = 0; col0 < k; col0 += BN) {
-    Acc cost[RM][RN] = {};
-    for (int t0 = 0; t0 < d; t0 += BK) {
-      load_rows<T, Acc, BM, BK, TX * TY>(xs, rows, origin, row0, n, d, t0, tid);
-      load_centers<Acc, BN, BK, TX * TY>(cs, shifted, col0, k, d, t0, tid);
-      __syncthreads();
-#pragma unroll 2
-      for (int t = 0; t < BK; ++t) {
-        Acc a[RM], b[RN];
-#pragma unroll
-        for (int r = 0; r < RM; ++r) a[r] = xs[t][ty + r * TY];
-#pragma unroll
-        for (int c = 0; c < RN; ++c) b[c] = cs[t][tx + c * TX];
-#pragma unroll
-        for (int r = 0; r < RM; ++r)
-#pragma unroll
-          for (int c = 0; c < RN; ++c) cost[r][c] = Cost::add(cost[r][c], a[r], b[c]);
-      }
-      __syncthreads();
-    }
-#pragma unroll
-    for (int r = 0; r < RM; ++r)
-#pragma unroll
-      for (int c = 0; c < RN; ++c) {
-        const int j = col0 + tx + c * TX;
-        if (j < k) ranked[r].insert(cost[r][c], j);
-      }
-  }
-#pragma unroll
-  for (int r = 0; r < RM; ++r) {
-    ranked[r].merge_lanes(TX);
-    const long long row = row0 + ty + r * TY;
-    if (tx == 0 && row < n) {
-      label[row] = ranked[r].label;
-      best[row] = ranked[r].best;
-      second[row] = ranked[r].second;
-    }
   }
 }
 

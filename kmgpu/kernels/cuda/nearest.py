@@ -11,6 +11,7 @@ import numpy as np
 
 from kmgpu.backend.arrays import Array, namespace, place_of
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
+from kmgpu.kernels.cuda import differences
 from kmgpu.kernels.cuda.module import (
     CHECKED,
     checked,
@@ -23,10 +24,6 @@ from kmgpu.kernels.cuda.module import (
 COST = {"l1": "Manhattan", "l2": "Squared"}
 # above it a matrix product and its scores cost less than twice the fused pass (estimate)
 FUSED_FEATURES = 32
-NARROW_CLUSTERS = 32
-# rows, centres and features of a tile; threads across centres and rows
-NARROW = (128, 32, 8, 8, 32)
-WIDE = (128, 64, 16, 16, 16)
 WARPS = 8
 SCORED = f"nearest_scored<float, {WARPS}>"
 MOST_LISTED = 2**31 - 1
@@ -111,20 +108,7 @@ def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
 
 def _tiled(loss: str, x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
     """Labels, and in float32 the costs of the best centre and of the runner-up."""
-    n, d = x.shape
-    k = ready.norms.shape[0]
-    name, shape = tiled_name(loss, x.dtype, k)
-    label, best, second = _outcome(x, ready, n)
-    arguments = (*matrix(x), ready.origin, ready.shifted, np.int64(n), np.int32(k), np.int32(d))
-    launch("nearest", name, -(-n // shape[0]), shape[3:], (*arguments, label, best, second))
-    return label, best, second
-
-
-def tiled_name(loss: str, dtype: Any, n_clusters: int) -> tuple[str, tuple[int, ...]]:
-    """The fused kernel for this data, and its tile."""
-    shape = NARROW if n_clusters <= NARROW_CLUSTERS else WIDE
-    numbers = ", ".join(map(str, shape))
-    return f"nearest_tiled<{type_of(dtype)}, float, {COST[loss]}, {numbers}>", shape
+    return differences.rank(COST[loss], x, ready.origin, ready.shifted, ready.norms)
 
 
 def _scored(
@@ -267,9 +251,6 @@ def instantiations() -> Iterator[tuple[str, int]]:
     """Every kernel that this file can launch, and the threads of its blocks."""
     yield SCORED, 32 * WARPS
     for dtype, loss in product(CHECKED, COST):
-        for k in (1, NARROW_CLUSTERS + 1):
-            name, shape = tiled_name(loss, dtype, k)
-            yield name, shape[3] * shape[4]
         for d in (1, 32):
             yield costs_name(loss, dtype, d)[0], 32 * WARPS
     for dtype in ("float32", "float64"):
