@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from kmgpu.backend.arrays import Array
-from kmgpu.kernels.cuda import differences, nearest, refit, seeding
+from kmgpu.kernels.cuda import differences, nearest, refit, screen, seeding
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 
 DTYPES = frozenset(TYPES)
@@ -78,6 +78,7 @@ SOURCES = (
     _source("nearest", nearest.instantiations()),
     _source("narrow", differences.instantiations("narrow")),
     _source("tiled", differences.instantiations("tiled")),
+    _source("screen", screen.instantiations()),
     _source("settle", nearest.settle_instantiations()),
     _source("means", refit.instantiations(refit.means_names)),
     _source("weights", refit.weights_instantiations()),

@@ -19,9 +19,13 @@ NARROW_CENTERS, NARROW_THREADS = 64, 128
 FEW_CLUSTERS = 32
 SLIM = (256, 32, 16, 4, 32)
 WIDE = (128, 64, 16, 8, 16)
+LISTED_BLOCKS = 1 << 10  # a few for every multiprocessor: they take from the list until it ends
 
 
-def rank(cost: str, x: Array, origin: Array, shifted: Array, norms: Array) -> tuple[Array, Array, Array]:
+Outcome = tuple[Array, Array, Array]
+
+
+def rank(cost: str, x: Array, origin: Array, shifted: Array, norms: Array) -> Outcome:
     """Rank all centres for every row.
 
     Parameters
@@ -43,15 +47,35 @@ def rank(cost: str, x: Array, origin: Array, shifted: Array, norms: Array) -> tu
     Reads each number of x once up to 16 features, else again for every 64 centres, from the cache.
     2nkd float32 additions, or additions and multiply-adds, and five instructions more for a score.
     """
+    outcome = empty_outcome(x)
+    source, name, rows, block = kernel(cost, x.dtype, x.shape[1], norms.shape[0])
+    every = (np.int32(False), outcome[0], outcome[0]) if source == "tiled" else ()
+    arguments = (*_sizes(x, origin, shifted, norms), *every, *outcome)
+    launch(source, name, -(-x.shape[0] // rows), block, arguments)
+    return outcome
+
+
+def rank_listed(
+    cost: str, x: Array, centers: tuple[Array, Array, Array], listed: Array, total: Array, to: Outcome
+) -> None:
+    """Write to an outcome what `rank` finds for the rows that `listed[:total]` names."""
+    source, name, rows, block = kernel(cost, x.dtype, x.shape[1], centers[2].shape[0])
+    grid = min(LISTED_BLOCKS, -(-x.shape[0] // rows))
+    arguments = (*_sizes(x, *centers), np.int32(True), listed, total, *to)
+    launch(source, name, grid, block, arguments)
+
+
+def empty_outcome(x: Array) -> Outcome:
+    """Room for the labels and the two costs of every row."""
     xp, device = place_of(x)
+    label = xp.empty(x.shape[0], dtype=xp.int32, device=device)
+    best, second = (xp.empty(x.shape[0], dtype=xp.float32, device=device) for _ in range(2))
+    return label, best, second
+
+
+def _sizes(x: Array, origin: Array, shifted: Array, norms: Array) -> tuple[Any, ...]:
     (n, d), k = x.shape, norms.shape[0]
-    found = xp.empty(n, dtype=xp.int32, device=device)
-    costs = tuple(xp.empty(n, dtype=xp.float32, device=device) for _ in range(2))
-    arguments = (*matrix(x), origin, shifted, norms, np.int64(n), np.int32(k), np.int32(d))
-    source, name, rows, block = kernel(cost, x.dtype, d, k)
-    every = (np.int32(False), found, found) if source == "tiled" else ()
-    launch(source, name, -(-n // rows), block, (*arguments, *every, found, *costs))
-    return found, *costs
+    return *matrix(x), origin, shifted, norms, np.int64(n), np.int32(k), np.int32(d)
 
 
 def kernel(cost: str, dtype: Any, d: int, k: int) -> tuple[str, str, int, tuple[int, ...]]:

@@ -36,6 +36,7 @@ PARTS = {
     "nearest": ("common", "ranked", "nearest"),
     "narrow": ("common", "ranked", "narrow"),
     "tiled": ("common", "ranked", "tiled"),
+    "screen": ("common", "mma", "ranked", "screen"),
     "settle": ("common", "ranked", "settle"),
     "means": ("common", "means"),
     "weights": ("common", "weights"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from kmgpu.backend.arrays import Array, namespace, place_of
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
-from kmgpu.kernels.cuda import differences
+from kmgpu.kernels.cuda import differences, screen
 from kmgpu.kernels.cuda.module import (
     CHECKED,
     checked,
@@ -62,10 +62,11 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     """Index of the nearest centre of every row; see `kmgpu.algorithm.assignment.nearest`.
 
     Of n rows, k centres and d features in float32, L1 reads 4nd bytes (again for every 64
-    centres, from the cache) and makes 2nkd additions; plain calls write and read n×k costs for
-    each feature, 12nkd bytes: 70 times as long on paper (H100). L2 makes nkd multiply-adds of
-    differences up to 32 features, else a matrix product whose scores one kernel reads once, 4nk
-    bytes, where plain calls read or write them four times.
+    centres, from the cache) and makes 2nkd additions, on some cards those of halves first
+    (`kmgpu.kernels.cuda.screen`); plain calls write and read n×k costs for each feature, 12nkd
+    bytes: 70 times as long on paper (H100). L2 makes nkd multiply-adds of differences up to 32
+    features, else a matrix product whose scores one kernel reads once, 4nk bytes, where plain
+    calls read or write them four times.
 
     Costs of every dtype are ranked in float32, of rows and centres relative to a point; where
     float32 does not hold the dtype, they are subtracted in float64. Rows whose best two costs are
@@ -77,8 +78,9 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     """
     ready = _prepared(loss, x, centers)
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
-        rounding = _direct_rounding(loss, x.shape[1])
-        return _settled(loss, x, ready, *_tiled(loss, x, ready), rounding)
+        screened = loss == "l1" and screen.serves(x, centers.shape[0])
+        outcome = (_screened(x, ready) if screened else _tiled(loss, x, ready))
+        return _settled(loss, x, ready, *outcome, _direct_rounding(loss, x.shape[1]))
     outcome = _scored(x, ready, memory_budget)
     return _settled(loss, x, ready, *outcome, _product_rounding(ready.shifted))
 
@@ -109,6 +111,11 @@ def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
 def _tiled(loss: str, x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
     """Labels, and in float32 the costs of the best centre and of the runner-up."""
     return differences.rank(COST[loss], x, ready.origin, ready.shifted, ready.norms)
+
+
+def _screened(x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
+    """The same for L1; a row that halves decide has a best cost of 0 and an infinite second one."""
+    return screen.rank(x, ready.origin, ready.shifted, ready.norms, ready.extents)
 
 
 def _scored(
