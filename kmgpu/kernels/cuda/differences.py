@@ -56,7 +56,12 @@ def rank(cost: str, x: Array, origin: Array, shifted: Array, norms: Array) -> Ou
 
 
 def rank_listed(
-    cost: str, x: Array, centers: tuple[Array, Array, Array], listed: Array, total: Array, to: Outcome
+    cost: str,
+    x: Array,
+    centers: tuple[Array, Array, Array],
+    listed: Array,
+    total: Array,
+    to: Outcome,
 ) -> None:
     """Write to an outcome what `rank` finds for the rows that `listed[:total]` names."""
     source, name, rows, block = kernel(cost, x.dtype, x.shape[1], centers[2].shape[0])
@@ -95,6 +100,9 @@ def kernel(cost: str, dtype: Any, d: int, k: int) -> tuple[str, str, int, tuple[
 def instantiations(source: str) -> Iterator[tuple[str, int]]:
     """Every kernel of a source that this file can launch, and the threads of its blocks."""
     sizes = product((*NARROW, max(NARROW) + 1), (1, FEW_CLUSTERS + 1))
-    found = (kernel(*kinds, *size) for *kinds, size in product(COSTS, CHECKED, sizes))
-    named = {name: int(np.prod(block)) for file, name, _, block in found if file == source}
-    yield from named.items()
+    found = {}
+    for cost, dtype, (d, k) in product(COSTS, CHECKED, sizes):
+        file, name, _, block = kernel(cost, dtype, d, k)
+        if file == source:
+            found[name] = int(np.prod(block))
+    yield from found.items()

@@ -79,7 +79,7 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     ready = _prepared(loss, x, centers)
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
         screened = loss == "l1" and screen.serves(x, centers.shape[0])
-        outcome = (_screened(x, ready) if screened else _tiled(loss, x, ready))
+        outcome = _screened(x, ready) if screened else _tiled(loss, x, ready)
         return _settled(loss, x, ready, *outcome, _direct_rounding(loss, x.shape[1]))
     outcome = _scored(x, ready, memory_budget)
     return _settled(loss, x, ready, *outcome, _product_rounding(ready.shifted))

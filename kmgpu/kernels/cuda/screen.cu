@@ -20,8 +20,8 @@
 //   v_j >= (1 - rounding) s_j - (1 + rounding) e'_j,  so
 //   t_j <= (v_j + (1 + rounding) e'_j) / (1 - rounding) + lost + e'_j.
 // The lower bound of the runner-up is one of all centres but the best: if it is above the upper
-// bound of the best, none of them is as near. A row that does not fit the frame has its numbers cut,
-// which `lost` measures; one that is not finite has a `lost` that is not either, and stays open.
+// bound of the best, none of them is as near. The `lost` of a row that does not fit the frame is
+// infinite or NaN, and it stays open.
 
 constexpr int RUN = 4;
 constexpr float ROOM = 8192;                  // 2^13
@@ -86,15 +86,22 @@ __device__ __forceinline__ unsigned add_absolutes(unsigned a, unsigned b) {
 #endif
 }
 
-// What of a row or a centre halves do not hold.
+// What of a row or a centre halves do not hold: infinite or NaN where it does not fit the frame.
 struct Lost {
-  float sum, size;
+  float sum, size, most;
   __device__ __forceinline__ void add(unsigned word, float low, float high) {
     sum += fabs(low - low_of(word)) + fabs(high - high_of(word));
     size += fabs(low) + fabs(high);
+    most = fmax(most, fmax(fabs(low), fabs(high)));
+  }
+  __device__ __forceinline__ void add(const Lost& other) {
+    sum += other.sum;
+    size += other.size;
+    most = fmax(most, other.most);
   }
   __device__ __forceinline__ float bound(int d) const {
-    return (sum + FLOAT_UNIT * size) * (1 + d * FLOAT_UNIT) + FLOOR;
+    const float lost = (sum + FLOAT_UNIT * size) * (1 + d * FLOAT_UNIT) + FLOOR;
+    return most <= ROOM ? lost : infinity<float>();
   }
 };
 
@@ -119,7 +126,7 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
   const unsigned exponent = __float_as_uint(float(most)) >> 23;
   const float power = fits ? __uint_as_float((127 + 12 + 127 - exponent) << 23) : 0;
   const int j = blockIdx.x * 32 + lane;
-  Lost own{0, 0};
+  Lost own{};
   for (int w = warp; w < words; w += WARPS) {
     const int t = 2 * w;
     const float low = j < k && t < d ? shifted[(long long)t * k + j] * power : 0;
@@ -131,10 +138,7 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
   lost[warp][lane] = own;
   __syncthreads();
   if (warp == 0) {
-    for (int i = 1; i < WARPS; ++i) {
-      own.sum += lost[i][lane].sum;
-      own.size += lost[i][lane].size;
-    }
+    for (int i = 1; i < WARPS; ++i) own.add(lost[i][lane]);
     starts[j] = j < k ? -1.0078125f * own.bound(d) : OUT_OF_REACH;
     if (j == 0) *scale = fits ? power : infinity<float>() - infinity<float>();
   }
@@ -150,7 +154,7 @@ struct HalfTile {
   float lost[BM];
 };
 
-// The number of a row in the frame, cut to its room; NaN becomes a bound of it.
+// A number of a row in the frame.
 template <typename T>
 __device__ __forceinline__ float in_frame(T value, Origin<T> origin, float scale) {
   if constexpr (sizeof(Origin<T>) == sizeof(float)) {
@@ -196,9 +200,7 @@ __device__ __forceinline__ void stage_halves(HalfTile<BM, BN, BK>& tile, const T
   for (int i = 0; i < COUNT; ++i) {
 #pragma unroll
     for (int e = 0; e < RUN; e += 2) {
-      const float low = fmin(fmax(value[i][e], -ROOM), ROOM);
-      const float high = fmin(fmax(value[i][e + 1], -ROOM), ROOM);
-      const unsigned word = pack_half(low, high);
+      const unsigned word = pack_half(value[i][e], value[i][e + 1]);
       tile.rows[(own + e) / 2][row + i * STEP] = word;
       if (measured) lost[i].add(word, value[i][e], value[i][e + 1]);
     }
@@ -238,6 +240,7 @@ __global__ void __launch_bounds__(TX* TY, 3)
                      float* __restrict__ best, float* __restrict__ second) {
   constexpr int RM = BM / TY, RN = BN / TX, THREADS = TX * TY, RUNS = BK / RUN;
   static_assert(TX <= 32 && (TX & (TX - 1)) == 0 && RM <= TX, "a lane of a row for each of its rows");
+  static_assert(TX >= 4, "lanes that share a fragment's row share a row, and what overflows in it");
   __shared__ HalfTile<BM, BN, BK> tile;
   const int tx = threadIdx.x, ty = threadIdx.y, tid = ty * TX + tx, lane = tid % 32;
   const long long row0 = (long long)blockIdx.x * BM;
@@ -310,8 +313,13 @@ __global__ void __launch_bounds__(TX* TY, 3)
   }
 #pragma unroll
   for (int i = 0; i < BM * RUNS / THREADS; ++i) {
-    const Lost sum{group_sum<RUNS>(lost[i].sum), group_sum<RUNS>(lost[i].size)};
-    if (tid % RUNS == 0) tile.lost[tid / RUNS + i * (THREADS / RUNS)] = sum.bound(d);
+#pragma unroll
+    for (int offset = RUNS / 2; offset > 0; offset >>= 1) {
+      lost[i].add({__shfl_xor_sync(EVERY_LANE, lost[i].sum, offset),
+                   __shfl_xor_sync(EVERY_LANE, lost[i].size, offset),
+                   __shfl_xor_sync(EVERY_LANE, lost[i].most, offset)});
+    }
+    if (tid % RUNS == 0) tile.lost[tid / RUNS + i * (THREADS / RUNS)] = lost[i].bound(d);
   }
   __syncthreads();
   Ranked<float> own = ranked[0];  // of the row of this lane

@@ -1,6 +1,8 @@
 """The rankings by differences: rows in registers, tiles of costs, and halves before them."""
 
+import os
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -77,7 +79,7 @@ def test_costs(gpu, loss, d):
 @pytest.mark.parametrize("of", ["transposed", "every other"])
 @pytest.mark.only("numpy")
 def test_strides(gpu, monkeypatch, loss, d, of):
-    """HostModule takes arrays in C order alone: the kernel gets one, and the strides of its view."""
+    """HostModule takes arrays in C order alone: the kernel gets one and strides."""
     x, centers = problem(70, d, MANY)
     whole = x.T.copy() if of == "transposed" else x.repeat(2, axis=0).repeat(3, axis=1)
     view = whole.T if of == "transposed" else whole[::2, ::3]
@@ -122,7 +124,7 @@ def test_open_rows_are_ranked_in_float32(gpu, d):
 
 
 def in_pairs(rng, d, apart):
-    """Pairs of centres, and rows nearly in the middle of a pair, some nearer to one than rounding."""
+    """Pairs of centres, and rows from the middle of a pair towards one, a little or more."""
     points = apart * rng.standard_normal((MANY // 2, d))
     away = rng.standard_normal((MANY // 2, d))
     pair = rng.integers(MANY // 2, size=400)
@@ -146,9 +148,9 @@ def test_near_ties(gpu, d, apart):
 def worst_of_halves():
     """A row whose sums of halves err by almost all that they can, upwards for the nearest centre.
 
-    In units of 2^-13 of a gap of 1: gaps of 1 + 7 and of 7 beside it are 1 when both operations round
-    down, those of 1 + 1 and 1 are 1 + 16 when both round up. The last features make the costs nearly
-    the same.
+    With ticks of 2^-13: a gap of 1 and 7 ticks, and one of 7 ticks beside it, are 1 together where
+    both operations round down; 1 and a tick, and a tick, are 1 and 16 ticks where both round up.
+    The last features make the costs nearly the same.
     """
     tick = 2.0**-13
     x = np.where((np.arange(40) % 4 < 2) & (np.arange(40) < 36), 1.0, 0)
@@ -160,24 +162,48 @@ def worst_of_halves():
     return np.repeat(x[None, :], 70, axis=0).astype(np.float32), centers
 
 
-def check_that_errors_of_halves_change_no_label(module):
-    """Every sum of halves errs by up to twice what rounding to the nearest does."""
-    x, centers = worst_of_halves()
-    with kernels_on_host(module):
-        ready = nearest._prepared("l1", x, centers)
-        label, best, _ = nearest._screened(x, ready)
+@pytest.mark.parametrize("of", ["row", "centre"])
+def test_halves_that_lose_all_on_one_side(gpu, of):
+    """Numbers lie 0.4 above halves, between a centre below and one above, which is nearer."""
+    lost = 0.4 if of == "row" else 0
+    x = np.full((70, 40), 1500 + lost, np.float32)
+    centers = np.zeros((MANY, 40))
+    centers[10] = 1508 + lost - 0.4
+    centers[11] = np.where(np.arange(40) < 9, 1492, 1493) + lost - 0.4
+    label, decided = screened(gpu, x, centers)
+    assert not decided.any()
+    np.testing.assert_array_equal(label, labels_in_order(x, centers, "l1"))
+    assert (label == 10).all()
+
+
+def test_a_row_whose_sums_of_halves_overflow(gpu):
+    """They do so at most centres; what tensor cores add for the nearest, beside these, is NaN."""
+    x, centers = np.zeros((70, 40), np.float32), np.zeros((MANY, 40))
+    x[:, [0, 2]] = 34016
+    centers[0, [0, 2]] = 4000
+    centers[16:32, [0, 2]] = 3500 - 100 * np.arange(16)[:, None]
+    label, decided = screened(gpu, x, centers)
+    assert not decided.any()
+    np.testing.assert_array_equal(label, np.zeros(70))
+
+
+def check_that_errors_of_halves_change_no_label(gpu):
+    """Where each sum errs by up to twice what rounding to the nearest does."""
+    with mock.patch.object(screen, "HALF_UNIT", 2 * screen.HALF_UNIT):
+        label, decided = screened(gpu, *worst_of_halves())
         assert (label == 11).all(), "a label is wrong"
-        assert (best > 0).all(), "none is near enough to another: the test says nothing"
+        assert not decided.any(), "none is near enough to another: the test says nothing"
         for d in (17, 40):
             x, centers = in_pairs(np.random.default_rng(6), d, 3)
             expected = labels_in_order(x, centers, "l1")
-            np.testing.assert_array_equal(nearest.nearest("l1", x, centers), expected)
+            np.testing.assert_array_equal(found_labels(gpu, "l1", x, centers), expected)
 
 
-def test_halves_that_err_as_much_as_they_can_change_no_label(host_module, monkeypatch):
-    monkeypatch.setattr(screen, "HALF_UNIT", 2 * screen.HALF_UNIT)
-    adversary = partial(host_module, extra=("-DHALF_ERRS=0", "-DMMA_ERRS=0"))
-    check_that_errors_of_halves_change_no_label(adversary)
+@pytest.mark.only("numpy")
+def test_halves_that_err_as_much_as_they_can_change_no_label(gpu, host_module):
+    flags = *os.environ.get("GPULESS_HOST_FLAGS", "").split(), "-DHALF_ERRS=0", "-DMMA_ERRS=0"
+    with kernels_on_host(partial(host_module, extra=flags)):
+        check_that_errors_of_halves_change_no_label(gpu)
 
 
 CASES = {
@@ -205,6 +231,16 @@ def test_labels_far_from_ordinary(gpu, loss, case, d):
     with np.errstate(all="ignore"):
         found = found_labels(gpu, loss, x, centers)
         np.testing.assert_array_equal(found, labels_in_order(x, centers, loss))
+
+
+@pytest.mark.parametrize("d", [3, 40])
+@pytest.mark.parametrize("k", [4, MANY])
+def test_the_nearest_centre_is_beyond_float32(gpu, d, k):
+    """Its cost overflows, the others' do not: no row may pass it over."""
+    x, centers = np.zeros((5, d), np.float32), np.zeros((k, d))
+    x[:, 0] = 3.3e38
+    centers[-2:, 0] = 1.5e38, 3.5e38
+    np.testing.assert_array_equal(found_labels(gpu, "l1", x, centers), [k - 1] * 5)
 
 
 def test_where_halves_are_screened(gpu):
