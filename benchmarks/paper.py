@@ -4,10 +4,10 @@
     python -m benchmarks.paper --card H200
 
 prints, for each kernel of an iteration, the milliseconds that its busiest resource needs at its
-peak rate, and which one that is; registers and shared memory are those of NVRTC's compilation for the
-card, where it is installed. No kernel is run and none reaches a peak: these are lower bounds, to be
-replaced by what `python -m benchmarks.gpu` measures. Kernels that this checkout does not have show
-no registers: their rows are the design's.
+peak rate, and which one that is; registers and shared memory are those of NVRTC's compilation for
+the card, where it is installed. No kernel is run and none reaches a peak: these are lower bounds,
+to be replaced by what `python -m benchmarks.gpu` measures. Kernels that this checkout does not have
+show no registers: their rows are the design's.
 
 Instructions are counted in the machine code for sm_90 (float32 rows, unit strides), as NVRTC 13.5
 makes it. Shares of rows that stay open are simulated: the larger ones, of an early iteration.
@@ -27,7 +27,7 @@ from kmgpu.kernels.cuda import differences, screen
 
 LAUNCH_MS = 0.003  # between two kernels of one stream, an estimate
 SELECTED_BITS = 8  # of a key, by one read of the data, without weights
-# of all rows: what one product of halves leaves open, three products, absolute differences of halves
+# of all rows: what one product of halves leaves open, what three, what absolute differences
 OPEN = {"tensor": 0.02, "split": 0.002, "screen": 0.14, "float32": 0.0004}
 
 
