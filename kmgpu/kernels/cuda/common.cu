@@ -137,6 +137,34 @@ __device__ __forceinline__ T warp_sum(T value) {
   return group_sum<32>(value);
 }
 
+// The sum over a block of THREADS threads, in one order; all of them get it.
+template <int THREADS>
+__device__ __forceinline__ double block_sum(double value) {
+  __shared__ double part[THREADS / 32];
+  value = warp_sum(value);
+  __syncthreads();  // `part` may still be read from before
+  if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = value;
+  __syncthreads();
+  double sum = 0;
+  for (int w = 0; w < THREADS / 32; ++w) sum += part[w];
+  return sum;
+}
+
+// Whether all other blocks have passed here, so that what they wrote before can be read (as
+// volatile: an older copy may lie in this multiprocessor). `ticket` is 0, and is left so.
+__device__ __forceinline__ bool last_block(unsigned* ticket) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(ticket, 1u) == gridDim.x - 1;
+    if (last) *ticket = 0;
+  }
+  __syncthreads();
+  __threadfence();
+  return last;
+}
+
 // The cluster that holds position p of the order: the last j with bounds[j] <= p.
 __device__ __forceinline__ int cluster_of(const long long* __restrict__ bounds, int k,
                                           long long p) {

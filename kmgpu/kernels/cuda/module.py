@@ -38,6 +38,7 @@ PARTS = {
     "tiled": ("common", "ranked", "tiled"),
     "screen": ("common", "mma", "ranked", "screen"),
     "settle": ("common", "ranked", "settle"),
+    "sort": ("common", "sort"),
     "means": ("common", "means"),
     "weights": ("common", "weights"),
     "medians": ("common", "selection", "medians"),
