@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tests.kernels.cuda import test_kernels_cuda as nearest
+from tests.kernels.cuda import test_kernels_cuda_differences as differences
 from tests.kernels.cuda import test_kernels_cuda_dtypes as dtypes
 from tests.kernels.cuda import test_kernels_cuda_engine as engine
 from tests.kernels.cuda import test_kernels_cuda_exact as exact
@@ -56,7 +57,7 @@ class Mutant(NamedTuple):
 LABELS = partial(
     nearest.test_labels_are_those_of_float64, loss="l1", dtype="float32", shape=(257, 33, 9)
 )
-LOADED = "load_centers<BN, BK, TX * TY>(cs, shifted, col0, k, d, t0, tid);\n"
+STAGED = "stage_centers<THREADS>(tile, shifted, k, d, t0, col0, tid);\n"
 COSTS = partial(nearest.test_best_and_runner_up, loss="l1", dtype="float32", shape=(257, 33, 9))
 FAR = nearest.test_float32_far_from_the_origin_or_in_groups_far_apart
 TIED = exact.test_nearly_tied_costs_are_ranked_as_a_plain_loop_ranks_them
@@ -74,7 +75,18 @@ PARTED = partial(
     weights="none",
     size=200,
 )
-USED = "cost[r][c] = Cost::add(cost[r][c], a[r], b[c]);\n      }\n"
+USED = "a[r / RUN].value[r % RUN], center);\n            }\n        }\n"
+NARROW = partial(differences.test_labels, loss="l2", d=3, n=129, k=33)
+NARROW_COSTS = partial(differences.test_costs, loss="l2", d=3)
+HALVES = partial(differences.test_labels, loss="l1", d=40, n=66, k=130)
+HALVES_DECIDE = partial(differences.test_halves_decide_most_rows, d=40)
+LOSING = differences.test_halves_that_lose_all_on_one_side
+ADVERSE = (
+    "// What tensor cores need beyond",
+    "#define HALF_ERRS 0\n#define MMA_ERRS 0\n// What tensor cores need beyond",
+)
+WORDS = "stage_words<THREADS>(tile, packed, padded, words, t0 / 2, col0, tid);\n"
+BEYOND = differences.test_the_nearest_centre_is_beyond_float32
 FOLDED = "shared.count[0][b][own] = folded(b);\n"
 SEED = partial(
     seeding.test_against_brute_force, loss="l2", dtype="float32", weights="reals", shape=(257, 40)
@@ -107,22 +119,114 @@ ERRS = (LOOSE, f"#define MMA_ERRS 0\n{LOOSE}")
 TILE = "real ? rows.template at<double>(drawn[first + c], t) : 0;\n        }\n"
 MUTANTS = {
     "no barrier before a tile is used": Mutant(
-        "nearest", ((f"{LOADED}      {BARRIER}", LOADED),), LABELS
+        "tiled", ((f"{STAGED}        {BARRIER}", STAGED),), LABELS
     ),
     "no barrier after a tile is used": Mutant(
-        "nearest", ((f"{USED}      {BARRIER}", USED),), LABELS
+        "tiled", ((f"{USED}        {BARRIER}", USED),), LABELS
     ),
     "a row too far": Mutant(
-        "nearest",
-        (("first + row < count &&", "first + row <= count &&"),),
+        "tiled",
+        (("rows.at(row0 + r < rows.count ? row0 + r : rows.count - 1)", "rows.at(row0 + r)"),),
         LABELS,
         "address",
     ),
     "no guard on features": Mutant(
-        "nearest", (("row < count && feature + t < d;", "row < count;"),), COSTS
+        "tiled", (("inside ? less(*at, middle) : 0", "less(*at, middle)"),), COSTS
     ),
     "a narrow tile": Mutant(
-        "nearest", (("e < ROWS * BK; e +=", "e < ROWS * BK - THREADS; e +="),), COSTS
+        "tiled", (("r = row; r < BM; r += STEP", "r = row; r < BM - STEP; r += STEP"),), COSTS
+    ),
+    "centres beyond k": Mutant("tiled", (("!real ? infinity<float>()", "!real ? 0"),), COSTS),
+    "a thread's rows for another's": Mutant(
+        "tiled",
+        (("row0 + RUN * (ty + r / RUN * TY) + r % RUN", "row0 + RM * ty + r"),),
+        LABELS,
+    ),
+    "a run of another row of centres": Mutant(
+        "tiled", (("[RUN * (tx + c * TX)]", "[RUN * (tx + TX - c * TX)]"),), LABELS
+    ),
+    "a centre that overflows passed over": Mutant(
+        "tiled", (("ranked[r].best += overflow;", ""),), partial(BEYOND, d=40, k=4)
+    ),
+    "the runner-up of a tile forgotten": Mutant(
+        "tiled",
+        (("second = fmin(second, fmax(best, cost));", "second = fmax(best, cost);"),),
+        partial(nearest.test_best_and_runner_up, loss="l1", dtype="float32", shape=(131, 17, 130)),
+    ),
+    "a row in registers too far": Mutant(
+        "narrow",
+        (("row0 + r * THREADS < n ? row0 + r * THREADS : n - 1", "row0 + r * THREADS"),),
+        NARROW,
+        "address",
+    ),
+    "a feature in registers too many": Mutant(
+        "narrow", (("row[t] = t < d ? part", "row[t] = t <= d ? part"),), NARROW_COSTS
+    ),
+    "no barrier before centres are read": Mutant(
+        "narrow", ((f"{BARRIER}\n    for (int j = 0;", "for (int j = 0;"),), NARROW
+    ),
+    "no barrier before centres are replaced": Mutant(
+        "narrow",
+        ((f"{BARRIER}\n    for (int e =", "for (int e ="),),
+        partial(differences.test_labels, loss="l2", d=3, n=66, k=130),
+    ),
+    "a centre in registers beyond k": Mutant(
+        "narrow", (("!real   ? infinity<float>()", "!real   ? 0"),), NARROW_COSTS
+    ),
+    "a centre of few features that overflows": Mutant(
+        "narrow",
+        (("ranked[r].best + overflow", "ranked[r].best"),),
+        partial(BEYOND, d=3, k=4),
+    ),
+    "half of the margin of absolute differences in halves": Mutant(
+        "screen",
+        (
+            ADVERSE,
+            ("decided = own.second - own.best > ", "decided = own.second - own.best > 0.5f * "),
+        ),
+        differences.check_that_errors_of_halves_change_no_label,
+    ),
+    "no margin for the second sum of halves": Mutant(
+        "screen",
+        (ADVERSE, ("rounding * (own.second + 1.01f", "rounding * (0 * own.second + 1.01f")),
+        differences.check_that_errors_of_halves_change_no_label,
+    ),
+    "no margin for what halves lose of a row": Mutant(
+        "screen", (("(extra + tile.lost[r])", "extra"),), partial(LOSING, of="row")
+    ),
+    "no margin for what halves lose of a centre": Mutant(
+        "screen", (("(extra + tile.lost[r])", "tile.lost[r]"),), partial(LOSING, of="centre")
+    ),
+    "what halves lose of the first features alone": Mutant(
+        "screen",
+        (("if (measured) lost", "if (measured && first == 0) lost"),),
+        partial(LOSING, of="row"),
+    ),
+    "a lane's sums for another's": Mutant(
+        "screen",
+        (("lane / 4 == lane % 4 * 2 ?", "lane / 4 == (lane + 1) % 4 * 2 ?"),),
+        HALVES_DECIDE,
+    ),
+    "a word of halves in another row": Mutant(
+        "screen", (("tile.rows[(own + e) / 2]", "tile.rows[own / 2]"),), HALVES_DECIDE
+    ),
+    "one list entry for a warp's open rows": Mutant(
+        "screen",
+        (("atomicAdd(total, __popc(votes))", "atomicAdd(total, 1)"),),
+        partial(differences.test_open_rows_are_ranked_in_float32, d=40),
+    ),
+    "a row whose sums of halves overflow decided": Mutant(
+        "screen",
+        (("most <= ROOM ? lost : infinity<float>()", "lost"),),
+        differences.test_a_row_whose_sums_of_halves_overflow,
+    ),
+    "what is not finite decided by halves": Mutant(
+        "screen",
+        (("decided = own.second", "decided = !(tile.lost[r] < 1e30f) || own.second"),),
+        partial(differences.test_labels_far_from_ordinary, loss="l1", case="large", d=40),
+    ),
+    "no barrier before halves are read": Mutant(
+        "screen", ((f"{WORDS}      {BARRIER}", WORDS),), HALVES
     ),
     "wrong tie between lanes": Mutant(
         "settle",
@@ -132,13 +236,13 @@ MUTANTS = {
     "the runner-up forgotten": Mutant(
         "nearest",
         (("      second = best;\n      best = cost;", "      best = cost;"),),
-        partial(nearest.test_best_and_runner_up, loss="l1", dtype="float32", shape=(131, 17, 130)),
+        partial(nearest.test_best_and_runner_up, loss="l2", dtype="float32", shape=(40, 70, 70)),
     ),
     "half of the lanes merged": Mutant(
-        "nearest", (("int offset = lanes / 2;", "int offset = lanes / 4;"),), LABELS
+        "tiled", (("int offset = lanes / 2;", "int offset = lanes / 4;"),), LABELS
     ),
     "an early return before a barrier": Mutant(
-        "nearest",
+        "tiled",
         (
             (
                 "  Ranked<float> ranked[RM];",

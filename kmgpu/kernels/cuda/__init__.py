@@ -6,8 +6,10 @@ A Python file launches the kernels of the .cu file of its name. In the order to 
 |---|---|
 | `module` | compiles a source, which is several .cu files one after the other; checks arguments |
 | `engine` | one iteration: assign, group, refit, one copy of the numbers that the host needs |
-| `nearest` | chooses how rows are ranked; L1, few features, cards without tensor cores; costs |
+| `nearest` | chooses how rows are ranked; L2 by a matrix product; costs |
 | `centers` | the centres about a point among them, as the rankings read them |
+| `differences` | ranks by differences: `narrow.cu` few features, `tiled.cu` others |
+| `screen` | ranks L1 by halves first |
 | `tensor` | k-means of 8 to 2,048 features on tensor cores |
 | `settle` | ranks the rows that a first ranking leaves open by the costs that decide labels |
 | `sort` | rows in the order of their labels: a stable counting sort |
@@ -30,7 +32,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from kmgpu.backend.arrays import Array
-from kmgpu.kernels.cuda import centers, nearest, refit, seeding, settle, sort, tensor
+from kmgpu.kernels.cuda import (
+    centers,
+    differences,
+    nearest,
+    refit,
+    screen,
+    seeding,
+    settle,
+    sort,
+    tensor,
+)
 from kmgpu.kernels.cuda.engine import CudaSteps
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 
@@ -115,6 +127,9 @@ def _source(name: str, kernels: Iterable[tuple[str, int]]) -> Source:
 SOURCES = (
     _source("centers", centers.instantiations()),
     _source("nearest", nearest.instantiations()),
+    _source("narrow", differences.instantiations("narrow")),
+    _source("tiled", differences.instantiations("tiled")),
+    _source("screen", screen.instantiations()),
     _source("settle", settle.instantiations()),
     _source("sort", sort.instantiations()),
     _source("tensor", tensor.instantiations()),

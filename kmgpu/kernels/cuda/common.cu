@@ -70,6 +70,12 @@ struct Relative<float, false> {
 template <typename T>
 using Origin = typename Relative<T>::Origin;
 
+// A number less `origin` as a float; the difference, of doubles if need be, is rounded to it.
+template <typename T>
+__device__ __forceinline__ float less(T value, Origin<T> origin) {
+  return float(converted<Origin<T>>(value) - origin);
+}
+
 // A matrix of n_samples rows that lies anywhere: strides count elements and may be negative.
 template <typename T>
 struct Matrix {
@@ -79,9 +85,8 @@ struct Matrix {
   __device__ __forceinline__ To at(long long row, int column) const {
     return converted<To>(data[row * row_stride + column * column_stride]);
   }
-  // A number less `origin` as a float; the difference, of doubles if need be, is rounded to it.
   __device__ __forceinline__ float about(long long row, int column, Origin<T> origin) const {
-    return float(at<Origin<T>>(row, column) - origin);
+    return less(data[row * row_stride + column * column_stride], origin);
   }
 };
 

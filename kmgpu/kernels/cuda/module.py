@@ -35,6 +35,9 @@ MOST_BLOCKS = 2**31 - 1
 PARTS = {
     "centers": ("common", "centers"),
     "nearest": ("common", "ranked", "nearest"),
+    "narrow": ("common", "ranked", "narrow"),
+    "tiled": ("common", "ranked", "tiled"),
+    "screen": ("common", "mma", "ranked", "screen"),
     "settle": ("common", "ranked", "settle"),
     "sort": ("common", "sort"),
     "tensor": ("common", "mma", "certificate", "halves", "wide", "tensor"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from kmgpu.backend.arrays import Array, namespace, place_of
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
-from kmgpu.kernels.cuda import tensor
+from kmgpu.kernels.cuda import differences, screen, tensor
 from kmgpu.kernels.cuda.centers import COST, WARPS, Centers, prepared
 from kmgpu.kernels.cuda.module import (
     CHECKED,
@@ -23,10 +23,6 @@ from kmgpu.kernels.cuda.settle import MOST_LISTED, UNIT, limits, settle, settled
 
 # above it a matrix product and its scores cost less than twice the fused pass (estimate)
 FUSED_FEATURES = 32
-NARROW_CLUSTERS = 32
-# rows, centres and features of a tile; threads across centres and rows
-NARROW = (128, 32, 8, 8, 32)
-WIDE = (128, 64, 16, 16, 16)
 SCORED = f"nearest_scored<{WARPS}>"
 DECIDING_UNIT = 2.0**-53  # how much of a number float64 rounds to
 TENSOR_UNIT = 2.0**-10  # TF32 takes this much of a factor
@@ -36,12 +32,13 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     """Index of the nearest centre of every row; see `kmgpu.algorithm.assignment.nearest`.
 
     Of n rows, k centres and d features in float32, L1 reads 4nd bytes (again for every 64
-    centres, from the cache) and makes 2nkd additions; plain calls write and read n×k costs for
-    each feature, 12nkd bytes: 70 times as long on paper (H100). L2 makes nkd multiply-adds of
-    differences below 8 features, else products of halves on tensor cores: see
-    `kmgpu.kernels.cuda.tensor.nearest`. On cards before Turing, and above 2048 features, it makes
-    differences up to 32 features, else a matrix product whose scores one kernel reads once, 4nk
-    bytes, where plain calls read or write them four times.
+    centres, from the cache) and makes 2nkd additions, on some cards those of halves first
+    (`kmgpu.kernels.cuda.screen`); plain calls write and read n×k costs for each feature, 12nkd
+    bytes: 70 times as long on paper (H100). L2 makes nkd multiply-adds of differences below 8
+    features, else products of halves on tensor cores: see `kmgpu.kernels.cuda.tensor.nearest`. On
+    cards before Turing, and above 2048 features, it makes differences up to 32 features, else a
+    matrix product whose scores one kernel reads once, 4nk bytes, where plain calls read or write
+    them four times.
 
     On tensor cores costs are ranked in halves, else in float32, for every dtype: of rows and
     centres relative to a point; where float32 does not hold the dtype, they are subtracted in
@@ -57,7 +54,9 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
         return _by_tensor_cores(x, centers, ready, block_bytes(place_of(x), memory_budget))
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
         rounding = _direct_rounding(loss, x.shape[1])
-        return settled(loss, x, ready, *_tiled(loss, x, ready), rounding)
+        screened = loss == "l1" and screen.serves(x, centers.shape[0])
+        outcome = _screened(x, ready) if screened else _tiled(loss, x, ready)
+        return settled(loss, x, ready, *outcome, rounding)
     outcome = _scored(x, ready, memory_budget)
     return settled(loss, x, ready, *outcome, _product_rounding(ready.shifted))
 
@@ -79,20 +78,12 @@ def _by_tensor_cores(x: Array, centers: Array, ready: Centers, memory: int) -> A
 
 def _tiled(loss: str, x: Array, ready: Centers) -> tuple[Array, Array, Array]:
     """Labels, and in float32 the costs of the best centre and of the runner-up."""
-    n, d = x.shape
-    k = ready.norms.shape[0]
-    name, shape = tiled_name(loss, x.dtype, k)
-    label, best, second = _outcome(x, ready, n)
-    arguments = (*matrix(x), ready.origin, ready.shifted, np.int64(n), np.int32(k), np.int32(d))
-    launch("nearest", name, -(-n // shape[0]), shape[3:], (*arguments, label, best, second))
-    return label, best, second
+    return differences.rank(COST[loss], x, ready.origin, ready.shifted, ready.norms)
 
 
-def tiled_name(loss: str, dtype: Any, n_clusters: int) -> tuple[str, tuple[int, ...]]:
-    """The fused kernel for this data, and its tile."""
-    shape = NARROW if n_clusters <= NARROW_CLUSTERS else WIDE
-    numbers = ", ".join(map(str, shape))
-    return f"nearest_tiled<{type_of(dtype)}, {COST[loss]}, {numbers}>", shape
+def _screened(x: Array, ready: Centers) -> tuple[Array, Array, Array]:
+    """The same for L1; a row that halves decide has a best cost of 0 and an infinite second one."""
+    return screen.rank(x, ready.origin, ready.shifted, ready.norms, ready.extents)
 
 
 def _scored(
@@ -193,8 +184,5 @@ def instantiations() -> Iterator[tuple[str, int]]:
     """Every kernel that this file can launch, and the threads of its blocks."""
     yield SCORED, 32 * WARPS
     for dtype, loss in product(CHECKED, COST):
-        for k in (1, NARROW_CLUSTERS + 1):
-            name, shape = tiled_name(loss, dtype, k)
-            yield name, shape[3] * shape[4]
         for d in (1, 32):
             yield costs_name(loss, dtype, d)[0], 32 * WARPS

@@ -20,6 +20,13 @@ struct Ranked {
       second = cost;
     }
   }
+  // insert() without branches, of costs that are sums of absolute values or squares; one that
+  // overflows counts as the largest number, and NaN does not count.
+  __device__ __forceinline__ void consider(T cost, int j) {
+    second = fmin(second, fmax(best, cost));
+    label = cost < best ? j : label;
+    best = fmin(best, cost);
+  }
   // Of two lists that share no centre.
   __device__ __forceinline__ void merge(T other_best, T other_second, int other_label) {
     if (other_best != other_best) {

@@ -27,7 +27,9 @@ __device__ __forceinline__ bool decided(float best, float second, double extent,
     most = (computed + r.near * extent) * (1 + 2 * share);
     margin = 2 * (r.near * (most + extent) + r.far * most);
   }
-  return share < 0.25 && double(second) - double(best) > margin * (1 + 1e-9) + r.least;
+  // of two costs that overflow neither is known to be the higher
+  const double other = second < infinity<float>() ? second : 3.4028234663852886e38;
+  return share < 0.25 && other - double(best) > margin * (1 + 1e-9) + r.least;
 }
 
 // A cost computed by differences in float, above this, belongs to a centre farther than one of cost
