@@ -37,6 +37,7 @@ from kmgpu.backend.devices import borrowed, device_name, resolve
 from kmgpu.backend.host_data import host_numbers
 from kmgpu.backend.layout import arranged
 from kmgpu.backend.sparse import canonical
+from kmgpu.backend.upload import uploaded
 from kmgpu.kernels.compilation import COMPILATION
 from kmgpu.parameters import check_parameters, plan_of
 from kmgpu.validation import (
@@ -123,7 +124,7 @@ class AlternatingMinimizer(
                 type(self).__name__, self.max_iter, bool(self.verbose), bool(self.progress)
             )
             with working_at(place, X, self.n_clusters), COMPILATION.told(progress.say):
-                x = X if place == place_of(X) else asarray(X, place)
+                x = X if place == place_of(X) else uploaded(X, place)
                 dtype = compute_dtype(x)
                 x, budget = arranged(x, self.memory_budget)
                 check_finite(x, "X")
@@ -272,7 +273,7 @@ class AlternatingMinimizer(
         check_memory_budget(self.memory_budget)
         X, home, place = self._check_x(X, reset=False)
         with working_at(place, X, self.n_clusters):
-            x = X if place == place_of(X) else asarray(X, place)
+            x = X if place == place_of(X) else uploaded(X, place)
             check_finite(x, "X")
             yield x, asarray(self.cluster_centers_, place, place.xp.float64), home
 

@@ -18,6 +18,7 @@ from kmgpu.algorithm.seeding import random_rows
 from kmgpu.backend.arrays import Array, adopted, asarray, namespace, place_of, take_rows, to_host
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.devices import borrowed, resolve
+from kmgpu.backend.upload import uploaded
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.parameters import check_parameters
@@ -112,7 +113,7 @@ def sweep(
     for estimator in estimators:
         check_parameters(estimator)
     with working_at(place, x, ks[-1]):
-        x = asarray(x, place)
+        x = uploaded(x, place)
         weight = check_sample_weight(sample_weight, x.shape[0], place)
         sampled = _sample(weight, x.shape[0], sample_size, np.random.default_rng([seed, 1]))
         points = to_host(take_rows(x, asarray(sampled, place), place.xp.float64))
