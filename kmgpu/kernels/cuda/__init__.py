@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from kmgpu.backend.arrays import Array
-from kmgpu.kernels.cuda import nearest, refit, seeding
-from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
+from kmgpu.kernels.cuda import compiled, nearest, refit, seeding
+from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of, text
 
 DTYPES = frozenset(TYPES)
 T = TypeVar("T")
@@ -82,3 +82,9 @@ SOURCES = (
     _source("medians", refit.instantiations(refit.medians_names)),
     _source("seeding", seeding.instantiations()),
 )
+
+
+def compiled_here() -> str:
+    """How many of the kernels are compiled on this machine, and where they are kept."""
+    every = ((source.file[:-3], name) for source in SOURCES for name in source.name_expressions)
+    return compiled.described((text(source), name) for source, name in every)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kmgpu.backend.arrays import Array
+from kmgpu.kernels.cuda.compiled import told
 
 FOLDER = Path(__file__).parent
 # CUDA's names of the dtypes that kernels read; other integers are left to plain calls
@@ -56,7 +57,8 @@ def raw_module(source: str, name: str) -> Any:
 @cache
 def _function(source: str, name: str, device: str) -> Any:
     del device  # a module is loaded once on each
-    return raw_module(source, name).get_function(name)
+    with told(text(source), name):
+        return raw_module(source, name).get_function(name)
 
 
 def on_device_of(x: Array) -> AbstractContextManager[Any]:
