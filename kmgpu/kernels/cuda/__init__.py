@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from kmgpu.backend.arrays import Array
-from kmgpu.kernels.cuda import compiled, nearest, refit, seeding
+from kmgpu.kernels.cuda import compiled, nearest, refit, seeding, spread
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of, text
 
 DTYPES = frozenset(TYPES)
@@ -21,6 +21,12 @@ def _costs_at(
     x: Array, centers: Array, labels: Array, loss: Any, memory_budget: int | None = None
 ) -> Array:
     return nearest.costs_at(loss.name, x, centers, labels, memory_budget)
+
+
+def _spread(
+    x: Array, loss: Any, sample_weight: Array | None, memory_budget: int | None = None
+) -> float:
+    return spread.spread(loss.name, x, sample_weight, memory_budget)
 
 
 def _greedy_seed(
@@ -46,6 +52,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "costs_at": _beside_x(_costs_at),
     "means": _beside_x(refit.means),
     "medians": _beside_x(refit.medians),
+    "spread": _beside_x(_spread),
 }
 
 

@@ -51,14 +51,17 @@ def raw_module(source: str, name: str) -> Any:
     """One kernel of a source, compiled; CuPy keeps it on disk."""
     import cupy
 
-    return cupy.RawModule(code=text(source), options=("-std=c++17",), name_expressions=(name,))
+    code = text(source)
+    module = cupy.RawModule(code=code, options=("-std=c++17",), name_expressions=(name,))
+    with told(code, name):
+        module.compile()
+    return module
 
 
 @cache
 def _function(source: str, name: str, device: str) -> Any:
     del device  # a module is loaded once on each
-    with told(text(source), name):
-        return raw_module(source, name).get_function(name)
+    return raw_module(source, name).get_function(name)
 
 
 def on_device_of(x: Array) -> AbstractContextManager[Any]:
