@@ -179,6 +179,18 @@ def _rates(cupy: Namespace, index: int) -> Rates:
     return found or LEAST_RATES
 
 
+def draws_display(index: int) -> bool:
+    """Whether the driver ends what runs for long on one of the GPUs that CuPy sees."""
+    import cupy
+
+    return _draws_display(cupy, index)
+
+
+@cache
+def _draws_display(cupy: Namespace, index: int) -> bool:
+    return bool(cupy.cuda.Device(index).attributes.get("KernelExecTimeout"))
+
+
 def cupy_place(index: int) -> Place:
     """CuPy on the GPU of that number."""
     import cupy

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from kmgpu.backend.arrays import Array
-from kmgpu.kernels.cuda import compiled, nearest, refit, seeding, spread
+from kmgpu.backend.arrays import Array, namespace
+from kmgpu.kernels.cuda import compiled, nearest, refit, seeding, spread, watchdog
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of, text
 
 DTYPES = frozenset(TYPES)
@@ -14,7 +14,11 @@ T = TypeVar("T")
 
 
 def _nearest(x: Array, centers: Array, loss: Any, memory_budget: int | None = None) -> Array:
-    return nearest.nearest(loss.name, x, centers, memory_budget)
+    parts = [
+        nearest.nearest(loss.name, x[start:stop, :], centers, memory_budget)
+        for start, stop in watchdog.row_ranges(x, centers.shape[0])
+    ]
+    return parts[0] if len(parts) == 1 else namespace(x).concat(parts)
 
 
 def _costs_at(
