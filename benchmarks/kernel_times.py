@@ -10,8 +10,9 @@ from unittest import mock
 
 from kmgpu.kernels.cuda import module
 
-# kernels that rank rows and list those that they leave open; their last argument counts these
-LISTING = ("list_open", "nearest_tensor")
+# kernels that rank rows and list those that they leave open; the last array of one number that they
+# are given counts these
+LISTING = ("list_open", "nearest_tensor", "nearest_wide")
 SEARCHING = "shift_centers"  # each assignment launches it once
 
 
@@ -69,7 +70,8 @@ class _Watched:
         self._function(grid, block, arguments, **options)
         launch.ended.record()
         if self._name.startswith(LISTING):
-            launch.left_open = arguments[-1].copy()
+            counters = [each for each in arguments if getattr(each, "shape", None) == (1,)]
+            launch.left_open = counters[-1].copy()
         self._recorded.launches.append(launch)
 
     def __getattr__(self, name: str) -> Any:
