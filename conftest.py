@@ -127,6 +127,7 @@ CUPY = ("cupy", cupy_on_cpu.NAME)
 ONLY_ON = {
     "gpu": ("numpy", *CUPY),
     "cupy": CUPY,
+    "hardware": ("cupy",),
     "counted": (cupy_on_cpu.NAME,),
     "pretend_gpus": (cupy_on_cpu.NAME,),
 }
@@ -220,6 +221,12 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 @pytest.fixture
 def cupy(backend: Backend) -> Any:
     """The module; a test that takes it runs on CuPy alone."""
+    return importlib.import_module("cupy")
+
+
+@pytest.fixture
+def hardware(backend: Backend) -> Any:
+    """The module `cupy`; a test that takes it is collected on a GPU alone."""
     return importlib.import_module("cupy")
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kmgpu.backend.arrays import place_of
+from kmgpu.backend.cards import rates
 from kmgpu.backend.gpus import cupy_usable, free_bytes, room_for
 
-# float32 units of a multiprocessor by compute capability: CUDA C++ Programming Guide, table of
-# arithmetic throughput
-UNITS = dict.fromkeys([(7, 0), (7, 5), (8, 0)], 64)
-UNITS |= dict.fromkeys([(8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0), (12, 1)], 128)
+# fused multiply-adds a clock and multiprocessor of dense float16 products added in float32:
+# NVIDIA's whitepapers of the architectures. GeForce halves what Quadro and Tesla of (7, 5), (8, 6)
+# and (8, 9) reach; the table has GeForce's, but for the T4's (7, 5).
+TENSOR_UNITS = {(7, 0): 512, (7, 5): 512, (8, 0): 1024, (8, 6): 256, (8, 7): 512, (8, 9): 256}
+TENSOR_UNITS |= {(9, 0): 2048, (10, 0): 4096, (10, 3): 4096, (12, 0): 256, (12, 1): 256}
 KHZ = 1000.0
 FIRST_OF_AMD = 1_000_000
 # what the emulation calls its device
@@ -31,6 +33,8 @@ class Card:
         Versions.
     additions : float or None
         Peak float32 instructions a second (a fused multiply-add is one), None where unknown.
+    tensor : float or None
+        Peak fused multiply-adds a second of tensor cores, float16 added in float32.
     bandwidth : float or None
         Peak bytes a second of its memory, None where unknown.
     emulated : bool
@@ -44,6 +48,7 @@ class Card:
     runtime: str
     cupy: str
     additions: float | None
+    tensor: float | None
     bandwidth: float | None
     emulated: bool
 
@@ -66,6 +71,7 @@ def card() -> Card:
         runtime=_version(runtime.runtimeGetVersion()),
         cupy=cupy.__version__,
         additions=additions(known, capability),
+        tensor=tensor(known, capability),
         bandwidth=bandwidth(known),
         emulated=emulated,
     )
@@ -78,8 +84,14 @@ def _version(number: int) -> str:
 
 def additions(attributes: dict[str, int], capability: tuple[int, int]) -> float | None:
     """Peak float32 instructions a second: multiprocessors × units × clock."""
+    found = rates(capability, attributes)
+    return None if found is None else found.single
+
+
+def tensor(attributes: dict[str, int], capability: tuple[int, int]) -> float | None:
+    """Peak multiply-adds of tensor cores a second."""
     count, clock = attributes.get("MultiProcessorCount"), attributes.get("ClockRate")
-    units = UNITS.get(capability)
+    units = TENSOR_UNITS.get(capability)
     return count * units * clock * KHZ if count and clock and units else None
 
 
@@ -92,16 +104,16 @@ def bandwidth(attributes: dict[str, int]) -> float | None:
 def least_seconds(shape: tuple[int, int], k: int, loss: str, limits: Card) -> float | None:
     """The least seconds that one iteration on float32 data can take on this card.
 
-    Arithmetic, without tensor cores: one fused multiply-add for each row, centre and feature (L2),
-    or a subtraction and an addition (L1). Memory: assignment and refit each read the data once;
-    labels are written and read. The two overlap, so the larger time counts.
+    Arithmetic: one fused multiply-add of tensor cores for each row, centre and feature (L2), or a
+    subtraction and an addition of float32 units (L1). Memory: assignment and refit each read the
+    data once; labels are written and read. The two overlap, so the larger time counts.
     """
     if limits.additions is None or limits.bandwidth is None:
         return None
     n, d = shape
-    instructions = n * k * d * (1 if loss == "l2" else 2)
+    fastest = limits.additions / 2 if loss == "l1" else limits.tensor or limits.additions
     moved = n * (2 * 4 * d + 2 * 4)
-    return max(instructions / limits.additions, moved / limits.bandwidth)
+    return max(n * k * d / fastest, moved / limits.bandwidth)
 
 
 def unusable() -> str | None:

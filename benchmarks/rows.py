@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from benchmarks.embeddings import sentence_like
+from benchmarks.gpu_cases import Case, made
 from benchmarks.sparse import scattered, words
 
 INIT_SEED = 1
@@ -110,7 +111,7 @@ SPARSE = (
 # One that the emulation of a GPU can do.
 TOY = Row("toy", 5, lambda: blobs(600, 4, 5, spread=1.0))
 CUDA = tuple(
-    Row(name, k, partial(blobs, n, d, k, spread=1.0))
+    Row(name, k, partial(made, Case(n, d, k)))
     for name, n, d, k in (
         ("1Mx128", 1_000_000, 128, 1000),
         ("10Mx32", 10_000_000, 32, 256),

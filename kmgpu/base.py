@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
 from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.progress import Progress
-from kmgpu.algorithm.restarts import best_restart
+from kmgpu.algorithm.restarts import Restart, best_restart
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -32,13 +32,16 @@ from kmgpu.backend.arrays import (
     is_array,
     place_of,
 )
-from kmgpu.backend.blocks import working_at
+from kmgpu.backend.blocks import falling_back, working_at
+from kmgpu.backend.cards import Work
 from kmgpu.backend.devices import borrowed, device_name, resolve
 from kmgpu.backend.host_data import host_numbers
 from kmgpu.backend.layout import arranged
 from kmgpu.backend.sparse import canonical
+from kmgpu.backend.upload import uploaded
 from kmgpu.kernels.compilation import COMPILATION
-from kmgpu.parameters import check_parameters, plan_of
+from kmgpu.kernels.dispatch import remark
+from kmgpu.parameters import check_parameters, plan_of, work_of
 from kmgpu.validation import (
     check_device_array,
     check_distances,
@@ -117,20 +120,14 @@ class AlternatingMinimizer(
         del y
         with self._unchanged_by_errors():
             check_parameters(self)
-            X, home, place = self._check_x(X, reset=True)
+            X, home, place = self._check_x(X, work_of(self), reset=True)
             check_n_clusters(self.n_clusters, X.shape[0])
-            progress = Progress(
-                type(self).__name__, self.max_iter, bool(self.verbose), bool(self.progress)
-            )
-            with working_at(place, X, self.n_clusters), COMPILATION.told(progress.say):
-                x = X if place == place_of(X) else asarray(X, place)
-                dtype = compute_dtype(x)
-                x, budget = arranged(x, self.memory_budget)
-                check_finite(x, "X")
-                weight, factor = relative_weights(sample_weight, X.shape[0], place)
-                plan = plan_of(self, x, dtype, budget, factor, progress)
-                self._n_init = plan.n_init
-                best = best_restart(x, weight, plan)
+
+            def fitted(place: Place) -> tuple[Restart, Place]:
+                return self._best_restart(X, sample_weight, place), place
+
+            best, place = falling_back(self.device, place, place_of(X), fitted)
+            with working_at(place, X, self.n_clusters):
                 centers, labels = (
                     asarray(array, home) for array in (best.last.centers, best.last.labels)
                 )
@@ -144,6 +141,23 @@ class AlternatingMinimizer(
             self._n_features_out = self.n_clusters
             self._warn_of_duplicates(best.n_found)
         return self
+
+    def _best_restart(self, X: Array, sample_weight: Any, place: Place) -> Restart:
+        """What `fit` finds, computed at `place`."""
+        progress = Progress(
+            type(self).__name__, self.max_iter, bool(self.verbose), bool(self.progress)
+        )
+        with working_at(place, X, self.n_clusters), COMPILATION.told(progress.say):
+            x = X if place == place_of(X) else uploaded(X, place)
+            if said := remark(x):
+                progress.say(said)
+            dtype = compute_dtype(x)
+            x, budget = arranged(x, self.memory_budget)
+            check_finite(x, "X")
+            weight, factor = relative_weights(sample_weight, X.shape[0], place)
+            plan = plan_of(self, x, dtype, budget, factor, progress)
+            self._n_init = plan.n_init
+            return best_restart(x, weight, plan)
 
     def predict(self, X: Any) -> Array:
         """Index of the nearest centre of every row of `X`.
@@ -165,8 +179,7 @@ class AlternatingMinimizer(
         ValueError, TypeError
             For bad input, such as another number of features.
         """
-        with self._at_work(X) as (x, centers, home):
-            return asarray(nearest(x, centers, self.loss, self.memory_budget), home)
+        return self._at_work(X, partial(nearest, loss=self.loss, memory_budget=self.memory_budget))
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).labels_``."""
@@ -195,10 +208,13 @@ class AlternatingMinimizer(
         ValueError, TypeError
             For bad input, and where the dtype does not hold a distance.
         """
-        with self._at_work(X) as (x, centers, home):
+
+        def found(x: Array, centers: Array) -> Array:
             found = distances(x, centers, self.loss, self.memory_budget)
             check_distances(found)
-            return asarray(found, home)
+            return found
+
+        return self._at_work(X, found)
 
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).transform(X)``."""
@@ -229,11 +245,14 @@ class AlternatingMinimizer(
             For bad input.
         """
         del y
-        with self._at_work(X) as (x, centers, _):
+
+        def found(x: Array, centers: Array) -> float:
             weight, factor = relative_weights(sample_weight, x.shape[0], place_of(x))
             labels = nearest(x, centers, self.loss, self.memory_budget)
             costs = costs_at(x, centers, labels, self.loss, self.memory_budget)
             return -factor * float(weighted_sum(costs, weight))
+
+        return self._at_work(X, found)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -252,7 +271,7 @@ class AlternatingMinimizer(
             self.__dict__.update(before)
             raise
 
-    def _check_x(self, X: Any, *, reset: bool) -> tuple[Array, Place, Place]:
+    def _check_x(self, X: Any, work: Work, *, reset: bool) -> tuple[Array, Place, Place]:
         """`X` (NaN and infinity still unchecked), where results go, and where to compute."""
         given = adopted(X)
         home = place_of(given) if is_array(given) else HOST
@@ -263,18 +282,24 @@ class AlternatingMinimizer(
         else:
             check_device_array(x, "X")
             validate_data(self, x, skip_check_array=True, reset=reset)
-        return x, home, resolve(self.device, x)
+        return x, home, resolve(self.device, x, work)
 
-    @contextmanager
-    def _at_work(self, X: Any) -> Iterator[tuple[Array, Array, Place]]:
-        """`X` and the float64 centres where they are computed on, and where results go."""
+    def _at_work(self, X: Any, function: Callable[[Array, Array], Any]) -> Any:
+        """`function` of `X` and the float64 centres where they are computed on; arrays go home."""
         check_is_fitted(self)
         check_memory_budget(self.memory_budget)
-        X, home, place = self._check_x(X, reset=False)
-        with working_at(place, X, self.n_clusters):
-            x = X if place == place_of(X) else asarray(X, place)
-            check_finite(x, "X")
-            yield x, asarray(self.cluster_centers_, place, place.xp.float64), home
+        work = Work(self.cluster_centers_.shape[0], self.loss.squared)
+        X, home, place = self._check_x(X, work, reset=False)
+
+        def found(place: Place) -> Any:
+            with working_at(place, X, self.n_clusters):
+                x = X if place == place_of(X) else uploaded(X, place)
+                check_finite(x, "X")
+                centers = asarray(self.cluster_centers_, place, place.xp.float64)
+                result = function(x, centers)
+                return asarray(result, home) if is_array(result) else result
+
+        return falling_back(self.device, place, place_of(X), found)
 
     def _warn_of_duplicates(self, n_found: int) -> None:
         if n_found < self.n_clusters:

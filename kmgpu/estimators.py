@@ -39,8 +39,9 @@ algorithm : {{"lloyd", "auto", "dense", "elkan"}}, default="lloyd"
 empty_cluster : {{"farthest", "keep", "error"}}, default="farthest"
     An empty cluster takes the row of largest weight × cost, keeps its centre, or raises.
 device : {{None, "cpu", "cuda", "cuda:N", "auto"}}, default=None
-    Where to compute: where `X` is; on the CPU; on a GPU; on the usable GPU of most free
-    memory if the work fits there, else on the CPU. Results come back to where `X` is.
+    Where to compute: where `X` is; on the CPU; on a GPU; or, for "auto", on the fastest usable GPU
+    if the work fits there and is enough for it to be faster, else on the CPU, where a fit also goes
+    on if the GPU's memory runs out. Results come back to where `X` is.
 memory_budget : int, optional
     Bytes for the temporary arrays of one block of rows: by default what a CPU's cache holds
     or a share of a GPU's free memory, halved where that is still too much. Also bytes for what

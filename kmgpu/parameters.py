@@ -10,6 +10,7 @@ from kmgpu.algorithm.progress import Progress
 from kmgpu.algorithm.restarts import Plan
 from kmgpu.algorithm.seeding import METHODS
 from kmgpu.backend.arrays import Array, place_of
+from kmgpu.backend.cards import Work
 from kmgpu.validation import (
     check_choice,
     check_init_centers,
@@ -21,6 +22,8 @@ from kmgpu.validation import (
 
 ALGORITHMS = {"lloyd": "auto", "auto": "auto", "dense": "dense", "elkan": "elkan"}
 RESTARTS_OF_RANDOM_INIT = 10
+# how many a fit takes before it converges, for an estimate
+USUAL_ITERATIONS = 25
 
 
 def check_parameters(estimator: Any) -> None:
@@ -41,6 +44,24 @@ def check_parameters(estimator: Any) -> None:
             RuntimeWarning,
             stacklevel=3,
         )
+    if estimator.n_init not in ("auto", _restarts(estimator)):
+        warnings.warn(
+            f"Explicit initial center position passed: performing only one init in "
+            f"{type(estimator).__name__} instead of n_init={estimator.n_init}.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def work_of(estimator: Any) -> Work:
+    """How much work a fit is, about."""
+    restarts = _restarts(estimator)
+    return Work(
+        n_clusters=estimator.n_clusters,
+        squared=estimator.loss.squared,
+        assignments=restarts * min(estimator.max_iter, USUAL_ITERATIONS),
+        seedings=restarts * _is_named(estimator.init, "k-means++"),
+    )
 
 
 def plan_of(
@@ -60,7 +81,7 @@ def plan_of(
         n_clusters=estimator.n_clusters,
         dtype=dtype,
         init=init,
-        n_init=_n_restarts(estimator),
+        n_init=_restarts(estimator),
         max_iter=estimator.max_iter,
         tol=float(estimator.tol),
         empty_cluster=estimator.empty_cluster,
@@ -72,16 +93,13 @@ def plan_of(
     )
 
 
-def _n_restarts(estimator: Any) -> int:
-    given = not isinstance(estimator.init, str) and not callable(estimator.init)
-    if estimator.n_init == "auto":
-        return 1 if given or estimator.init == "k-means++" else RESTARTS_OF_RANDOM_INIT
-    if given and estimator.n_init != 1:
-        warnings.warn(
-            f"Explicit initial center position passed: performing only one init in "
-            f"{type(estimator).__name__} instead of n_init={estimator.n_init}.",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+def _restarts(estimator: Any) -> int:
+    if not isinstance(estimator.init, str) and not callable(estimator.init):
         return 1
-    return int(estimator.n_init)
+    if estimator.n_init != "auto":
+        return int(estimator.n_init)
+    return 1 if _is_named(estimator.init, "k-means++") else RESTARTS_OF_RANDOM_INIT
+
+
+def _is_named(init: Any, name: str) -> bool:
+    return isinstance(init, str) and init == name

@@ -141,8 +141,11 @@ def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Arr
         For a wrong shape, a weight that is negative, NaN or infinite (naming the row), weights
         that are all zero, or whose sum cannot be represented.
     """
-    weight = _weights(sample_weight, n_samples)
-    return None if weight is None else asarray(weight, place)
+    weight = _weights(sample_weight, n_samples, place)
+    if weight is None:
+        return None
+    _check_weights(weight)
+    return asarray(weight, place)
 
 
 def relative_weights(
@@ -153,20 +156,20 @@ def relative_weights(
     Where all rows weigh the same there are no weights, and where some rows weigh nothing and all
     others the same, weights are 0 and 1: equal weights give the very bits that no weights give.
     """
-    weight = _weights(sample_weight, n_samples)
+    weight = _weights(sample_weight, n_samples, place)
     if weight is None:
         return None, 1.0
-    factor = float(weight.max())
-    if (weight == factor).all():
+    factor, largest, absent = _check_weights(weight)
+    if largest == n_samples:
         return None, factor
-    present = weight > 0
-    if (weight[present] == factor).all():
-        return asarray(present.astype(np.float64), place), factor
+    if largest + absent == n_samples:
+        xp = namespace(weight)
+        return asarray(xp.astype(weight > 0, xp.float64), place), factor
     return asarray(weight, place), 1.0
 
 
-def _weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
-    """The weights on the host; see `check_sample_weight`."""
+def _weights(sample_weight: Any, n_samples: int, place: Place) -> Array | None:
+    """The weights as new float64 numbers: at `place` if both are on a GPU, else on the host."""
     if sample_weight is None:
         return None
     if issparse(sample_weight):
@@ -174,30 +177,52 @@ def _weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
         raise TypeError(msg)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, float(sample_weight))
-    weight = _floats(sample_weight, "sample_weight")
+    weight = adopted(sample_weight)
+    if place.on_gpu and is_array(weight) and place_of(weight).on_gpu:
+        if not is_real(weight):
+            msg = f"sample_weight has dtype {weight.dtype}; pass real numbers."
+            raise ValueError(msg)
+        weight = place.xp.astype(asarray(weight, place), place.xp.float64, copy=True)
+    else:
+        weight = _floats(weight, "sample_weight")
     if weight.shape != (n_samples,):
-        msg = f"sample_weight.shape == {weight.shape}, expected {(n_samples,)}: one weight a row."
-        raise ValueError(msg)
-    bad = ~np.isfinite(weight) | (weight < 0)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
         msg = (
-            f"sample_weight[{row}] is {weight[row]}; weights must be finite and non-negative "
-            f"(0 leaves the row out)."
-        )
-        raise ValueError(msg)
-    if not weight.any():
-        msg = "sample_weight is zero for every row; at least one weight must be positive."
-        raise ValueError(msg)
-    with np.errstate(over="ignore"):
-        total = float(weight.sum())
-    if not total < MOST_WEIGHT:
-        msg = (
-            f"sample_weight sums to {total:g}, with weights up to {weight.max():g}: too much for "
-            f"float64. Scale the weights down; a common factor changes no centre."
+            f"sample_weight.shape == {tuple(weight.shape)}, expected {(n_samples,)}: one weight a "
+            f"row."
         )
         raise ValueError(msg)
     return weight
+
+
+def _check_weights(weight: Array) -> tuple[float, int, int]:
+    """The largest weight, how many rows have it, and how many weigh nothing.
+
+    Five numbers come to the host, wherever the weights are.
+    """
+    xp = namespace(weight)
+    good = xp.logical_and(xp.isfinite(weight), weight >= 0)
+    most = xp.max(weight)
+    with np.errstate(over="ignore", invalid="ignore"):
+        counts = (xp.count_nonzero(each) for each in (good, weight == most, weight == 0))
+        facts = (most, xp.sum(weight), *(xp.astype(count, xp.float64) for count in counts))
+    largest, total, n_good, n_largest, n_absent = to_host(xp.stack(facts)).tolist()
+    if n_good < weight.shape[0]:
+        row = int(xp.argmin(xp.astype(good, xp.int8)))
+        msg = (
+            f"sample_weight[{row}] is {float(weight[row])}; weights must be finite and "
+            f"non-negative (0 leaves the row out)."
+        )
+        raise ValueError(msg)
+    if not largest:
+        msg = "sample_weight is zero for every row; at least one weight must be positive."
+        raise ValueError(msg)
+    if not total < MOST_WEIGHT:
+        msg = (
+            f"sample_weight sums to {total:g}, with weights up to {largest:g}: too much for "
+            f"float64. Scale the weights down; a common factor changes no centre."
+        )
+        raise ValueError(msg)
+    return largest, int(n_largest), int(n_absent)
 
 
 def random_generator(random_state: Any) -> np.random.Generator:

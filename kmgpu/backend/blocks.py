@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from kmgpu.backend.arrays import Array, Place
 from kmgpu.backend.devices import device_name
-from kmgpu.backend.gpus import GB, free_bytes, is_out_of_memory, room_for
+from kmgpu.backend.gpus import GB, bytes_a_row, free_bytes, is_out_of_memory, room_for
 from kmgpu.backend.machine import free_memory
 from kmgpu.backend.threads import Workers, single_threaded_blas
 
@@ -29,6 +30,7 @@ LEAST_GPU_BLOCK_BYTES = 1 << 25
 LEAST_KEPT_BYTES = 256 << 20
 # with fewer blocks, threads start too late to help
 FEWEST_BLOCKS = 8
+T = TypeVar("T")
 
 
 class OutOfMemory(MemoryError):
@@ -159,13 +161,36 @@ def working_at(place: Place, x: Array, n_clusters: int) -> Iterator[None]:
         raise MemoryError(_shortage(error, place, x, n_clusters)) from None
 
 
+def falling_back(device: str | None, place: Place, home: Place, work: Callable[[Place], T]) -> T:
+    """``work(place)``; where "auto" chose a GPU and its memory runs out, ``work(home)``.
+
+    Warns
+    -----
+    RuntimeWarning
+        With the error, before it goes on at `home`.
+    """
+    try:
+        return work(place)
+    except MemoryError as error:
+        if device != "auto" or home.on_gpu or not place.on_gpu:
+            raise
+        why = str(error)
+    warnings.warn(f"device='auto' goes on with the CPU: {why}", RuntimeWarning, stacklevel=3)
+    return work(home)
+
+
 def _shortage(error: Exception, place: Place, x: Array, n_clusters: int) -> str:
     n, d = x.shape
     itemsize = x.dtype.itemsize
     centers = 8 * n_clusters * d
     needed = room_for((n, d), itemsize) + 4 * centers
-    free = f"{free_bytes(place) / GB:.3g} GB are free there now. " if place.on_gpu else ""
-    elsewhere = ", or device='cpu'" if place.on_gpu else ""
+    free = elsewhere = ""
+    if place.on_gpu:
+        left = free_bytes(place)
+        fitting = max(0, left - 4 * centers - room_for((0, d), itemsize))
+        rows = fitting // bytes_a_row(d, itemsize)
+        free = f"{left / GB:.3g} GB are free there now, enough for about {rows:,} such rows. "
+        elsewhere = ", or device='cpu'"
     return (
         f"not enough memory on {device_name(place)} for X of shape {(n, d)} and n_clusters="
         f"{n_clusters}: about {needed / GB:.3g} GB are needed, {n * d * itemsize / GB:.3g} GB of "

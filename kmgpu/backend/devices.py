@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import array_api_compat as compat
@@ -10,16 +11,18 @@ import numpy as np
 from scipy.sparse import issparse
 
 from kmgpu.backend.arrays import HOST, Array, Place, handed_over, is_array, place_of
+from kmgpu.backend.cards import LEAST_RATES, Rates, Work, cpu_seconds, gpu_seconds
 from kmgpu.backend.gpus import (
     GB,
-    Gpu,
     cupy_count,
     cupy_gpu,
     cupy_place,
+    cupy_rates,
     free_bytes,
     room_for,
     torch_cuda_usable,
     torch_places,
+    without_kernels,
 )
 
 
@@ -30,30 +33,37 @@ class Unavailable(RuntimeError):
 def explain_auto() -> str:
     """What ``device="auto"`` does with a NumPy array here, and why; for ``kmgpu info``."""
     count, why = cupy_count()
-    best = _roomiest()
+    usable = (gpu for gpu in map(cupy_gpu, _fastest_first()) if not gpu.trouble)
+    best = next(usable, None)
     if best is None:
         return f"the CPU: {'no GPU can be used' if count else why}"
-    chosen = f"cuda:{best.ordinal}" + (", which has most free memory" if count > 1 else "")
-    return f"{chosen}; the CPU for data that need more than its {best.free / GB:.1f} free GB"
+    chosen = f"cuda:{best.ordinal}" + (", the fastest," if count > 1 else "")
+    return (
+        f"{chosen} for work that is faster there by estimate, and fits into its "
+        f"{best.free / GB:.1f} free GB; else the CPU"
+    )
 
 
-def _roomiest() -> Gpu | None:
-    """The usable GPU of most free memory, the first of equals."""
-    usable = [gpu for gpu in map(cupy_gpu, range(cupy_count()[0])) if not gpu.trouble]
-    return max(usable, key=lambda gpu: (gpu.free, -gpu.ordinal), default=None)
+def _fastest_first() -> list[int]:
+    """The GPUs that have kernels, by speed, then by number; no context is made on any."""
+    found = [index for index in range(cupy_count()[0]) if not without_kernels(index)]
+    return sorted(found, key=lambda index: -cupy_rates(index).single)
 
 
-def resolve(device: str | None, x: Array) -> Place:
+def resolve(device: str | None, x: Array, work: Work) -> Place:
     """Where to compute on `x`.
 
     Parameters
     ----------
     device : None, "cpu", "cuda", "cuda:N" or "auto"
         None stays where `x` is. "cuda" is the GPU that `x` is on, else the first one. "auto"
-        stays on a GPU, else takes the usable GPU of most free memory if `x` and the work on it
-        fit, else stays on the CPU. A GPU is computed on by CuPy, by PyTorch where there is
-        PyTorch alone; a CPU by NumPy, PyTorch tensors by PyTorch. Sparse matrices are computed
-        on the CPU.
+        stays on a GPU, else takes the fastest usable GPU that has kernels, memory for `x` and the
+        work on it, and is faster than the CPU by estimate; else it stays on the CPU. A GPU is
+        computed on by CuPy, by PyTorch where there is PyTorch alone; a CPU by NumPy, PyTorch
+        tensors by PyTorch. Sparse matrices are computed on the CPU.
+    x : array
+    work : Work
+        What is to be done with it.
 
     Raises
     ------
@@ -76,7 +86,7 @@ def resolve(device: str | None, x: Array) -> Place:
     if device == "cpu":
         return Place(home.xp, home.xp.empty(0, device="cpu").device) if torch_home else HOST
     if device == "auto":
-        return _automatic(home, x)
+        return _automatic(home, x, work)
     if not (isinstance(device, str) and _is_cuda_name(device)):
         msg = f"device={device!r} is not known; use None, 'cpu', 'cuda', 'cuda:N' or 'auto'."
         raise ValueError(msg)
@@ -109,25 +119,41 @@ def _named(device: str, torch_home: bool) -> Place:
     return torch_places()[index] if by_torch else cupy_place(index)
 
 
-def _automatic(home: Place, x: Array) -> Place:
-    best = _roomiest()
-    if best is not None:
-        place, free = cupy_place(best.ordinal), best.free
-    elif compat.is_torch_namespace(home.xp) and torch_cuda_usable().yes:
-        place = max(torch_places(), key=lambda place: (free_bytes(place), -place.ordinal))
-        free = free_bytes(place)
-    else:
-        return home
-    needed = room_for(x.shape, x.dtype.itemsize)
-    if needed <= free:
-        return place
-    warnings.warn(
-        f"device='auto' stays on the CPU: X and the work on it take about {needed / GB:.3g} GB, "
-        f"{device_name(place)} has {free / GB:.3g} GB free.",
-        RuntimeWarning,
-        stacklevel=4,
-    )
+def _automatic(home: Place, x: Array, work: Work) -> Place:
+    """The first GPU that is faster and has room; a context is made on no other that is roomy."""
+    needed, most, scarce = room_for(x.shape, x.dtype.itemsize), 0, None
+    for place, card in _candidates(home):
+        if gpu_seconds(x.shape, x.dtype.itemsize, work, card) >= cpu_seconds(x.shape, work):
+            continue
+        free = _usable_bytes(place)
+        if needed <= free:
+            return place
+        if free > most:
+            most, scarce = free, place
+    if scarce is not None:
+        warnings.warn(
+            f"device='auto' stays on the CPU: X and the work on it take about "
+            f"{needed / GB:.3g} GB, {device_name(scarce)} has {most / GB:.3g} GB free.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
     return home
+
+
+def _candidates(home: Place) -> Iterator[tuple[Place, Rates]]:
+    """The GPUs that may compute on what is at `home`, and their rates."""
+    if cupy_count()[0]:
+        yield from ((cupy_place(index), cupy_rates(index)) for index in _fastest_first())
+    elif compat.is_torch_namespace(home.xp) and torch_cuda_usable().yes:
+        yield from ((place, LEAST_RATES) for place in torch_places())
+
+
+def _usable_bytes(place: Place) -> int:
+    """Free bytes of a GPU; 0 where no kernel runs on it."""
+    if not compat.is_cupy_namespace(place.xp):
+        return free_bytes(place)
+    gpu = cupy_gpu(place.ordinal)
+    return 0 if gpu.trouble else gpu.free
 
 
 def device_name(place: Place) -> str:

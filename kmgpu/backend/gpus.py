@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -9,8 +10,11 @@ import array_api_compat as compat
 import numpy as np
 
 from kmgpu.backend.arrays import Namespace, Place, Usable
+from kmgpu.backend.cards import LEAST_RATES, Rates, rates
 
 INSTALL_CUPY = "pip install 'kmgpu[cuda12]' (CUDA 12) or 'kmgpu[cuda13]' (CUDA 13)"
+# the first that reads compiled templates, as all our kernels are, back from disk
+LEAST_CUPY = (14, 2)
 GB = 1e9
 # labels, costs, keys, the order of the rows and what sorting them takes: 34 to 50 were counted
 WORK_BYTES_A_ROW = 64
@@ -69,7 +73,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 def room_for(shape: tuple[int, ...], itemsize: int) -> int:
     """Bytes that a fit of data of this shape takes on a GPU, the data among them, about."""
     n_samples, n_features = shape
-    return n_samples * (n_features * itemsize + WORK_BYTES_A_ROW) + LEAST_WORK_BYTES
+    return n_samples * bytes_a_row(n_features, itemsize) + LEAST_WORK_BYTES
+
+
+def bytes_a_row(n_features: int, itemsize: int) -> int:
+    """Those among them that each row takes."""
+    return n_features * itemsize + WORK_BYTES_A_ROW
 
 
 def cupy_count() -> tuple[int, str]:
@@ -84,6 +93,39 @@ def cupy_count() -> tuple[int, str]:
     except cupy.cuda.runtime.CUDARuntimeError as error:
         return 0, f"{named} finds no usable GPU or driver ({_brief(error)})"
     return count, named if count else f"{named} finds no GPU"
+
+
+def outdated() -> str:
+    """What a CuPy older than `LEAST_CUPY` costs, and the remedy; empty for a newer one."""
+    import cupy
+
+    if tuple(map(int, re.findall(r"\d+", cupy.__version__)[:2])) >= LEAST_CUPY:
+        return ""
+    wanted = ".".join(map(str, LEAST_CUPY))
+    return (
+        f"CuPy {cupy.__version__} compiles the kernels anew in every process, CuPy >= {wanted} "
+        f"keeps them on disk: {INSTALL_CUPY}"
+    )
+
+
+def without_kernels(index: int) -> str:
+    """Why CUDA kernels do not run on that GPU; empty where they do."""
+    import cupy
+
+    made_for = _amd_architecture(cupy, index)
+    if not made_for:
+        return ""
+    return (
+        f"cuda:{index} is an AMD GPU ({made_for}), for which there are no kernels: plain calls of "
+        f"CuPy run instead, which are slower"
+    )
+
+
+@cache
+def _amd_architecture(cupy: Namespace, index: int) -> str:
+    """Such as gfx90a; empty for NVIDIA's."""
+    properties = cupy.cuda.runtime.getDeviceProperties(index)
+    return properties.get("gcnArchName", b"").decode().partition(":")[0]
 
 
 def cupy_gpu(index: int) -> Gpu:
@@ -120,6 +162,33 @@ def _brief(error: BaseException) -> str:
     """The words of an error on one line, without its rulers."""
     words = [word for word in str(error).split() if word.strip("=")]
     return " ".join(words)[:LONGEST_REASON]
+
+
+def cupy_rates(index: int) -> Rates:
+    """How fast one of the GPUs that CuPy sees computes; asking makes no context on it."""
+    import cupy
+
+    return _rates(cupy, index)
+
+
+@cache
+def _rates(cupy: Namespace, index: int) -> Rates:
+    device = cupy.cuda.Device(index)
+    capability = device.compute_capability
+    found = rates((int(capability[:-1]), int(capability[-1])), device.attributes)
+    return found or LEAST_RATES
+
+
+def draws_display(index: int) -> bool:
+    """Whether the driver ends what runs for long on one of the GPUs that CuPy sees."""
+    import cupy
+
+    return _draws_display(cupy, index)
+
+
+@cache
+def _draws_display(cupy: Namespace, index: int) -> bool:
+    return bool(cupy.cuda.Device(index).attributes.get("KernelExecTimeout"))
 
 
 def cupy_place(index: int) -> Place:

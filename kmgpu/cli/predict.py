@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kmgpu.backend.cards import Work
 from kmgpu.backend.devices import device_name, resolve
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.cli.options import DEVICE_HELP, add_data, check_outputs, in_order, write_labels
@@ -37,7 +38,8 @@ def _predict(args: argparse.Namespace) -> None:
     check_outputs({"--out": (args.out, ".npy")}, (args.model, args.data))
     model = load_model(args.model)
     data = _matched(read_table(args.data, args.array, args.header), model, args.data)
-    place = resolve(args.device, data)
+    work = Work(model.cluster_centers_.shape[0], model.loss.squared)
+    place = resolve(args.device, data, work)
     model.set_params(device=device_name(place))
     start = perf_counter()
     labels = model.predict(data)

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from array_api_compat import is_cupy_namespace
 from scipy.sparse import issparse
 
-from kmgpu.backend.arrays import HOST, Array, Usable, namespace
-from kmgpu.backend.gpus import cupy_usable
+from kmgpu.backend.arrays import HOST, Array, Usable, namespace, place_of
+from kmgpu.backend.gpus import cupy_count, cupy_usable, outdated, without_kernels
 
 # with less work than this, the call of a compiled function costs more than it saves
 LEAST_WORK = 1 << 10
@@ -96,7 +96,7 @@ def lookup(name: str, x: Array) -> Callable[..., Any] | None:
     if name not in table and not table and _mode.get() == "fused":
         msg = (
             f"no fused kernel for {name!r} on {namespace(x).__name__} arrays of {x.dtype} "
-            f"({numba_usable().why}); kernels.use('auto') falls back to the reference."
+            f"({remark(x) or numba_usable().why}); kernels.use('auto') falls back to the reference."
         )
         raise RuntimeError(msg)
     return table.get(name)
@@ -109,11 +109,16 @@ def _table(x: Array) -> dict[str, Callable[..., Any]]:
         from kmgpu.kernels.cpu.table import kernels_for
 
         return kernels_for(x)
-    if is_cupy_namespace(xp):
+    if is_cupy_namespace(xp) and not without_kernels(place_of(x).ordinal):
         from kmgpu.kernels import cuda
 
         return cuda.KERNELS if str(x.dtype) in cuda.DTYPES else {}
     return {}
+
+
+def remark(x: Array) -> str:
+    """Why arrays of a GPU library that has kernels have none here; empty elsewhere."""
+    return without_kernels(place_of(x).ordinal) if is_cupy_namespace(namespace(x)) else ""
 
 
 def _for_sparse(small: bool) -> dict[str, Callable[..., Any]]:
@@ -168,9 +173,20 @@ def describe() -> str:
     """One line for ``kmgpu info``: whether fused kernels are on, and where."""
     if _mode.get() == "reference":
         return "off: kernels.use('reference')"
-    numba, cuda = numba_usable(), cupy_usable()
+    numba = numba_usable()
     host = (
         f"on for NumPy arrays ({numba.why})" if numba.yes else f"off for NumPy arrays: {numba.why}"
     )
-    gpu = "on" if cuda.yes else "none to be used"
-    return f"{host}; {gpu} for CuPy arrays (CUDA C++, compiled by CuPy); the reference elsewhere"
+    return f"{host}; {_describe_cuda()} for CuPy arrays; the reference elsewhere"
+
+
+def _describe_cuda() -> str:
+    if not cupy_usable().yes:
+        return "none to be used"
+    why_not = [why for why in map(without_kernels, range(cupy_count()[0])) if why]
+    if len(why_not) == cupy_count()[0]:
+        return f"none ({why_not[0]})"
+    from kmgpu.kernels import cuda
+
+    told = [f"CUDA C++, {cuda.compiled_here()}", *why_not, outdated()]
+    return f"on ({'; '.join(filter(None, told))})"

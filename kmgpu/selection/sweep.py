@@ -17,10 +17,12 @@ from kmgpu.algorithm.losses import Loss, get_loss
 from kmgpu.algorithm.seeding import random_rows
 from kmgpu.backend.arrays import Array, adopted, asarray, namespace, place_of, take_rows, to_host
 from kmgpu.backend.blocks import working_at
+from kmgpu.backend.cards import Work
 from kmgpu.backend.devices import borrowed, resolve
+from kmgpu.backend.upload import uploaded
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import ESTIMATORS
-from kmgpu.parameters import check_parameters
+from kmgpu.parameters import check_parameters, work_of
 from kmgpu.selection.table import Sweep as Sweep
 from kmgpu.selection.table import SweepEntry as SweepEntry
 from kmgpu.validation import (
@@ -107,12 +109,12 @@ def sweep(
     seed = int(random_state if isinstance(random_state, Integral) else rng.integers(2**32))
     x = check_data(borrowed(adopted(X)))
     check_n_clusters(ks[-1], x.shape[0])
-    place = resolve(device, x)
     estimators = [_estimator(rule, k, random_state=seed, **parameters) for k in ks]
     for estimator in estimators:
         check_parameters(estimator)
+    place = resolve(device, x, _work(estimators))
     with working_at(place, x, ks[-1]):
-        x = asarray(x, place)
+        x = uploaded(x, place)
         weight = check_sample_weight(sample_weight, x.shape[0], place)
         sampled = _sample(weight, x.shape[0], sample_size, np.random.default_rng([seed, 1]))
         points = to_host(take_rows(x, asarray(sampled, place), place.xp.float64))
@@ -121,6 +123,13 @@ def sweep(
     fits = parallel(delayed(one)(estimator) for estimator in estimators)
     entries = tuple(_watched(fits, len(ks)) if progress else fits)
     return Sweep(entries, rule.name, seed, len(sampled))
+
+
+def _work(estimators: list[AlternatingMinimizer]) -> Work:
+    """No more than the work of all fits: as if each had the fewest clusters."""
+    one = work_of(estimators[0])
+    assignments, seedings = (len(estimators) * times for times in (one.assignments, one.seedings))
+    return one._replace(assignments=assignments, seedings=seedings)
 
 
 def _estimator(loss: Loss, n_clusters: int, **parameters: Any) -> AlternatingMinimizer:

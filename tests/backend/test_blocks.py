@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kmgpu import KMeans, KMedians, lloyd
-from kmgpu.backend import arrays, blocks
+from kmgpu.backend import arrays, blocks, devices
 from tests.support import oracles
 
 LIBRARIES = {
@@ -136,12 +136,24 @@ def test_on_a_gpu_the_end_names_the_free_bytes_and_the_cpu(monkeypatch):
     x = np.zeros((1_000_000, 4))
     with (
         pytest.raises(
-            MemoryError, match=r"on cuda:1 .*about 0\.113 GB .* 0\.032 GB .* 0\.003 GB are free"
+            MemoryError,
+            match=r"on cuda:1 .*about 0\.113 GB .* 0\.032 GB .* 0\.003 GB are free .* about 0 such",
         ) as caught,
         blocks.working_at(gpu, x, 7),
     ):
         raise MemoryError
     assert "device='cpu'" in str(caught.value)
+
+
+def test_the_end_says_how_many_rows_would_fit(monkeypatch):
+    """16 MiB for a start, 4 centres of 8 bytes, four times; the rest at 4 × 8 + 64 bytes a row."""
+    gpu = arrays.Place(np, SimpleNamespace(type="cuda", index=0))
+    monkeypatch.setattr(blocks, "free_bytes", lambda place: (16 << 20) + 4 * 4 * 7 * 8 + 96 * 1234)
+    with (
+        pytest.raises(MemoryError, match=r"enough for about 1,234 such rows\. "),
+        blocks.working_at(gpu, np.zeros((1_000_000, 4)), 7),
+    ):
+        raise MemoryError
 
 
 def test_errors_that_are_not_about_memory_pass_unchanged():
@@ -201,7 +213,32 @@ def test_a_fit_that_cannot_fit_says_what_would(backend, estimator, limited):
     limited(20_000)
     with pytest.raises(MemoryError, match=r"not enough memory on cuda:0 for X of shape \(4000, 24"):
         estimator(40, random_state=0).fit(x)
-    with pytest.raises(MemoryError, match=r"GB are free there now\. .*device='cpu'"):
+    with pytest.raises(MemoryError, match=r"GB are free there now, enough .*device='cpu'"):
         list(lloyd(x, x[:40], "l2"))
     with pytest.raises(MemoryError, match="not enough memory on cuda:0"):
         estimator(4, device="cuda").fit(DATA)
+
+
+@BOTH
+def test_auto_goes_on_with_the_cpu_where_the_gpu_runs_out_of_memory(
+    cupy, estimator, limited, monkeypatch
+):
+    expected = estimator(4, random_state=0).fit(DATA)
+    monkeypatch.setattr(devices, "cpu_seconds", lambda shape, work: np.inf)
+    model = estimator(4, random_state=0, device="auto").fit(DATA)
+    assert model.device_ == "cuda:0"
+    cupy.get_default_memory_pool().free_all_blocks()
+    limited(20_000)
+    monkeypatch.setattr(devices, "room_for", lambda shape, itemsize: 0)  # it looks roomy at first
+    told = r"device='auto' goes on with the CPU: not enough memory on cuda:0 for X of shape \(4000"
+    with pytest.warns(RuntimeWarning, match=told):
+        model.fit(DATA)
+    assert model.device_ == "cpu"
+    np.testing.assert_array_equal(model.labels_, expected.labels_)
+    np.testing.assert_array_equal(model.cluster_centers_, expected.cluster_centers_)
+    with pytest.warns(RuntimeWarning, match=told):
+        np.testing.assert_array_equal(model.predict(DATA), expected.labels_)
+    with pytest.warns(RuntimeWarning, match=told):
+        assert model.score(DATA) == expected.score(DATA)
+    with pytest.raises(MemoryError, match="not enough memory on cuda:0"):
+        model.set_params(device="cuda").fit(DATA)

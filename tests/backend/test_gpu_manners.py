@@ -35,9 +35,11 @@ def test_the_callers_stream_is_the_one_worked_on(cupy, estimator):
     assert cupy.cuda.get_current_stream().ptr == 0
 
 
-def test_no_code_of_ours_names_a_stream(request):
-    """Streams are the caller's: nothing makes, takes or waits for one."""
+def test_no_code_of_ours_but_uploads_names_a_stream(request):
+    """Streams are the caller's: nothing else makes, takes or waits for one."""
     for path in (request.config.rootpath / "kmgpu").rglob("*.py"):
+        if path.name == "upload.py":
+            continue
         text = path.read_text(encoding="utf-8")
         for word in ("cuda.Stream", "ExternalStream", "synchronize(", "get_current_stream"):
             assert word not in text, f"{path}: {word}"

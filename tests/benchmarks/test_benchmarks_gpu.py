@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import card, compare, cuda_peers, engines, report, rounds, worker
-from benchmarks.card import Card, additions, bandwidth, least_seconds
+from benchmarks.card import Card, additions, bandwidth, least_seconds, tensor
 from benchmarks.losses import loss
 from benchmarks.rounds import Outcome, Task
 from benchmarks.rows import TOY, initial_centers
@@ -26,7 +26,7 @@ H100 = {
 
 
 def a_card(**known):
-    known = {"additions": 33e12, "bandwidth": 3.3e12, "emulated": False} | known
+    known = {"additions": 33e12, "tensor": 49e13, "bandwidth": 3.3e12, "emulated": False} | known
     return Card("some", "9.0", 1, "12.4", "12.4", "14", **known)
 
 
@@ -63,11 +63,22 @@ def test_peaks_are_those_that_the_makers_state():
 
 
 def test_the_roofline_is_the_slower_of_arithmetic_and_memory():
-    limits = a_card(additions=1e9, bandwidth=1e9)
+    limits = a_card(additions=1e9, tensor=None, bandwidth=1e9)
     assert least_seconds((1000, 4), 50, "l2", limits) == pytest.approx(200_000 / 1e9)
     assert least_seconds((1000, 4), 50, "l1", limits) == pytest.approx(400_000 / 1e9)
     assert least_seconds((1000, 4), 2, "l2", limits) == pytest.approx(40_000 / 1e9)
     assert least_seconds((1000, 4), 50, "l2", a_card(bandwidth=None)) is None
+    limits = a_card(additions=1e9, tensor=2e9, bandwidth=1e9)
+    assert least_seconds((1000, 4), 50, "l2", limits) == pytest.approx(100_000 / 1e9)
+    assert least_seconds((1000, 4), 50, "l1", limits) == pytest.approx(400_000 / 1e9)
+
+
+def test_tensor_cores_are_those_that_the_makers_state():
+    """H100 SXM: 989 TFLOP/s of dense float16; a T4: 65."""
+    assert 2 * tensor(H100 | {"ClockRate": 1_830_000}, (9, 0)) == pytest.approx(989e12, rel=0.01)
+    t4 = {"MultiProcessorCount": 40, "ClockRate": 1_590_000}
+    assert 2 * tensor(t4, (7, 5)) == pytest.approx(65e12, rel=0.01)
+    assert tensor(t4, (99, 0)) is tensor({}, (9, 0)) is None
 
 
 def test_shares_of_the_roofline_are_of_an_iteration():

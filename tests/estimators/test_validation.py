@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from kmgpu import KMeans, KMedians, lloyd
+from kmgpu import KMeans, KMedians, lloyd, validation
 from kmgpu.backend.arrays import place_of
 from kmgpu.validation import check_data, check_sample_weight
 
@@ -105,8 +105,10 @@ def test_sparse_weights_are_refused_with_the_remedy():
     ],
 )
 def test_weights_of_no_use(backend, weight, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        KMeans(2).fit(backend.asarray(X), sample_weight=weight)
+    there = [weight] if np.isscalar(weight) else [weight, backend.asarray(weight)]
+    for given in there:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            KMeans(2).fit(backend.asarray(X), sample_weight=given)
 
 
 def test_weights_as_they_arrive(backend):
@@ -117,6 +119,34 @@ def test_weights_as_they_arrive(backend):
         assert found.dtype == backend.xp.float64
         assert place_of(found) == place
         np.testing.assert_array_equal(backend.to_numpy(found), [2, 2, 2])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int32", "float16", "float32", "float64"])
+@pytest.mark.parametrize("kind", ["equal", "some absent", "others"])
+def test_weights_on_a_gpu_stay_there(cupy, backend, monkeypatch, kind, dtype):
+    """A few numbers come to the host, and the user's array is not the one that is kept."""
+    given = {"equal": [3] * 40, "some absent": [0, 3] * 20, "others": [0, 1, 2, 3] * 10}[kind]
+    given = np.array(given).astype(dtype)
+    if dtype == "bool" and kind == "others":
+        kind = "some absent"
+    most = given.max().astype(float)
+    copied, to_host = [], validation.to_host
+    monkeypatch.setattr(validation, "to_host", lambda x: copied.append(x.size) or to_host(x))
+    weight = cupy.asarray(given)
+    place = place_of(weight)
+    found = check_sample_weight(weight, 40, place)
+    relative, factor = validation.relative_weights(weight, 40, place)
+    assert copied == [5, 5]
+    weight[:] = 0
+    assert found.dtype == cupy.float64
+    np.testing.assert_array_equal(found.get(), given.astype(float))
+    if kind == "equal":
+        assert (relative, factor) == (None, most)
+    else:
+        assert factor == (most if kind == "some absent" else 1)
+        np.testing.assert_array_equal(factor * relative.get(), given.astype(float))
+    with pytest.raises(ValueError, match=r"sample_weight has dtype complex64; pass real numbers"):
+        check_sample_weight(cupy.asarray(given, dtype="complex64"), 40, place)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import sys
 from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 
 import array_api_compat
 
@@ -28,10 +29,19 @@ class CUDARuntimeError(RuntimeError):
 
 
 class Device:
-    now = 0
+    """A T4, unless `install` is told otherwise; `entered` are those with a context."""
 
-    def __init__(self, index):
-        self.id = index
+    now = 0
+    clocks: ClassVar[list[int]] = []
+    entered: ClassVar[set[int]] = set()
+    compute_capability = "75"
+
+    def __init__(self, index=None):
+        self.id = self.now if index is None else index
+
+    @property
+    def attributes(self):
+        return {"MultiProcessorCount": 40, "ClockRate": self.clocks[self.id]}
 
     def __eq__(self, other):
         return self.id == other.id
@@ -41,17 +51,23 @@ class Device:
 
     def __enter__(self):
         self._before, Device.now = Device.now, self.id
+        Device.entered.add(self.id)
 
     def __exit__(self, *error):
         Device.now = self._before
 
 
-def install(monkeypatch, free, *, trouble=None, driver=None, limit=0, used=0, pooled=0):
+def install(
+    monkeypatch, free, *, trouble=None, driver=None, limit=0, used=0, pooled=0, clocks=None, amd=()
+):
     """Put a CuPy in place that sees a GPU for each of `free` (bytes, of 16 GB each).
 
     `trouble` maps a GPU to the error of any kernel on it; `driver` is the error of counting GPUs;
-    the rest is the state of the memory pool.
+    `clocks` are theirs in kHz, and `amd` are those of another maker; the rest is the state of the
+    memory pool.
     """
+    monkeypatch.setattr(Device, "clocks", clocks or [1_590_000] * len(free))
+    monkeypatch.setattr(Device, "entered", set())
 
     def count():
         if driver is not None:
@@ -62,6 +78,9 @@ def install(monkeypatch, free, *, trouble=None, driver=None, limit=0, used=0, po
         if Device.now in (trouble or {}):
             raise trouble[Device.now]
         return SimpleNamespace(sum=lambda: SimpleNamespace(get=lambda: stop))
+
+    def properties(index):
+        return {"name": b"Fake"} | ({"gcnArchName": b"gfx90a:xnack-"} if index in amd else {})
 
     pool = SimpleNamespace(
         free_bytes=lambda: pooled, get_limit=lambda: limit, used_bytes=lambda: used
@@ -75,7 +94,8 @@ def install(monkeypatch, free, *, trouble=None, driver=None, limit=0, used=0, po
         CUDARuntimeError=CUDARuntimeError,
         getDeviceCount=count,
         memGetInfo=lambda: (free[Device.now], 16_000_000_000),
-        getDeviceProperties=lambda index: {"name": b"Fake"},
+        getDeviceProperties=properties,
+        runtimeGetVersion=lambda: 13000,
     )
     cupy.cuda = SimpleNamespace(Device=Device, runtime=runtime)
     namespace = ModuleType("array_api_compat.cupy")

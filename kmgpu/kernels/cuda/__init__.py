@@ -31,9 +31,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from kmgpu.backend.arrays import Array
+from kmgpu.backend.arrays import Array, namespace
 from kmgpu.kernels.cuda import (
     centers,
+    compiled,
     differences,
     nearest,
     refit,
@@ -41,23 +42,35 @@ from kmgpu.kernels.cuda import (
     seeding,
     settle,
     sort,
+    spread,
     tensor,
+    watchdog,
 )
 from kmgpu.kernels.cuda.engine import CudaSteps
-from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
+from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of, text
 
 DTYPES = frozenset(TYPES)
 T = TypeVar("T")
 
 
 def _nearest(x: Array, centers: Array, loss: Any, memory_budget: int | None = None) -> Array:
-    return nearest.nearest(loss.name, x, centers, memory_budget)
+    parts = [
+        nearest.nearest(loss.name, x[start:stop, :], centers, memory_budget)
+        for start, stop in watchdog.row_ranges(x, centers.shape[0])
+    ]
+    return parts[0] if len(parts) == 1 else namespace(x).concat(parts)
 
 
 def _costs_at(
     x: Array, centers: Array, labels: Array, loss: Any, memory_budget: int | None = None
 ) -> Array:
     return nearest.costs_at(loss.name, x, centers, labels, memory_budget)
+
+
+def _spread(
+    x: Array, loss: Any, sample_weight: Array | None, memory_budget: int | None = None
+) -> float:
+    return spread.spread(loss.name, x, sample_weight, memory_budget)
 
 
 def _greedy_seed(
@@ -96,6 +109,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "costs_at": _beside_x(_costs_at),
     "means": _beside_x(refit.means),
     "medians": _beside_x(refit.medians),
+    "spread": _beside_x(_spread),
 }
 
 
@@ -138,3 +152,9 @@ SOURCES = (
     _source("medians", refit.instantiations(refit.medians_names)),
     _source("seeding", seeding.instantiations()),
 )
+
+
+def compiled_here() -> str:
+    """How many of the kernels are compiled on this machine, and where they are kept."""
+    every = ((source.file[:-3], name) for source in SOURCES for name in source.name_expressions)
+    return compiled.described((text(source), name) for source, name in every)

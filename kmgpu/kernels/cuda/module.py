@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kmgpu.backend.arrays import Array
+from kmgpu.kernels.cuda.compiled import told
 
 FOLDER = Path(__file__).parent
 # CUDA's names of the dtypes that kernels read
@@ -72,7 +73,11 @@ def raw_module(source: str, name: str) -> Any:
     """One kernel of a source, compiled; CuPy keeps it on disk."""
     import cupy
 
-    return cupy.RawModule(code=text(source), options=("-std=c++17",), name_expressions=(name,))
+    code = text(source)
+    module = cupy.RawModule(code=code, options=("-std=c++17",), name_expressions=(name,))
+    with told(code, name):
+        module.compile()
+    return module
 
 
 @cache
