@@ -229,7 +229,6 @@ def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place
             f"features of the data {x.shape[1]}."
         )
         raise ValueError(msg)
-    check_n_clusters(centers.shape[0], x.shape[0])
     check_finite(centers, "init")
     return asarray(centers, place)
 
