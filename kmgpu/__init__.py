@@ -15,6 +15,7 @@ from kmgpu.io.models import load_model as load_model
 from kmgpu.io.models import save_model as save_model
 from kmgpu.selection.sweep import Sweep as Sweep
 from kmgpu.selection.sweep import sweep as sweep
+from kmgpu.sources.row_blocks import RowBlocks as RowBlocks
 from kmgpu.version import __version__ as __version__
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "KMeans",
     "KMedians",
     "Loss",
+    "RowBlocks",
     "Sweep",
     "get_num_threads",
     "lloyd",
