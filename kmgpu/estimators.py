@@ -16,10 +16,13 @@ PARAMETERS = """\
 Parameters
 ----------
 n_clusters : int, default=8
-init : {{"k-means++", "random"}}, array of shape (n_clusters, n_features), or callable, \
-        default="k-means++"
-    Greedy k-means++ with 2 + ⌊ln k⌋ trials, drawing by weight × {cost}; distinct rows
-    drawn by weight; given centres; or ``init(X, n_clusters, random_state=…)``.
+init : {{"k-means++", "k-means||", "greedy", "random"}}, array of shape \
+        (n_clusters, n_features), or callable, default="k-means++"
+    "k-means++": greedy k-means++ with 2 + ⌊ln k⌋ trials, drawing by weight × {cost}; where
+    `X` is read by blocks, "k-means||". "k-means||": that among some 10 × n_clusters rows,
+    which 5 rounds of such draws have chosen; 7 passes over `X`, whatever n_clusters is. "greedy":
+    greedy k-means++ even by blocks, in 2 passes for each centre. "random": distinct rows drawn by
+    weight. Or given centres, or ``init(X, n_clusters, random_state=…)``.
 n_init : "auto" or int, default="auto"
     Restarts, of which the one of lowest loss is kept. "auto": 10 for "random" and a
     callable, 1 otherwise.

@@ -214,8 +214,8 @@ def random_generator(random_state: Any) -> np.random.Generator:
         raise ValueError(msg) from error
 
 
-def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place) -> Array:
-    """Initial centres as a new float64 array at `place`, of the shape that `x` needs."""
+def check_init_centers(init: Any, n_clusters: int | None, n_features: int, place: Place) -> Array:
+    """Initial centres as a new float64 array at `place`, of the shape that the data need."""
     centers = _floats(init.toarray() if issparse(init) else init, "init")
     if centers.ndim != 2 or (n_clusters is not None and centers.shape[0] != n_clusters):
         msg = (
@@ -223,10 +223,10 @@ def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place
             f"clusters {'(2D: n_clusters, n_features)' if n_clusters is None else n_clusters}."
         )
         raise ValueError(msg)
-    if centers.shape[1] != x.shape[1]:
+    if centers.shape[1] != n_features:
         msg = (
             f"The shape of the initial centers {centers.shape} does not match the number of "
-            f"features of the data {x.shape[1]}."
+            f"features of the data {n_features}."
         )
         raise ValueError(msg)
     check_finite(centers, "init")

@@ -140,7 +140,7 @@ def lloyd(
     x, memory_budget = arranged(x, memory_budget)
     with working_at(place, x, (np.shape(init) or (1,))[0]):
         weight, factor = relative_weights(sample_weight, x.shape[0], place)
-        centers = check_init_centers(init, None, x, place)
+        centers = check_init_centers(init, None, x.shape[1], place)
         check_n_clusters(centers.shape[0], x.shape[0])
         check_scale(x, weight, loss, memory_budget)
         steps = engine(x, weight, centers.shape[0], loss, memory_budget)
