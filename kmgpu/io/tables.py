@@ -203,6 +203,7 @@ def _read_vectors(path: Path, array: str | None, header: bool | None) -> Table:
 READERS: dict[str, Callable[[Path, str | None, bool | None], Table]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
+    ".csv": _read_text,
     ".parquet": _read_parquet,
     **dict.fromkeys(TEXTS, _read_text),
     **dict.fromkeys((*BINS, *VECS), _read_vectors),
