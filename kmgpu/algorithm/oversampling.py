@@ -13,17 +13,16 @@ which that is, 12 bytes a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from kmgpu.algorithm.assignment import costs_at, nearest
 from kmgpu.algorithm.losses import Loss
 from kmgpu.backend.arrays import Array, asarray, is_narrow, place_of, take_rows, to_host
-from kmgpu.sources.base import Block
+from kmgpu.sources.base import Block, Source
 
-Map = Callable[..., list[Any]]
 ROUNDS = 5
 # rows that a round is expected to draw, for each cluster
 OVERSAMPLING = 2
@@ -48,16 +47,25 @@ class Candidates(NamedTuple):
 
 
 class _Drawn(NamedTuple):
-    """What one block says of a round: its potential, and rows that may have been drawn."""
+    """What some rows say of a round: their potential, and which of them may be drawn.
+
+    A row is drawn where ``uniform × potential < wanted × mass`` for the potential of all rows. That
+    is at least the potential of some, so for these the condition leaves out none that is drawn.
+    """
 
     potential: float
     mass: np.ndarray
     uniform: np.ndarray
     rows: np.ndarray
 
+    def left(self, potential: float, wanted: int) -> _Drawn:
+        """What is left where the potential is found to be larger."""
+        drawn = self.uniform * potential < wanted * self.mass
+        return _Drawn(potential, self.mass[drawn], self.uniform[drawn], self.rows[drawn])
+
 
 def oversampled(
-    over: Map, n_clusters: int, loss: Loss, seed: int, memory_budget: int | None = None
+    source: Source, n_clusters: int, loss: Loss, seed: int, memory_budget: int | None = None
 ) -> Candidates:
     """Candidates for `n_clusters` initial centres, about 2 × 5 × `n_clusters` of them.
 
@@ -68,8 +76,7 @@ def oversampled(
 
     Parameters
     ----------
-    over : callable
-        `kmgpu.sources.base.Source.map`, or what does the same for one block.
+    source : Source
     n_clusters : int
     loss : Loss
     seed : int
@@ -82,19 +89,18 @@ def oversampled(
     B. Bahmani, B. Moseley, A. Vattani, R. Kumar, S. Vassilvitskii, "Scalable k-means++", PVLDB
     5(7), 2012, algorithm 2.
     """
-    _, first = min(over(_first, seed), key=lambda found: found[0])
+    _, first = source.fold(_first, _faster, seed)
     groups, wanted = [first], OVERSAMPLING * n_clusters
     number = 1
     while number <= ROUNDS or sum(map(len, groups)) < n_clusters:
-        drawn = over(_draw, groups, loss, seed, number, wanted, memory_budget)
-        potential = sum(part.potential for part in drawn)
-        if not 0 < potential < np.inf:
+        both = partial(_both, wanted)
+        drawn = source.fold(_draw, both, groups, loss, seed, number, wanted, memory_budget)
+        if not 0 < drawn.potential < np.inf:
             break
-        drawn_rows = [part.rows[part.uniform * potential < wanted * part.mass] for part in drawn]
-        groups = [*groups, np.concatenate(drawn_rows)]
+        groups = [*groups, drawn.rows]
         number += 1
-    weights = over(_captured, groups, loss, memory_budget)
-    return Candidates(np.concatenate(groups), np.sum(weights, axis=0))
+    weights = source.fold(_captured, np.add, groups, loss, memory_budget)
+    return Candidates(np.concatenate(groups), weights)
 
 
 def uniforms(seed: int, number: int, start: int, stop: int) -> np.ndarray:
@@ -121,6 +127,12 @@ def _first(block: Block, seed: int) -> tuple[float, np.ndarray]:
     return float(times[winner]), taken_rows(block, np.array([winner]))
 
 
+def _faster(
+    one: tuple[float, np.ndarray], other: tuple[float, np.ndarray]
+) -> tuple[float, np.ndarray]:
+    return other if other[0] < one[0] else one
+
+
 def _draw(
     block: Block,
     groups: list[np.ndarray],
@@ -130,7 +142,7 @@ def _draw(
     wanted: int,
     memory_budget: int | None,
 ) -> _Drawn:
-    """All rows of a block that may be drawn: the potential of all blocks is at least its own."""
+    """The rows of a block that may be drawn."""
     mass, _ = closest(block, groups, loss, memory_budget)
     if block.weight is not None:
         mass = mass * to_host(block.weight)
@@ -138,6 +150,18 @@ def _draw(
     uniform = _uniforms_of(block, seed, number)
     may_be = np.flatnonzero(uniform * potential < wanted * mass)
     return _Drawn(potential, mass[may_be], uniform[may_be], taken_rows(block, may_be))
+
+
+def _both(wanted: int, one: _Drawn, other: _Drawn) -> _Drawn:
+    """The rows of both that may be drawn."""
+    potential = one.potential + other.potential
+    one, other = (each.left(potential, wanted) for each in (one, other))
+    return _Drawn(
+        potential,
+        np.concatenate([one.mass, other.mass]),
+        np.concatenate([one.uniform, other.uniform]),
+        np.concatenate([one.rows, other.rows]),
+    )
 
 
 def _captured(

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kmgpu.algorithm.losses import Loss
-from kmgpu.algorithm.oversampling import Map, oversampled
+from kmgpu.algorithm.oversampling import oversampled
 from kmgpu.backend.arrays import (
     HOST,
     Array,
-    Place,
     asarray,
     place_of,
     rows,
@@ -27,7 +26,8 @@ from kmgpu.backend.arrays import (
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.kernels.agreement import TIE
 from kmgpu.kernels.dispatch import replaceable
-from kmgpu.sources.base import Block
+from kmgpu.sources.base import Source
+from kmgpu.sources.whole import Whole
 from kmgpu.validation import check_choice, check_init_centers
 
 # "greedy" is the first one even where the rows are read block by block
@@ -86,15 +86,8 @@ def initial_centers(
     check_choice("init", init, METHODS)
     labels: Array | None = None
     if init == "k-means||":
-        whole = Block(x, sample_weight, 0, 0, {})
-        return from_candidates(
-            lambda function, *broadcast: [function(whole, *broadcast)],
-            place,
-            n_clusters,
-            loss,
-            rng,
-            memory_budget,
-        )
+        source = Whole(x, sample_weight)
+        return from_candidates(source, n_clusters, loss, rng, memory_budget)
     if init == "random":
         indices = random_rows(x.shape[0], n_clusters, sample_weight, rng)
     else:
@@ -103,8 +96,7 @@ def initial_centers(
 
 
 def from_candidates(
-    over: Map,
-    place: Place,
+    source: Source,
     n_clusters: int,
     loss: Loss,
     rng: np.random.Generator,
@@ -112,7 +104,8 @@ def from_candidates(
 ) -> Start:
     """Greedy k-means++ among the candidates of k-means||, each as heavy as its rows."""
     seed = int(rng.integers(2**64, dtype=np.uint64))
-    found = oversampled(over, n_clusters, loss, seed, memory_budget)
+    found = oversampled(source, n_clusters, loss, seed, memory_budget)
+    place = source.place
     rows, weight = (asarray(array, place, place.xp.float64) for array in found)
     indices, _ = greedy_seed(rows, n_clusters, loss, weight, rng, memory_budget)
     return Start(take_rows(rows, asarray(indices, place), place.xp.float64))

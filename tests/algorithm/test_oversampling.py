@@ -1,5 +1,6 @@
 """k-means||: its draws, its candidates, and how good the seeds are."""
 
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.oversampling import CACHED, oversampled, uniforms
 from kmgpu.algorithm.seeding import initial_centers
 from kmgpu.sources.base import Block
+from kmgpu.sources.whole import Whole
 from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
@@ -19,24 +21,28 @@ X = oracles.blobs(400, 3, 5, seed=3)
 WEIGHT = np.random.default_rng(4).integers(0, 4, 400).astype(float)
 
 
-def in_blocks(x, weight, sizes, cached=True, asarray=np.array):
-    """What `Source.map` is, over blocks of these sizes, again and again from the first."""
-    edges = [0]
-    while edges[-1] < len(x):
-        edges.append(min(len(x), edges[-1] + sizes[len(edges) % len(sizes)]))
-    caches = [{} for _ in edges]
+class InBlocks(Whole):
+    """An array in blocks of these sizes, again and again from the first."""
 
-    def over(function, *broadcast):
-        found = []
-        for index, (start, stop) in enumerate(pairwise(edges)):
-            w = None if weight is None else asarray(weight[start:stop])
-            cache = caches[index] if cached else {}
-            block = Block(asarray(x[start:stop]), w, index, start, cache)
-            found.append(function(block, *broadcast))
-        return found
+    def __init__(self, x, weight, sizes, cached=True, asarray=np.array):
+        super().__init__(asarray(x), None if weight is None else asarray(weight))
+        edges = [0]
+        while edges[-1] < len(x):
+            edges.append(min(len(x), edges[-1] + sizes[len(edges) % len(sizes)]))
+        self.caches = [{} for _ in edges]
+        self._parts = lambda: [
+            Block(
+                asarray(x[start:stop]),
+                None if weight is None else asarray(weight[start:stop]),
+                index,
+                start,
+                self.caches[index] if cached else {},
+            )
+            for index, (start, stop) in enumerate(pairwise(edges))
+        ]
 
-    over.caches = caches
-    return over
+    def fold(self, function, merge, *broadcast):
+        return reduce(merge, [function(block, *broadcast) for block in self._parts()])
 
 
 def drawn_by_the_book(x, weight, n_clusters, loss, seed):
@@ -60,7 +66,7 @@ def drawn_by_the_book(x, weight, n_clusters, loss, seed):
 def test_the_candidates_are_those_of_the_paper(backend, loss, weighted, ties):
     weight = WEIGHT if weighted else None
     x = np.round(X) if ties else X
-    over = in_blocks(x, weight, [400], asarray=backend.asarray)
+    over = InBlocks(x, weight, [400], asarray=backend.asarray)
     for seed in range(3):
         found = oversampled(over, 6, loss, seed)
         rows, captured = drawn_by_the_book(x, weight, 6, loss.name, seed)
@@ -72,8 +78,8 @@ def test_the_candidates_are_those_of_the_paper(backend, loss, weighted, ties):
 @pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize("sizes", [[1], [7], [1, 50, 3], [1000]])
 def test_blocks_and_their_cache_decide_nothing(loss, sizes, cached):
-    whole = oversampled(in_blocks(X, WEIGHT, [400]), 4, loss, 11)
-    over = in_blocks(X, WEIGHT, sizes, cached)
+    whole = oversampled(InBlocks(X, WEIGHT, [400]), 4, loss, 11)
+    over = InBlocks(X, WEIGHT, sizes, cached)
     found = oversampled(over, 4, loss, 11)
     np.testing.assert_array_equal(found.rows, whole.rows)
     np.testing.assert_array_equal(found.weight, whole.weight)
@@ -95,7 +101,7 @@ def test_a_rows_number_is_its_own():
 def test_the_first_candidate_is_drawn_by_weight(loss):
     weight = np.array([0.0, 1, 2, 5])
     x = np.zeros((4, 1))
-    over = in_blocks(x, weight, [3])
+    over = InBlocks(x, weight, [3])
     observed = np.zeros(4)
     x[:, 0] = range(4)
     for seed in range(1500):

@@ -10,11 +10,12 @@ import numpy as np
 
 from kmgpu.algorithm.assignment import costs_at
 from kmgpu.algorithm.losses import Loss
-from kmgpu.algorithm.oversampling import CACHED, Map, closest, taken_rows
+from kmgpu.algorithm.oversampling import CACHED, closest, taken_rows
 from kmgpu.algorithm.seeding import Start, from_candidates, random_rows
 from kmgpu.backend.arrays import Array, asarray, place_of, to_host
 from kmgpu.kernels.agreement import TIE
 from kmgpu.sources.base import Block, Source
+from kmgpu.streaming.sample import rows_at
 from kmgpu.validation import check_init_centers
 
 
@@ -51,25 +52,15 @@ def streamed_start(
     if not isinstance(init, str):
         return Start(check_init_centers(init, n_clusters, source.n_features, place))
     if init in ("k-means||", "k-means++"):
-        return from_candidates(source.map, place, n_clusters, loss, rng, memory_budget)
+        return from_candidates(source, n_clusters, loss, rng, memory_budget)
     if init == "random":
         weight = source.rowwise(_weight_of) if source.weighted else None
-        found = rows_at(source.map, random_rows(source.n_samples, n_clusters, weight, rng))
+        indices = random_rows(source.n_samples, n_clusters, weight, rng)
+        wanted = np.unique(indices)
+        found = rows_at(source, wanted)[0][np.searchsorted(wanted, indices)]
     else:
-        found = _greedy_rows(source.map, n_clusters, loss, rng, memory_budget)
+        found = _greedy_rows(source, n_clusters, loss, rng, memory_budget)
     return Start(asarray(found, place, place.xp.float64))
-
-
-def rows_at(over: Map, indices: np.ndarray) -> np.ndarray:
-    """The rows of these numbers, in their order, in one pass: float32 where that holds them."""
-    wanted = np.unique(indices)
-    found = np.concatenate(over(_rows_among, wanted))
-    return found[np.searchsorted(wanted, indices)]
-
-
-def _rows_among(block: Block, wanted: np.ndarray) -> np.ndarray:
-    first, last = np.searchsorted(wanted, [block.start, block.start + block.rows.shape[0]])
-    return taken_rows(block, wanted[first:last] - block.start)
 
 
 def _weight_of(block: Block) -> np.ndarray:
@@ -77,7 +68,7 @@ def _weight_of(block: Block) -> np.ndarray:
 
 
 def _greedy_rows(
-    over: Map, n_clusters: int, loss: Loss, rng: np.random.Generator, memory_budget: int | None
+    source: Source, n_clusters: int, loss: Loss, rng: np.random.Generator, memory_budget: int | None
 ) -> np.ndarray:
     """The rows that `greedy_seed` chooses, (n_clusters, n_features).
 
@@ -85,28 +76,28 @@ def _greedy_rows(
     border between two rows the other one may be chosen.
     """
     n_trials = 2 + int(log(n_clusters))
-    uniform = np.asarray(over(_mass_by_weight))
-    by_weight = partial(_drawn_rows, over, _weights, uniform)
+    uniform = np.asarray(source.map(_mass_by_weight))
+    by_weight = partial(_drawn_rows, source, _weights, uniform)
     chosen = [by_weight(np.asarray([rng.random()]))]
-    masses = np.asarray(over(_potential, chosen, loss, memory_budget))
+    masses = np.asarray(source.map(_potential, chosen, loss, memory_budget))
     while len(chosen) < n_clusters:
         uniforms = rng.random(n_trials)
         present = masses.sum()
         if not present > 0:
             chosen.append(by_weight(uniforms[:1]))
             continue
-        trials = _drawn_rows(over, _mass, masses, uniforms, chosen, loss, memory_budget)
-        lowered = np.asarray(over(_lowered, trials, chosen, loss, memory_budget))
+        trials = _drawn_rows(source, _mass, masses, uniforms, chosen, loss, memory_budget)
+        lowered = np.asarray(source.map(_lowered, trials, chosen, loss, memory_budget))
         potentials = lowered.sum(axis=0)
         best = int(np.argmax(potentials <= potentials.min() + TIE * present))
         chosen.append(trials[best : best + 1])
         masses = lowered[:, best]
-    over(_forget)
+    source.map(_forget)
     return np.concatenate(chosen)
 
 
 def _drawn_rows(
-    over: Map, mass_of: Any, masses: np.ndarray, uniforms: np.ndarray, *broadcast: Any
+    source: Source, mass_of: Any, masses: np.ndarray, uniforms: np.ndarray, *broadcast: Any
 ) -> np.ndarray:
     """Rows where the cumulative mass exceeds u × total, for each u, as `draw` finds them.
 
@@ -117,7 +108,7 @@ def _drawn_rows(
     last = np.searchsorted(reached, reached[-1], side="left")
     blocks = np.minimum(np.searchsorted(reached, targets, side="right"), last)
     beyond = targets - (reached[blocks] - masses[blocks])
-    found = np.concatenate(over(_rows_beyond, mass_of, blocks, beyond, *broadcast))
+    found = np.concatenate(source.map(_rows_beyond, mass_of, blocks, beyond, *broadcast))
     order = np.argsort(blocks, kind="stable")
     rows = np.empty_like(found)
     rows[order] = found

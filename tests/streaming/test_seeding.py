@@ -6,9 +6,9 @@ import pytest
 from kmgpu import RowBlocks
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.seeding import initial_centers
-from kmgpu.algorithm.streamed_seeding import rows_at, streamed_start
 from kmgpu.backend.arrays import place_of
 from kmgpu.sources.stream import Stream
+from kmgpu.streaming.seeding import streamed_start
 from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
@@ -64,12 +64,3 @@ def test_given_centres_and_functions(backend, weighted):
         streamed_start(source, X[:4, :2], 4, L2, rng())
     with pytest.raises(TypeError, match=r"init is a function of all rows.*'k-means\|\|'"):
         streamed_start(source, lambda *_: X[:4], 4, L2, rng())
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
-def test_rows_are_found_by_their_numbers(backend, dtype):
-    x = (10 * X + 100).astype(dtype)
-    numbers = np.array([229, 0, 50, 49, 0])
-    source = stream(backend, x)
-    np.testing.assert_array_equal(rows_at(source.map, numbers), x[numbers])
-    assert source.n_passes == 1
