@@ -25,7 +25,7 @@ def unit_of(weight: Any, half: Any, rest: Any) -> Any:
 
 def solve_columns(
     edges, collected, below, inside, lower, inside_sums, sums, centers, masses, units, low, high,
-    starts, values, value_units, value_weights, wanted, state, at, medians, losses,
+    starts, values, value_units, value_weights, weighted, wanted, state, at, medians, losses,
 ):  # fmt: skip
     """Find medians, or where they are, and the losses there.
 
@@ -47,7 +47,9 @@ def solve_columns(
     starts : ndarray of shape (k * d + 1,), int64
         First collected value of every column.
     values, value_units, value_weights : ndarrays of shape (p,), float, int64 and float64
-        Ascending in each column. The last two are empty where all rows weigh the same, one unit.
+        Ascending in each column. The last two are empty where all rows weigh one unit.
+    weighted : bool
+        Whether there are weights.
     wanted : ndarray of shape (k, d), bool
         The columns to solve.
     state, at : ndarrays of shape (k, d), int64, written
@@ -57,7 +59,6 @@ def solve_columns(
         or NaN.
     """
     k, d, n_edges = edges.shape
-    weighted = value_units.shape[0] > 0
     for j in range(k):
         for q in range(d):
             if not wanted[j, q]:

@@ -19,6 +19,7 @@ from kmgpu.kernels.cells import ABOVE, BELOW, INSIDE
 FIRST_WIDTH, WIDTH, LEAST_WIDTH = 1.5, 2.0, 3.0  # three or four standard deviations, in ranks
 SPLITS = 16  # edges of a bracket that is divided
 MOST_CELLS = 1 << 21  # numbers of the cells of all columns
+FEWEST = 4  # values of a column that are collected, however many columns there are
 FEW = 32  # rows of the sample in a cluster that say little
 
 
@@ -188,31 +189,41 @@ class Search:
             Values that are left to search.
         """
         self._tries += 1
-        edges, gap = self.edges, np.where(wanted & (state == INSIDE), at // 2, 0)[..., None]
-        missed_low, missed_high = wanted & (state == BELOW), wanted & (state == ABOVE)
+        edges, inside = self.edges, wanted & (state == INSIDE)
+        gap = np.where(inside, at // 2, 0)[..., None]
+        low, high = wanted & (state == BELOW), wanted & (state == ABOVE)
         left, right = self._left, self._right
-        right[missed_low] = edges[missed_low][:, 0]
-        left[missed_high] = edges[missed_high][:, -1]
-        inside = wanted & (state == INSIDE)
+        right[low], left[high] = edges[low][:, 0], edges[high][:, -1]
         left[inside] = np.take_along_axis(edges, gap, 2)[inside][:, 0]
         right[inside] = np.take_along_axis(edges, gap + 1, 2)[inside][:, 0]
-        known = wanted & ~np.isnan(found)
+        known = wanted & ~np.isnan(found)  # the lower median: the next value is looked for
         left[known] = found[known]
+        right[known & high] = np.inf
         begin, end = left.copy(), right.copy()
-        if self._tries == 1:  # a bracket that misses, misses by little
-            counts = counts.astype(float)
-            further = 4 * np.ceil(self._width).astype(np.int64)
-            share = np.minimum(further / np.maximum(1, self._columns.sizes[:, None]), 1.0)
-            nearby = self._columns.at(np.stack([self._first - further, self._last + further], -1))
-            begin[missed_low] = np.maximum(begin, nearby[..., 0])[missed_low]
-            end[missed_high] = np.minimum(end, nearby[..., 1])[missed_high]
-            counts = np.where(missed_low | missed_high, 2 * counts * share, counts)
+        near, share = self._nearby(edges[..., -1])
+        begin[low] = np.maximum(begin, near[..., 0])[low]
+        end[high] = np.minimum(end, near[..., 1])[high]
+        end[known & high] = near[..., 2][known & high]
+        counts = np.where(low | high, counts * share, counts)
         counts = np.where(wanted, counts, 0)
         self._collect((begin, end))
         if counts.sum() > self._most:
-            large = wanted & (counts > self._most // max(1, int(wanted.sum())))
+            large = wanted & (counts > max(FEWEST, self._most // int(wanted.sum())))
             self._split(large, begin, end)
         self.edges[~wanted] = np.inf
+
+    def _nearby(self, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where to look next for what a bracket has missed: by little at first, then further.
+
+        Returns values of the sample below the first bracket, above it, and after `ends`; and the
+        share of a column that may lie between.
+        """
+        sizes = self._columns.sizes[:, None]
+        times = 4 ** min(self._tries, 12)
+        further = np.ceil(self._width * times).astype(np.int64)
+        after = self._columns.ranks_of(ends)[1] + times
+        ranks = self._first - further, self._last + further, after
+        return self._columns.at(np.stack(ranks, -1)), np.minimum(2 * further / (sizes + 1), 1.0)
 
     def _split(self, large: np.ndarray, begin: np.ndarray, end: np.ndarray) -> None:
         """Divide some brackets by values of the sample, or evenly where it has too few there."""

@@ -1,5 +1,6 @@
 """Blocks of a stream on a CPU: the cells of brackets around medians, and their solution."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,30 +28,25 @@ def _sort_out(keys, values, weights, starts, out, out_weights):
         place[keys[p]] = at + 1
 
 
-@njit(nogil=True, cache=True)
-def _sort_columns(starts, lo, hi, values, weights):
-    """Sort the values of the columns lo to hi - 1, with their weights, if any."""
-    for column in range(lo, hi):
-        a, b = starts[column], starts[column + 1]
-        if weights.shape[0]:
-            order = np.argsort(values[a:b], kind="mergesort")
-            values[a:b] = values[a:b][order]
-            weights[a:b] = weights[a:b][order]
-        else:
-            values[a:b] = np.sort(values[a:b])
-
-
 def sorted_columns(
     n_columns: int, keys: np.ndarray, values: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """See `kmgpu.streaming.columns.sorted_columns`."""
+    """See `kmgpu.streaming.medians.sorted_columns`."""
     starts = np.zeros(n_columns + 1, np.int64)
     np.cumsum(np.bincount(keys, minlength=n_columns), out=starts[1:])
     out, out_weights = np.empty_like(values), np.empty_like(weights)
     _sort_out(keys, values, weights, starts, out, out_weights)
-    Workers().map_rows(
-        lambda lo, hi: _sort_columns(starts, lo, hi, out, out_weights), n_columns, SORTED
-    )
+    edges = starts.tolist()
+
+    def sort(lo: int, hi: int) -> None:
+        for a, b in pairwise(edges[lo : hi + 1]):
+            if weights.size:
+                order = np.argsort(out[a:b])
+                out[a:b], out_weights[a:b] = out[a:b][order], out_weights[a:b][order]
+            else:
+                out[a:b].sort()
+
+    Workers().map_rows(sort, n_columns, SORTED)
     return starts, out, out_weights
 
 
