@@ -50,6 +50,9 @@ from kmgpu.validation import (
     relative_weights,
 )
 
+# what `partial_fit` leaves behind and a whole fit does not
+OF_BATCHES = ("n_steps_", "_running")
+
 
 class AlternatingMinimizer(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
@@ -134,7 +137,10 @@ class AlternatingMinimizer(
                 centers, labels = (
                     asarray(array, home) for array in (best.last.centers, best.last.labels)
                 )
-            self.cluster_centers_, self.labels_ = centers, labels
+                counts = asarray(best.weights, home)
+            self.cluster_centers_, self.labels_, self.counts_ = centers, labels, counts
+            for name in OF_BATCHES:
+                self.__dict__.pop(name, None)
             self.device_ = device_name(place)
             self.inertia_ = best.loss
             self.n_iter_ = best.last.iteration

@@ -54,7 +54,7 @@ def plan_of(
     """The parameters of an estimator, resolved for `x` where it is computed on."""
     init = estimator.init
     if not isinstance(init, str) and not callable(init):
-        init = check_init_centers(init, estimator.n_clusters, x, place_of(x))
+        init = check_init_centers(init, estimator.n_clusters, x.shape[1], place_of(x))
     return Plan(
         loss=estimator.loss,
         n_clusters=estimator.n_clusters,
@@ -75,7 +75,8 @@ def plan_of(
 def _n_restarts(estimator: Any) -> int:
     given = not isinstance(estimator.init, str) and not callable(estimator.init)
     if estimator.n_init == "auto":
-        return 1 if given or estimator.init == "k-means++" else RESTARTS_OF_RANDOM_INIT
+        many = callable(estimator.init) or (not given and estimator.init == "random")
+        return RESTARTS_OF_RANDOM_INIT if many else 1
     if given and estimator.n_init != 1:
         warnings.warn(
             f"Explicit initial center position passed: performing only one init in "

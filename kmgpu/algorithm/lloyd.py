@@ -30,7 +30,13 @@ from kmgpu.backend.arrays import (
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.devices import borrowed
 from kmgpu.backend.layout import arranged
-from kmgpu.validation import check_choice, check_data, check_init_centers, relative_weights
+from kmgpu.validation import (
+    check_choice,
+    check_data,
+    check_init_centers,
+    check_n_clusters,
+    relative_weights,
+)
 
 EMPTY_CLUSTER = ("farthest", "keep", "error")
 
@@ -133,7 +139,8 @@ def lloyd(
     x, memory_budget = arranged(x, memory_budget)
     with working_at(place, x, (np.shape(init) or (1,))[0]):
         weight, factor = relative_weights(sample_weight, x.shape[0], place)
-        centers = check_init_centers(init, None, x, place)
+        centers = check_init_centers(init, None, x.shape[1], place)
+        check_n_clusters(centers.shape[0], x.shape[0])
         check_scale(x, weight, loss, memory_budget)
         steps = engine(x, weight, centers.shape[0], loss, memory_budget)
     loop = half_steps(
@@ -185,7 +192,7 @@ def half_steps(
     the last record has a copy.
     Losses are those of `weight_factor` times the weights.
     """
-    assign = partial(_assign, steps, sample_weight, weight_factor)
+    assign = partial(assigned, steps, sample_weight, weight_factor)
     yield HalfStep("init", 0, centers)
     iteration, stop = 0, None
     while stop is None:
@@ -215,7 +222,7 @@ def half_steps(
     yield HalfStep("assign", iteration, rounded, labels, value, n_changed=changed, stop=stop)
 
 
-def _assign(
+def assigned(
     steps: Steps,
     sample_weight: Array | None,
     weight_factor: float,
@@ -223,6 +230,7 @@ def _assign(
     refit_follows: bool = False,
     labels: Array | None = None,
 ) -> tuple[float, int]:
+    """``steps.assign``, its loss times the factor; ValueError where that is not finite."""
     value, changed = steps.assign(centers, refit_follows, labels)
     value *= weight_factor
     if not isfinite(value):

@@ -13,7 +13,7 @@ from kmgpu.algorithm.progress import Progress
 from kmgpu.algorithm.scale import check_scale
 from kmgpu.algorithm.seeding import Start, initial_centers
 from kmgpu.algorithm.spread import scaled_tolerance
-from kmgpu.algorithm.steps import Steps, engine
+from kmgpu.algorithm.steps import Steps, cluster_weights, engine
 from kmgpu.backend.arrays import Array
 
 # a restart that is better by rounding alone is the same clustering
@@ -41,14 +41,19 @@ class Restart(NamedTuple):
     history : tuple of HistoryEntry
         Every half-step after the initialisation.
     loss : float
-    n_found : int
-        Clusters that hold a row of positive weight.
+    weights : numpy.ndarray of shape (n_clusters,), float64
+        Of the rows of each cluster.
     """
 
     last: HalfStep
     history: tuple[HistoryEntry, ...]
     loss: float
-    n_found: int
+    weights: np.ndarray
+
+    @property
+    def n_found(self) -> int:
+        """Clusters that hold a row of positive weight."""
+        return int(np.count_nonzero(self.weights))
 
 
 @dataclass(frozen=True)
@@ -153,4 +158,5 @@ def _restart(
         plan.progress.say(
             f"Converged at iteration {step.iteration}: center shift {shift} within tolerance {tol}."
         )
-    return Restart(step, tuple(history), history[-1].loss, int(np.count_nonzero(steps.sizes)))
+    weights = plan.weight_factor * cluster_weights(steps, sample_weight)
+    return Restart(step, tuple(history), history[-1].loss, weights)

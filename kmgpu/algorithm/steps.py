@@ -235,6 +235,13 @@ class ReferenceSteps:
         return xp.count_nonzero(changed)
 
 
+def cluster_weights(steps: Steps, sample_weight: Array | None) -> np.ndarray:
+    """Weight of the rows of each cluster as they are now, (n_clusters,) float64, on the host."""
+    if sample_weight is None:
+        return steps.sizes.astype(np.float64)
+    return np.bincount(to_host(steps.labels), to_host(sample_weight), minlength=len(steps.sizes))
+
+
 def read_numbers(*values: Array) -> list[float]:
     """The numbers in 0-d and 1-d arrays of one place, by one copy to the host."""
     xp = namespace(values[0])
