@@ -6,21 +6,20 @@ import numpy as np
 
 from kmgpu.algorithm.assignment import nearest
 from kmgpu.algorithm.restarts import Plan
-from kmgpu.algorithm.seeding import Start, initial_centers, random_rows
-from kmgpu.backend.arrays import is_narrow
+from kmgpu.algorithm.seeding import Start
+from kmgpu.algorithm.streamed_seeding import streamed_start
+from kmgpu.backend.arrays import is_narrow, to_host
 from kmgpu.backend.blocks import kept_bytes
-from kmgpu.sources.base import Block, Source
+from kmgpu.sources.base import Source
 from kmgpu.streaming.brackets import Sample
-from kmgpu.streaming.sample import drawn_rows, rows_at
+from kmgpu.streaming.sample import drawn_rows
 from kmgpu.streaming.steps import StreamedSteps, Task
 from kmgpu.streaming.survey import Extent, spread
 
 SAMPLE = 1 << 16  # rows that choose brackets, at most,
 LEAST_SAMPLE = 1 << 12  # and at least;
 SAMPLED = 1 << 6  # one in so many in between
-SEEDING = 1 << 16  # rows among which initial centres are chosen
 MOST_COLLECTED = 1 << 23  # values that a refit of k-medians holds
-BYTES_OF_ROW = 24  # labels, their copy and weights
 
 
 class StreamedData:
@@ -64,15 +63,7 @@ class StreamedData:
         return self.steps, tol
 
     def start(self, plan: Plan) -> Start:
-        source, k = self._source, plan.n_clusters
-        if isinstance(plan.init, np.ndarray):
-            return Start(plan.init)
-        if isinstance(plan.init, str) and plan.init == "random":
-            indices = random_rows(source.n_samples, k, self.sample_weight, plan.rng)
-            order = np.argsort(indices, kind="stable")
-            rows = np.empty((k, source.n_features))
-            rows[order] = rows_at(source, indices[order])[0]
-            return Start(rows)
-        sample = drawn_rows(source, max(SEEDING, k), plan.rng)
-        found = initial_centers(sample, plan.init, k, plan.loss, None, plan.rng, plan.memory_budget)
-        return Start(found.centers)
+        found = streamed_start(
+            self._source, plan.init, plan.n_clusters, plan.loss, plan.rng, plan.memory_budget
+        )
+        return Start(to_host(found.centers))
