@@ -24,9 +24,11 @@ def unit_of(weight: Any, half: Any, rest: Any) -> Any:
 
 
 def solve_columns(
-    edges, collected, below, inside, lower, inside_sums, sums, centers, masses, units, low, high,
-    starts, values, value_units, value_weights, weighted, wanted, state, at, medians, losses,
-):  # fmt: skip
+    edges: Any, collected: Any, below: Any, inside: Any, lower: Any, inside_sums: Any, sums: Any,
+    centers: Any, masses: Any, units: Any, low: Any, high: Any, starts: Any, values: Any,
+    value_units: Any, value_weights: Any, weighted: Any, wanted: Any, state: Any, at: Any,
+    medians: Any, losses: Any,
+) -> None:  # fmt: skip
     """Find medians, or where they are, and the losses there.
 
     Parameters

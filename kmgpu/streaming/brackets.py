@@ -10,6 +10,7 @@ the rows is needed, never what the median is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ class Columns(NamedTuple):
     def ranks_of(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many values lie below, and not above, the points (n_clusters, n_features)."""
         below, up_to = np.zeros((2, *points.shape), np.int64)
-        for j, (a, b) in enumerate(zip(self.starts[:-1], self.starts[1:], strict=True)):
+        for j, (a, b) in enumerate(pairwise(self.starts)):
             own = self.values[:, a:b]
             below[j] = (own < points[j][:, None]).sum(axis=1)
             up_to[j] = (own <= points[j][:, None]).sum(axis=1)
@@ -90,12 +91,12 @@ class Sample:
         order = np.argsort(labels, kind="stable")
         starts = np.searchsorted(labels[order], np.arange(k + 1))
         values = np.ascontiguousarray(self._rows[order].T)
-        for a, b in zip(starts[:-1], starts[1:], strict=True):
+        for a, b in pairwise(starts):
             values[:, a:b].sort(axis=1)
         self.columns = Columns(values, starts)
         sizes = self.columns.sizes
         width = FIRST_WIDTH * np.sqrt(sizes)
-        middle = 0.5
+        middle = np.full(centers.shape, 0.5)
         if self._labels is not None and self._offsets is not None:
             moved = labels != self._labels
             gone = np.bincount(self._labels[moved], minlength=k)
@@ -106,7 +107,7 @@ class Sample:
         self._labels = labels
         width = np.where(sizes < FEW, sizes + 1, width + LEAST_WIDTH)
         width = np.broadcast_to(width[:, None], centers.shape)
-        return middle * np.broadcast_to(sizes[:, None], centers.shape), width
+        return middle * sizes[:, None], width
 
     def shares(self) -> np.ndarray:
         """The clusters' shares of the sample, and so about of the weight, (n_clusters,)."""
@@ -251,15 +252,19 @@ def evenly(begin: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
 
 def keys(values: np.ndarray) -> np.ndarray:
     """Whole numbers in the order of floats, one apart for floats that follow each other."""
-    kind = np.uint32 if values.dtype == np.float32 else np.uint64
+    kind, sign = _bits(values.dtype)
     bits = np.ascontiguousarray(values).view(kind)
-    sign = kind(1 << (8 * bits.itemsize - 1))
     return np.where(bits & sign, ~bits, bits | sign).astype(np.uint64)
 
 
 def from_keys(numbers: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """The floats of `keys`."""
-    kind = np.uint32 if dtype == np.float32 else np.uint64
+    kind, sign = _bits(dtype)
     bits = numbers.astype(kind)
-    sign = kind(1 << (8 * bits.itemsize - 1))
-    return np.where(bits & sign, bits ^ sign, ~bits).view(dtype)
+    return np.where(bits & sign, bits & ~sign, ~bits).view(dtype)
+
+
+def _bits(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The integers of a float dtype's size, and the one of its sign."""
+    kind: Any = np.uint32 if dtype == np.float32 else np.uint64
+    return kind, kind(1 << (8 * dtype.itemsize - 1))

@@ -55,7 +55,7 @@ def streamed(X: Any, device: str | None, memory_budget: int | None) -> RowBlocks
 def opened(
     data: RowBlocks, place: Place, sample_weight: Any = None
 ) -> tuple[Stream, np.ndarray | None, float]:
-    """A source of these blocks at a place; its weights, and their factor: see `relative_weights`."""
+    """A source of these blocks at a place; weights and factor of `relative_weights`."""
     n = data.n_samples
     if n is None:
         n = len(sample_weight) if hasattr(sample_weight, "__len__") else 1

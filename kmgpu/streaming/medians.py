@@ -108,7 +108,8 @@ class MedianSearch:
         solve(
             edges, collected, cells.below, cells.inside, cells.lower, cells.inside_sums,
             cells.moments.sums, self._centers, mass, cells.units, low, high, starts, values, units,
-            weights, self._factors is not None, wanted, self._state, self._at, self._medians, self._losses,
+            weights, self._factors is not None, wanted, self._state, self._at, self._medians,
+            self._losses,
         )  # fmt: skip
 
     def _left_to_search(self, cells: Cells) -> np.ndarray:
