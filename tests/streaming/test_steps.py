@@ -35,8 +35,12 @@ def assert_same(one, other):
     assert one.cluster_centers_.dtype == other.cluster_centers_.dtype
     assert (one.n_iter_, one.converged_) == (other.n_iter_, other.converged_)
     assert one.inertia_ == pytest.approx(other.inertia_, rel=1e-9)
+    moved = 0
     for a, b in zip(one.history_, other.history_, strict=True):
-        assert a._replace(loss=0, shift=0) == b._replace(loss=0, shift=0)
+        assert a[:2] + a[5:] == b[:2] + b[5:]
+        # engines count a row that was moved before, from where it was or from where it came to
+        assert abs(a.n_changed - b.n_changed) <= moved
+        moved = a.n_relocated
         assert a.loss == pytest.approx(b.loss, rel=1e-9)
         assert a.shift == pytest.approx(b.shift, rel=1e-6, abs=1e-9)
 
@@ -58,10 +62,10 @@ def test_a_streamed_fit_is_the_fit_in_memory(estimator, dtype, weights):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_tolerance_is_scaled_as_in_memory(estimator):
     x = data()
-    held = estimator(6, init=x[:6], tol=1e-2).fit(x)
+    held = estimator(6, init=x[:6], tol=3e-1).fit(x)
     assert held.converged_
     assert held.history_[-1].n_changed > 0  # it is the tolerance that stops it
-    assert_same(held, estimator(6, init=x[:6], tol=1e-2).fit(cut(x, 400)))
+    assert_same(held, estimator(6, init=x[:6], tol=3e-1).fit(cut(x, 400)))
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -156,7 +160,7 @@ def test_few_looks_at_the_rows(monkeypatch):
         return steps, tol
 
     monkeypatch.setattr(streaming.StreamedData, "begin", remembered)
-    monkeypatch.setattr(streaming, "MOST_COLLECTED", 1 << 14)
+    monkeypatch.setattr(streaming, "MOST_COLLECTED", 1 << 15)
     x = np.random.default_rng(0).normal(size=(60_000, 8)).astype(np.float32)
     KMedians(5, init=x[:5], max_iter=12, tol=0).fit(cut(x, 10_000))
     looks = made[0].looks
