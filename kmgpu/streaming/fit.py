@@ -19,6 +19,7 @@ from kmgpu.streaming.survey import Extent, spread
 SAMPLE = 1 << 16  # rows that choose brackets, at most,
 LEAST_SAMPLE = 1 << 12  # and at least;
 SAMPLED = 1 << 6  # one in so many in between
+BYTES_OF_LABELS = 12  # a row: its label, that of the bounds, and the one that users get
 MOST_COLLECTED = 1 << 23  # values that a refit of k-medians holds
 
 
@@ -46,7 +47,7 @@ class StreamedData:
         n, d = source.n_samples, source.n_features
         tol = plan.tol * spread(source, self._extent, loss, budget) if plan.tol else 0.0
         n_bytes = n * d * source.dtype.itemsize
-        room = kept_bytes(n_bytes, budget) / n
+        room = max(0.0, kept_bytes(n_bytes, budget) / n - BYTES_OF_LABELS)
         sample, most = None, MOST_COLLECTED
         if plan.algorithm == "dense":
             room = 0.0
