@@ -83,7 +83,11 @@ class StreamedSteps:
         self._looked = 0
 
     @property
-    def labels(self) -> Array:
+    def labels(self) -> Array | None:
+        return self._labels
+
+    def gathered_labels(self) -> Array:
+        """Labels of all rows, (n_samples,), int32: another pass."""
         if self._labels is None:
             self._labels = self._source.rowwise(labels_in_block, self._labelling, self._task)
         return self._labels
