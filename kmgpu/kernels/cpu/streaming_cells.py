@@ -58,7 +58,8 @@ def solve_columns(*arguments: np.ndarray) -> None:
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
 def _add_cells(
     x, weight, labels, centers, half, rest, first, last, edges, collected,
-    counts, mass, sums, units, below, at_first, at_last, lower, inside, inside_sums, keys, values, weights, n_kept,
+    counts, mass, sums, units, below, at_first, at_last, lower, inside, inside_sums,
+    keys, values, weights, n_kept,
 ):  # fmt: skip
     """Add rows to the cells of their clusters' columns.
 
