@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
@@ -21,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
 from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.progress import Progress
-from kmgpu.algorithm.restarts import ArrayData, best_restart
+from kmgpu.algorithm.restarts import ArrayData, Restart, best_restart
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -31,6 +32,7 @@ from kmgpu.backend.arrays import (
     compute_dtype,
     is_array,
     place_of,
+    to_host,
 )
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.devices import borrowed, device_name, resolve
@@ -39,6 +41,17 @@ from kmgpu.backend.layout import arranged
 from kmgpu.backend.sparse import canonical
 from kmgpu.kernels.compilation import COMPILATION
 from kmgpu.parameters import check_parameters, plan_of
+from kmgpu.sources.row_blocks import RowBlocks
+from kmgpu.streaming.door import (
+    distances_of_all,
+    labels_of_all,
+    like,
+    loss_of_all,
+    opened,
+    streamed,
+)
+from kmgpu.streaming.fit import StreamedData
+from kmgpu.streaming.survey import survey
 from kmgpu.validation import (
     check_device_array,
     check_distances,
@@ -99,7 +112,10 @@ class AlternatingMinimizer(
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             NumPy, CuPy, PyTorch or another Array API array, a list, a frame, or a SciPy sparse
-            matrix (CSR is best; it is not made dense). Finite; float16 to float64, integer or
+            matrix (CSR is best; it is not made dense). Or rows that are read block by block:
+            `RowBlocks`, a zarr array or HDF5 data set, and by itself a `numpy.memmap` that is
+            larger than the memory (or `memory_budget`), and a NumPy array that is larger than the
+            GPU of ``device="cuda"``. Finite; float16 to float64, integer or
             boolean. Never written to. Copied only to reach another device, or once where it is not
             float32 or float64 in C order and the copy fits the budget.
         y : ignored
@@ -120,24 +136,16 @@ class AlternatingMinimizer(
         del y
         with self._unchanged_by_errors():
             check_parameters(self)
-            X, home, place = self._check_x(X, reset=True)
-            check_n_clusters(self.n_clusters, X.shape[0])
             progress = Progress(
                 type(self).__name__, self.max_iter, bool(self.verbose), bool(self.progress)
             )
-            with working_at(place, X, self.n_clusters), COMPILATION.told(progress.say):
-                x = X if place == place_of(X) else asarray(X, place)
-                dtype = compute_dtype(x)
-                x, budget = arranged(x, self.memory_budget)
-                check_finite(x, "X")
-                weight, factor = relative_weights(sample_weight, X.shape[0], place)
-                plan = plan_of(self, x, dtype, budget, factor, progress)
-                self._n_init = plan.n_init
-                best = best_restart(ArrayData(x, weight), plan)
-                centers, labels = (
-                    asarray(array, home) for array in (best.last.centers, best.last.labels)
-                )
-                counts = asarray(best.weights, home)
+            blocks = streamed(X, self.device, self.memory_budget)
+            fit = self._fit_array if blocks is None else self._fit_blocks
+            best, home, place = fit(X if blocks is None else blocks, sample_weight, progress)
+            centers, labels, counts = (
+                asarray(array, home)
+                for array in (best.last.centers, best.last.labels, best.weights)
+            )
             self.cluster_centers_, self.labels_, self.counts_ = centers, labels, counts
             for name in OF_BATCHES:
                 self.__dict__.pop(name, None)
@@ -150,6 +158,38 @@ class AlternatingMinimizer(
             self._n_features_out = self.n_clusters
             self._warn_of_duplicates(best.n_found)
         return self
+
+    def _fit_array(
+        self, X: Any, sample_weight: Any, progress: Progress
+    ) -> tuple[Restart, Place, Place]:
+        """Fit one array; the result, where results go, and where they were computed."""
+        X, home, place = self._check_x(X, reset=True)
+        check_n_clusters(self.n_clusters, X.shape[0])
+        with working_at(place, X, self.n_clusters), COMPILATION.told(progress.say):
+            x = X if place == place_of(X) else asarray(X, place)
+            dtype = compute_dtype(x)
+            x, budget = arranged(x, self.memory_budget)
+            check_finite(x, "X")
+            weight, factor = relative_weights(sample_weight, X.shape[0], place)
+            plan = plan_of(self, x, dtype, budget, factor, progress)
+            self._n_init = plan.n_init
+            return best_restart(ArrayData(x, weight), plan), home, place
+
+    def _fit_blocks(
+        self, data: RowBlocks, sample_weight: Any, progress: Progress
+    ) -> tuple[Restart, Place, Place]:
+        """`_fit_array` for rows that are read block by block; results are on the host."""
+        x = like(data)
+        validate_data(self, x, skip_check_array=True, reset=True)
+        place = resolve(self.device, x)
+        with working_at(place, x, self.n_clusters), COMPILATION.told(progress.say):
+            source, weight, factor = opened(data, place, sample_weight)
+            extent = survey(source, self.loss, self.memory_budget)
+            check_n_clusters(self.n_clusters, source.n_samples)
+            plan = plan_of(self, x, compute_dtype(x), self.memory_budget, factor, progress)
+            self._n_init = plan.n_init
+            found = best_restart(StreamedData(source, extent, weight), plan)
+        return found, HOST, place
 
     def predict(self, X: Any) -> Array:
         """Index of the nearest centre of every row of `X`.
@@ -171,6 +211,9 @@ class AlternatingMinimizer(
         ValueError, TypeError
             For bad input, such as another number of features.
         """
+        blocks = self._blocks(X)
+        if blocks is not None:
+            return self._over_blocks(labels_of_all, blocks)
         with self._at_work(X) as (x, centers, home):
             return asarray(nearest(x, centers, self.loss, self.memory_budget), home)
 
@@ -201,6 +244,9 @@ class AlternatingMinimizer(
         ValueError, TypeError
             For bad input, and where the dtype does not hold a distance.
         """
+        blocks = self._blocks(X)
+        if blocks is not None:
+            return self._over_blocks(distances_of_all, blocks)
         with self._at_work(X) as (x, centers, home):
             found = distances(x, centers, self.loss, self.memory_budget)
             check_distances(found)
@@ -235,6 +281,9 @@ class AlternatingMinimizer(
             For bad input.
         """
         del y
+        blocks = self._blocks(X)
+        if blocks is not None:
+            return -self._over_blocks(loss_of_all, blocks, sample_weight)
         with self._at_work(X) as (x, centers, _):
             weight, factor = relative_weights(sample_weight, x.shape[0], place_of(x))
             labels = nearest(x, centers, self.loss, self.memory_budget)
@@ -281,6 +330,25 @@ class AlternatingMinimizer(
             x = X if place == place_of(X) else asarray(X, place)
             check_finite(x, "X")
             yield x, asarray(self.cluster_centers_, place, place.xp.float64), home
+
+    def _blocks(self, X: Any) -> RowBlocks | None:
+        """`X` as blocks, if a fitted estimator is to read it that way."""
+        check_is_fitted(self)
+        check_memory_budget(self.memory_budget)
+        return streamed(X, self.device, self.memory_budget)
+
+    def _over_blocks(
+        self, function: Callable[..., Any], data: RowBlocks, sample_weight: Any = None
+    ) -> Any:
+        """``function(source, centers, loss, memory_budget)``, times the factor of the weights."""
+        x = like(data)
+        validate_data(self, x, skip_check_array=True, reset=False)
+        place = resolve(self.device, x)
+        with working_at(place, x, self.n_clusters):
+            source, _, factor = opened(data, place, sample_weight)
+            centers = to_host(self.cluster_centers_).astype(np.float64)
+            found = function(source, centers, self.loss, self.memory_budget)
+            return found if factor == 1 else factor * found
 
     def _warn_of_duplicates(self, n_found: int) -> None:
         if n_found < self.n_clusters:

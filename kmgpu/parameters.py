@@ -82,7 +82,7 @@ def _n_restarts(estimator: Any) -> int:
             f"Explicit initial center position passed: performing only one init in "
             f"{type(estimator).__name__} instead of n_init={estimator.n_init}.",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return 1
     return int(estimator.n_init)

@@ -15,7 +15,7 @@ import numpy as np
 
 from kmgpu.algorithm.losses import Loss, get_loss
 from kmgpu.algorithm.scale import check_scale
-from kmgpu.algorithm.steps import Steps, engine
+from kmgpu.algorithm.steps import Steps, engine, labels_to_keep
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -56,7 +56,8 @@ class HalfStep:
         The centres after this half-step: float64, but of the data's own floating dtype in the
         last record, which is the result.
     labels : array of shape (n_samples,), int32, or None at "init"
-        The labels after this half-step. A "refit" has those it was made from.
+        The labels after this half-step. A "refit" has those it was made from. Where rows are read
+        block by block, the last record alone has them.
     loss : float or None at "init"
         Σ wᵢ cost(xᵢ, µ of its label), squared units of the data for L2, plain for L1.
     shift : float
@@ -218,7 +219,7 @@ def half_steps(
     exact = xp.astype(rounded, xp.float64)
     if stop != "labels" or not bool(xp.all(exact == centers)):
         value, changed = assign(exact)
-    labels = xp.asarray(steps.labels, copy=True)  # to keep, whatever the engine does next
+    labels = labels_to_keep(steps)
     yield HalfStep("assign", iteration, rounded, labels, value, n_changed=changed, stop=stop)
 
 

@@ -82,7 +82,8 @@ class Plan:
 class Data(Protocol):
     """What restarts need of the data, wherever they are."""
 
-    sample_weight: Array | None
+    @property
+    def sample_weight(self) -> Array | None: ...
 
     def begin(self, plan: Plan) -> tuple[Steps, float]:
         """Check the scale of the data; the engine, and the tolerance in units of the data."""

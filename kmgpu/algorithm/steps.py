@@ -27,8 +27,8 @@ class Steps(Protocol):
 
     Attributes
     ----------
-    labels : array of shape (n_samples,), int32
-        The present assignment.
+    labels : array of shape (n_samples,), int32, or None
+        The present assignment; None where an engine over blocks has not gathered it.
     sizes : numpy.ndarray of shape (n_clusters,), int64
         Rows of positive weight in each cluster under it, on the host.
     """
@@ -233,6 +233,14 @@ class ReferenceSteps:
         if self._weight is not None:
             changed = xp.logical_and(changed, self._weight > 0)
         return xp.count_nonzero(changed)
+
+
+def labels_to_keep(steps: Steps) -> Array:
+    """The present labels, whatever the engine does next; an engine over blocks gathers them."""
+    gathered = getattr(steps, "gathered_labels", None)
+    if gathered is not None:
+        return gathered()
+    return namespace(steps.labels).asarray(steps.labels, copy=True)
 
 
 def cluster_weights(steps: Steps, sample_weight: Array | None) -> np.ndarray:

@@ -12,7 +12,7 @@ from kmgpu.io.files import PathLike
 from kmgpu.io.parquet import parquet_blocks
 from kmgpu.io.reading import BadFile, reading
 from kmgpu.io.stores import HDF5, is_zarr, store_blocks
-from kmgpu.io.tables import ANEW, STDIN, TEXTS, Table, read_data, read_table, text_of
+from kmgpu.io.tables import ANEW, STDIN, TEXTS, Table, read_table, text_of
 from kmgpu.io.text_layout import layout_of
 from kmgpu.io.text_tables import located, text_blocks
 from kmgpu.io.vectors import BINS, VECS
@@ -125,9 +125,9 @@ def _folder(path: Path) -> Table:
 
 def _shards(shards: Sequence[Path]) -> RowBlocks:
     """One block for each shard, mapped when it is its turn; all headers are looked at now."""
-    first, n_samples = read_data(shards[0]), 0
+    first, n_samples = read_table(shards[0]).data, 0
     for shard in shards:
-        found = read_data(shard)
+        found = read_table(shard).data
         if found.shape[1] != first.shape[1] or found.dtype != first.dtype:
             msg = (
                 f"{shard} has {found.shape[1]:,} features of dtype {found.dtype}, {shards[0]} has "
@@ -137,7 +137,7 @@ def _shards(shards: Sequence[Path]) -> RowBlocks:
         n_samples += len(found)
 
     def blocks() -> Iterator[np.ndarray]:
-        return (read_data(shard) for shard in shards)
+        return (read_table(shard).data for shard in shards)
 
     return RowBlocks(blocks, n_samples=n_samples)
 

@@ -88,11 +88,6 @@ def read_table(path: PathLike, array: str | None = None, header: bool | None = N
     return table
 
 
-def read_data(path: PathLike, array: str | None = None, header: bool | None = None) -> np.ndarray:
-    """``read_table(path, array, header).data``: the rows and features alone."""
-    return read_table(path, array, header).data
-
-
 def read_weights(path: PathLike, array: str | None = None) -> np.ndarray:
     """One number a row, (n_samples,): a one-dimensional array or a single column.
 

@@ -24,9 +24,11 @@ def unit_of(weight: Any, half: Any, rest: Any) -> Any:
 
 
 def solve_columns(
-    edges, collected, below, inside, lower, inside_sums, sums, centers, masses, units, low, high,
-    starts, values, value_units, value_weights, wanted, state, at, medians, losses,
-):  # fmt: skip
+    edges: Any, collected: Any, below: Any, inside: Any, lower: Any, inside_sums: Any, sums: Any,
+    centers: Any, masses: Any, units: Any, low: Any, high: Any, starts: Any, values: Any,
+    value_units: Any, value_weights: Any, weighted: Any, wanted: Any, state: Any, at: Any,
+    medians: Any, losses: Any,
+) -> None:  # fmt: skip
     """Find medians, or where they are, and the losses there.
 
     Parameters
@@ -47,7 +49,9 @@ def solve_columns(
     starts : ndarray of shape (k * d + 1,), int64
         First collected value of every column.
     values, value_units, value_weights : ndarrays of shape (p,), float, int64 and float64
-        Ascending in each column. The last two are empty where all rows weigh the same, one unit.
+        Ascending in each column. The last two are empty where all rows weigh one unit.
+    weighted : bool
+        Whether there are weights.
     wanted : ndarray of shape (k, d), bool
         The columns to solve.
     state, at : ndarrays of shape (k, d), int64, written
@@ -57,7 +61,6 @@ def solve_columns(
         or NaN.
     """
     k, d, n_edges = edges.shape
-    weighted = value_units.shape[0] > 0
     for j in range(k):
         for q in range(d):
             if not wanted[j, q]:

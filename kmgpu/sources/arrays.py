@@ -28,7 +28,7 @@ class ArrayBlocks(RowBlocks):
             msg = f"X has shape {tuple(array.shape)}; expected (n_samples, n_features)."
             raise ValueError(msg)
         super().__init__(self._parts, n_samples=int(array.shape[0]))
-        self._array = array
+        self._array, self.lasting = array, True
         self._like = np.empty((0, int(array.shape[1])), np.dtype(array.dtype))
 
     def _parts(self) -> Iterator[np.ndarray]:

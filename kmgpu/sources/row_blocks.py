@@ -62,6 +62,8 @@ class RowBlocks:
         self._source = source
         self.n_samples = n_samples
         self._like: np.ndarray | None = None
+        # whether blocks stay as they are when the next one is asked for
+        self.lasting = isinstance(source, list | tuple)
 
     @property
     def n_features(self) -> int:

@@ -151,8 +151,7 @@ class Stream(Source):
                 yield np.concatenate([*waiting, part]) if waiting else part
                 waiting, n_waiting = [], 0
             if at < len(block):
-                # a copy, as whoever gives blocks may use their memory again
-                waiting.append(np.array(block[at:]))
+                waiting.append(block[at:] if self._data.lasting else np.array(block[at:]))
                 n_waiting += len(block) - at
         if waiting:
             yield np.concatenate(waiting) if len(waiting) > 1 else waiting[0]

@@ -2,7 +2,8 @@
 
 | file | what it is |
 |---|---|
-| `fit` | what restarts, `predict`, `transform` and `score` ask of a source |
+| `door` | which data are read this way; what `predict`, `transform` and `score` ask of them |
+| `fit` | what restarts ask of a source |
 | `survey` | the first pass: finite rows, their mean, spread and extent |
 | `steps` | the engine: functions of a block, and their results merged in block order |
 | `labels` | labels and bounds that wait beside a block, and are found again where they are gone |

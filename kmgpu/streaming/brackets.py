@@ -10,6 +10,7 @@ the rows is needed, never what the median is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from kmgpu.kernels.cells import ABOVE, BELOW, INSIDE
 FIRST_WIDTH, WIDTH, LEAST_WIDTH = 1.5, 2.0, 3.0  # three or four standard deviations, in ranks
 SPLITS = 16  # edges of a bracket that is divided
 MOST_CELLS = 1 << 21  # numbers of the cells of all columns
+FEWEST = 4  # values of a column that are collected, however many columns there are
 FEW = 32  # rows of the sample in a cluster that say little
 
 
@@ -52,7 +54,7 @@ class Columns(NamedTuple):
     def ranks_of(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many values lie below, and not above, the points (n_clusters, n_features)."""
         below, up_to = np.zeros((2, *points.shape), np.int64)
-        for j, (a, b) in enumerate(zip(self.starts[:-1], self.starts[1:], strict=True)):
+        for j, (a, b) in enumerate(pairwise(self.starts)):
             own = self.values[:, a:b]
             below[j] = (own < points[j][:, None]).sum(axis=1)
             up_to[j] = (own <= points[j][:, None]).sum(axis=1)
@@ -89,12 +91,12 @@ class Sample:
         order = np.argsort(labels, kind="stable")
         starts = np.searchsorted(labels[order], np.arange(k + 1))
         values = np.ascontiguousarray(self._rows[order].T)
-        for a, b in zip(starts[:-1], starts[1:], strict=True):
+        for a, b in pairwise(starts):
             values[:, a:b].sort(axis=1)
         self.columns = Columns(values, starts)
         sizes = self.columns.sizes
         width = FIRST_WIDTH * np.sqrt(sizes)
-        middle = 0.5
+        middle = np.full(centers.shape, 0.5)
         if self._labels is not None and self._offsets is not None:
             moved = labels != self._labels
             gone = np.bincount(self._labels[moved], minlength=k)
@@ -105,7 +107,7 @@ class Sample:
         self._labels = labels
         width = np.where(sizes < FEW, sizes + 1, width + LEAST_WIDTH)
         width = np.broadcast_to(width[:, None], centers.shape)
-        return middle * np.broadcast_to(sizes[:, None], centers.shape), width
+        return middle * sizes[:, None], width
 
     def shares(self) -> np.ndarray:
         """The clusters' shares of the sample, and so about of the weight, (n_clusters,)."""
@@ -188,31 +190,41 @@ class Search:
             Values that are left to search.
         """
         self._tries += 1
-        edges, gap = self.edges, np.where(wanted & (state == INSIDE), at // 2, 0)[..., None]
-        missed_low, missed_high = wanted & (state == BELOW), wanted & (state == ABOVE)
+        edges, inside = self.edges, wanted & (state == INSIDE)
+        gap = np.where(inside, at // 2, 0)[..., None]
+        low, high = wanted & (state == BELOW), wanted & (state == ABOVE)
         left, right = self._left, self._right
-        right[missed_low] = edges[missed_low][:, 0]
-        left[missed_high] = edges[missed_high][:, -1]
-        inside = wanted & (state == INSIDE)
+        right[low], left[high] = edges[low][:, 0], edges[high][:, -1]
         left[inside] = np.take_along_axis(edges, gap, 2)[inside][:, 0]
         right[inside] = np.take_along_axis(edges, gap + 1, 2)[inside][:, 0]
-        known = wanted & ~np.isnan(found)
+        known = wanted & ~np.isnan(found)  # the lower median: the next value is looked for
         left[known] = found[known]
+        right[known & high] = np.inf
         begin, end = left.copy(), right.copy()
-        if self._tries == 1:  # a bracket that misses, misses by little
-            counts = counts.astype(float)
-            further = 4 * np.ceil(self._width).astype(np.int64)
-            share = np.minimum(further / np.maximum(1, self._columns.sizes[:, None]), 1.0)
-            nearby = self._columns.at(np.stack([self._first - further, self._last + further], -1))
-            begin[missed_low] = np.maximum(begin, nearby[..., 0])[missed_low]
-            end[missed_high] = np.minimum(end, nearby[..., 1])[missed_high]
-            counts = np.where(missed_low | missed_high, 2 * counts * share, counts)
+        near, share = self._nearby(edges[..., -1])
+        begin[low] = np.maximum(begin, near[..., 0])[low]
+        end[high] = np.minimum(end, near[..., 1])[high]
+        end[known & high] = near[..., 2][known & high]
+        counts = np.where(low | high, counts * share, counts)
         counts = np.where(wanted, counts, 0)
         self._collect((begin, end))
         if counts.sum() > self._most:
-            large = wanted & (counts > self._most // max(1, int(wanted.sum())))
+            large = wanted & (counts > max(FEWEST, self._most // int(wanted.sum())))
             self._split(large, begin, end)
         self.edges[~wanted] = np.inf
+
+    def _nearby(self, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where to look next for what a bracket has missed: by little at first, then further.
+
+        Returns values of the sample below the first bracket, above it, and after `ends`; and the
+        share of a column that may lie between.
+        """
+        sizes = self._columns.sizes[:, None]
+        times = 4 ** min(self._tries, 12)
+        further = np.ceil(self._width * times).astype(np.int64)
+        after = self._columns.ranks_of(ends)[1] + times
+        ranks = self._first - further, self._last + further, after
+        return self._columns.at(np.stack(ranks, -1)), np.minimum(2 * further / (sizes + 1), 1.0)
 
     def _split(self, large: np.ndarray, begin: np.ndarray, end: np.ndarray) -> None:
         """Divide some brackets by values of the sample, or evenly where it has too few there."""
@@ -230,23 +242,29 @@ class Search:
 
 
 def evenly(begin: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
-    """n - 2 floats between two, such that as many floats lie between each pair; (m, n - 2)."""
+    """N - 2 floats between two, such that as many floats lie between each pair; (m, n - 2)."""
     low, high = keys(begin)[:, None], keys(end)[:, None]
     step = (high - low + np.uint64(n - 2)) // np.uint64(n - 1)
-    return from_keys(np.minimum(low + step * np.arange(1, n - 1, dtype=np.uint64), high), begin.dtype)
+    return from_keys(
+        np.minimum(low + step * np.arange(1, n - 1, dtype=np.uint64), high), begin.dtype
+    )
 
 
 def keys(values: np.ndarray) -> np.ndarray:
     """Whole numbers in the order of floats, one apart for floats that follow each other."""
-    kind = np.uint32 if values.dtype == np.float32 else np.uint64
+    kind, sign = _bits(values.dtype)
     bits = np.ascontiguousarray(values).view(kind)
-    sign = kind(1 << (8 * bits.itemsize - 1))
     return np.where(bits & sign, ~bits, bits | sign).astype(np.uint64)
 
 
 def from_keys(numbers: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """The floats of `keys`."""
-    kind = np.uint32 if dtype == np.float32 else np.uint64
+    kind, sign = _bits(dtype)
     bits = numbers.astype(kind)
-    sign = kind(1 << (8 * bits.itemsize - 1))
-    return np.where(bits & sign, bits ^ sign, ~bits).view(dtype)
+    return np.where(bits & sign, bits & ~sign, ~bits).view(dtype)
+
+
+def _bits(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The integers of a float dtype's size, and the one of its sign."""
+    kind: Any = np.uint32 if dtype == np.float32 else np.uint64
+    return kind, kind(1 << (8 * dtype.itemsize - 1))

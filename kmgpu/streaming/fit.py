@@ -7,7 +7,7 @@ import numpy as np
 from kmgpu.algorithm.assignment import nearest
 from kmgpu.algorithm.restarts import Plan
 from kmgpu.algorithm.seeding import Start
-from kmgpu.backend.arrays import is_narrow
+from kmgpu.backend.arrays import is_narrow, to_host
 from kmgpu.backend.blocks import kept_bytes
 from kmgpu.sources.base import Source
 from kmgpu.streaming.brackets import Sample
@@ -19,8 +19,8 @@ from kmgpu.streaming.survey import Extent, spread
 SAMPLE = 1 << 16  # rows that choose brackets, at most,
 LEAST_SAMPLE = 1 << 12  # and at least;
 SAMPLED = 1 << 6  # one in so many in between
+BYTES_OF_LABELS = 12  # a row: its label, that of the bounds, and the one that users get
 MOST_COLLECTED = 1 << 23  # values that a refit of k-medians holds
-BYTES_OF_ROW = 24  # labels, their copy and weights
 
 
 class StreamedData:
@@ -47,7 +47,7 @@ class StreamedData:
         n, d = source.n_samples, source.n_features
         tol = plan.tol * spread(source, self._extent, loss, budget) if plan.tol else 0.0
         n_bytes = n * d * source.dtype.itemsize
-        room = kept_bytes(n_bytes, budget) / n
+        room = max(0.0, kept_bytes(n_bytes, budget) / n - BYTES_OF_LABELS)
         sample, most = None, MOST_COLLECTED
         if plan.algorithm == "dense":
             room = 0.0
@@ -64,6 +64,7 @@ class StreamedData:
         return self.steps, tol
 
     def start(self, plan: Plan) -> Start:
-        return streamed_start(
+        found = streamed_start(
             self._source, plan.init, plan.n_clusters, plan.loss, plan.rng, plan.memory_budget
         )
+        return Start(to_host(found.centers))

@@ -11,7 +11,7 @@ from kmgpu.kernels.agreement import middle_ranks, unit_factors
 from kmgpu.kernels.cells import EMPTY, FOUND
 from kmgpu.kernels.cells import solve_columns as plain_solve
 from kmgpu.kernels.dispatch import chosen
-from kmgpu.streaming.brackets import Sample, Search
+from kmgpu.streaming.brackets import FEWEST, Sample, Search
 from kmgpu.streaming.statistics import Brackets, Cells
 
 Look = Callable[[Brackets], Cells]
@@ -40,6 +40,7 @@ class MedianSearch:
         most: int,
         mass: float | None,
     ) -> None:
+        most = max(most, 2 * FEWEST * centers.size)
         self._sample, self._centers, self._most = sample, centers, most
         self._search = Search(sample, centers, n_rows, most)
         self._factors: np.ndarray | None = None
@@ -107,7 +108,8 @@ class MedianSearch:
         solve(
             edges, collected, cells.below, cells.inside, cells.lower, cells.inside_sums,
             cells.moments.sums, self._centers, mass, cells.units, low, high, starts, values, units,
-            weights, wanted, self._state, self._at, self._medians, self._losses,
+            weights, self._factors is not None, wanted, self._state, self._at, self._medians,
+            self._losses,
         )  # fmt: skip
 
     def _left_to_search(self, cells: Cells) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -139,10 +139,9 @@ class Cells(NamedTuple):
 
     def and_then(self, other: Cells) -> Cells:
         """These rows and those after them."""
-        added = [a + b for a, b in zip(self[1:9], other[1:9], strict=True)]
-        return Cells(
-            merged([self.moments, other.moments]), *added, self.complete and other.complete
-        )
+        added: list[Any] = [a + b for a, b in zip(self[1:9], other[1:9], strict=True)]  # type: ignore[operator]
+        moments = merged([self.moments, other.moments])
+        return Cells._make([moments, *added, self.complete and other.complete])
 
     def at_most(self, most: int) -> Cells:
         """The same; without any values, where there are more than `most`."""
@@ -170,7 +169,7 @@ def cells(
     wanted = asarray(brackets.collected, place)
     factors = None if brackets.factors is None else asarray(brackets.factors, place)
 
-    def of(start: int, stop: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    def of(start: int, stop: int) -> tuple[Any, ...]:
         own, value = labels[start:stop], rows(x, start, stop, dtype)
         apart = xp.astype(value, xp.float64) - xp.take(centers, own, axis=0)
         share = xp.astype(clusters[:, None] == own[None, :], xp.float64)
@@ -185,8 +184,9 @@ def cells(
 
         def added(chosen: Array) -> tuple[np.ndarray, np.ndarray]:
             chosen = xp.logical_and(chosen, there)
-            counts = [xp.matmul(share * part[None, :], xp.astype(chosen, xp.float64))
-                      for part in parts]
+            counts = [
+                xp.matmul(share * part[None, :], xp.astype(chosen, xp.float64)) for part in parts
+            ]
             sums = xp.matmul(share, xp.where(chosen, apart, xp.zeros_like(apart)))
             return _whole(counts), to_host(sums)
 

@@ -47,9 +47,8 @@ class StreamedSteps:
     ----------
     source : Source
     n_clusters : int
-    loss : Loss
-        `L2` or `L1`.
     task : Task
+        Its loss is `L2` or `L1`.
     sample : Sample, optional
         Of the rows; k-medians needs it.
     most : int
@@ -84,7 +83,11 @@ class StreamedSteps:
         self._looked = 0
 
     @property
-    def labels(self) -> Array:
+    def labels(self) -> Array | None:
+        return self._labels
+
+    def gathered_labels(self) -> Array:
+        """Labels of all rows, (n_samples,), int32: another pass."""
         if self._labels is None:
             self._labels = self._source.rowwise(labels_in_block, self._labelling, self._task)
         return self._labels
@@ -185,6 +188,7 @@ class StreamedSteps:
 
 
 def labels_in_block(block: Block, labelling: Labelling, task: Task) -> np.ndarray:
+    """Labels of a block, on the host."""
     return to_host(labels_of(block, labelling, task.loss, task.memory_budget, task.room))
 
 
@@ -198,6 +202,7 @@ def costs_in_block(
 
 
 def loss_in_block(block: Block, labelling: Labelling, task: Task, centers: np.ndarray) -> float:
+    """Weighted costs of a block at the centres of its labels among `centers`."""
     costs = costs_in_block(block, labelling, task, centers)
     return float(weighted_sum(costs, None if block.weight is None else to_host(block.weight)))
 
@@ -216,6 +221,7 @@ def costliest_in_block(
 def moments_of_block(
     block: Block, labelling: Labelling, before: Labelling | None, task: Task
 ) -> tuple[int, Moments]:
+    """How many labels of a block have changed, and its moments."""
     labels, changed = _relabelled(block, labelling, before, task)
     centers = asarray(labelling.centers, place_of(block.rows))
     found = moments(block.rows, centers, labels, block.weight, task.loss, task.memory_budget)
@@ -225,12 +231,13 @@ def moments_of_block(
 def cells_of_block(
     block: Block, labelling: Labelling, before: Labelling | None, task: Task, brackets: Brackets
 ) -> tuple[int, Cells]:
+    """How many labels of a block have changed, and the cells of its values."""
     labels, changed = _relabelled(block, labelling, before, task)
     centers = asarray(labelling.centers, place_of(block.rows))
-    first, *others = cells(
+    found: Any = cells(
         block.rows, centers, labels, block.weight, brackets, task.loss, task.memory_budget
     )
-    return changed, Cells(Moments(*first), *others).at_most(brackets.most)
+    return changed, Cells(Moments(*found[0]), *found[1:]).at_most(brackets.most)
 
 
 def _relabelled(

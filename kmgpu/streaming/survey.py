@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.scale import check_widths
-from kmgpu.backend.arrays import HOST, Array, asarray, place_of, rows, to_host
+from kmgpu.backend.arrays import (
+    HOST,
+    Array,
+    asarray,
+    is_floating,
+    namespace,
+    place_of,
+    rows,
+    to_host,
+)
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.kernels.dispatch import replaceable
 from kmgpu.sources.base import Block, Source
 from kmgpu.streaming.statistics import moments
 
+T = TypeVar("T")
 
-class NotFinite(ValueError):  # noqa: N818
+
+class NotFinite(ValueError):
     """A value that is NaN or infinite: its row, its column, and itself."""
 
 
@@ -62,16 +74,7 @@ def survey(source: Source, loss: Loss, memory_budget: int | None) -> Extent:
     ValueError
         For NaN or infinity, naming row and block; for values whose costs overflow or vanish.
     """
-    try:
-        found = source.fold(_extent_of_block, Extent.and_then, memory_budget)
-    except NotFinite as error:
-        row, column, value = error.args
-        what = "NaN" if np.isnan(value) else "infinity"
-        msg = (
-            f"Input X contains {what}: first at {source.where(row)}, column {column}. "
-            f"Drop such rows or fill them in."
-        )
-        raise ValueError(msg) from None
+    found = named(source, lambda: source.fold(_extent_of_block, Extent.and_then, memory_budget))
     if source.dtype == np.float64:
         with np.errstate(over="ignore", invalid="ignore"):
             check_widths(np.maximum(found.high - found.low, 0.0), loss)
@@ -89,12 +92,32 @@ def spread(source: Source, extent: Extent, loss: Loss, memory_budget: int | None
 def _extent_of_block(block: Block, memory_budget: int | None) -> Extent:
     found = Extent(*extent(block.rows, block.weight, memory_budget))
     if not np.isfinite(found.mean).all():  # or it has overflowed
-        host = to_host(block.rows)
-        bad = np.argwhere(~np.isfinite(host))
-        if len(bad):
-            row, column = bad[0]
-            raise NotFinite(block.start + int(row), int(column), float(host[row, column]))
+        check_finite(block)
     return found
+
+
+def named(source: Source, passes: Callable[[], T]) -> T:
+    """What `passes` returns; its `NotFinite` becomes a ValueError that names row and block."""
+    try:
+        return passes()
+    except NotFinite as error:
+        row, column, value = error.args
+        what = "NaN" if np.isnan(value) else "infinity"
+        msg = (
+            f"Input X contains {what}: first at {source.where(row)}, column {column}. "
+            f"Drop such rows or fill them in."
+        )
+        raise ValueError(msg) from None
+
+
+def check_finite(block: Block) -> None:
+    """Raise NotFinite for the first value of a block that is NaN or infinite."""
+    xp = namespace(block.rows)
+    if not is_floating(block.rows) or bool(xp.all(xp.isfinite(block.rows))):
+        return
+    host = to_host(block.rows)
+    row, column = np.argwhere(~np.isfinite(host))[0]
+    raise NotFinite(block.start + int(row), int(column), float(host[row, column]))
 
 
 def _cost_of_block(

@@ -5,21 +5,35 @@ import pytest
 
 from kmgpu import KMeans, KMedians, kernels, lloyd
 from kmgpu.algorithm.assignment import costs_at, nearest
+from kmgpu.algorithm.lloyd import half_steps
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.refit import group_rows
 from kmgpu.algorithm.seeding import initial_centers
+from kmgpu.algorithm.steps import engine
+from kmgpu.backend.arrays import namespace
 from kmgpu.kernels import dispatch
+from kmgpu.kernels.cuda.nearest import FUSED_FEATURES
 from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L1, L2], ids=lambda loss: loss.name)
 MIB = 1 << 20
-# per iteration, by loss and by whether there are more features than the fused kernel takes
-LAUNCHES = {("l1", False): 35, ("l1", True): 35, ("l2", False): 39, ("l2", True): 41}
+# of an iteration: three sort the rows, two make centres and losses; weights in whole units, three
+AFTER_ASSIGNMENT = {("l2", False): 5, ("l2", True): 5, ("l1", False): 5, ("l1", True): 8}
+# centres about an origin (2), the ranking, the list of open rows, and what settles them
+ASSIGNMENT = 5
+# a block of rows about the origin, product, scores
+PRODUCT = 3
+BUDGETS = {"one block": None, "many blocks": 20_000}
 
 
-def costs_of_half_steps(counted, *args, **options):
+def costs_of_half_steps(
+    counted, x, start, loss, weight=None, memory_budget=None, max_iter=300, empty_cluster="farthest"
+):
     """(kind, what it cost) of every half-step."""
-    loop, found = lloyd(*args, **options), []
+    xp = namespace(x)
+    steps = engine(x, weight, start.shape[0], loss, memory_budget)
+    options = {"max_iter": max_iter, "tol": 0, "empty_cluster": empty_cluster}
+    loop, found = half_steps(steps, weight, xp.astype(start, xp.float64), x.dtype, **options), []
     while True:
         with counted() as cost:
             step = next(loop, None)
@@ -28,27 +42,61 @@ def costs_of_half_steps(counted, *args, **options):
         found.append((step.kind, cost))
 
 
+def launches_of_an_assignment(loss, d, budget, n=400, k=6):
+    if loss is L1 or d <= FUSED_FEATURES:
+        return ASSIGNMENT
+    blocks = 1 if budget is None else -(-n // (budget // (4 * (d + k))))
+    return ASSIGNMENT - 1 + PRODUCT * blocks
+
+
 @BOTH
 @pytest.mark.parametrize("d", [3, 40])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_an_iteration(backend, counted, loss, d, weighted):
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("an_empty_cluster", [False, True])
+def test_an_iteration(backend, counted, loss, d, weighted, budget, an_empty_cluster):
     """One small copy, for the stopping rule; the refit is under way by then."""
     x = oracles.blobs(400, d, 6, seed=3, spread=2).astype(np.float32)
     weight = backend.asarray(np.arange(400.0) % 3 + 1) if weighted else None
+    start = x[:6].copy()
+    start[5] = 1e4 if an_empty_cluster else start[5]
     steps = costs_of_half_steps(
-        counted, backend.asarray(x), backend.asarray(x[:6]), loss, sample_weight=weight
+        counted,
+        *(backend.asarray(each) for each in (x, start)),
+        loss,
+        weight=weight,
+        empty_cluster="keep",
+        memory_budget=BUDGETS[budget],
     )
     assert len(steps) > 4
+    most = launches_of_an_assignment(loss, d, BUDGETS[budget])
+    most += AFTER_ASSIGNMENT[loss.name, weighted]
+    assert most <= 12 or d > FUSED_FEATURES or (loss is L1 and weighted)
     for assign, refit in zip(steps[1:-1:2], steps[2:-1:2], strict=True):
         assert (assign[0], refit[0]) == ("assign", "refit")
         both = [vars(cost) for _, cost in (assign, refit)]
         assert sum(cost["device_to_host_copies"] for cost in both) == 1, both
         assert sum(cost["host_to_device_copies"] for cost in both) == 0, both
-        most = LAUNCHES[loss.name, d > 32] + 10 * weighted
         assert sum(cost["launches"] for cost in both) <= most, both
     kind, last = steps[-1]
     assert kind == "assign"
     assert last.device_to_host_copies <= 3  # the stopping rule, the rounded centres, their loss
+
+
+def test_free_memory_is_asked_once_a_fit(backend, counted, monkeypatch):
+    import cupy
+
+    asked = []
+    ask = cupy.cuda.runtime.memGetInfo
+    monkeypatch.setattr(cupy.cuda.runtime, "memGetInfo", lambda: asked.append(1) or ask())
+    x = backend.asarray(np.random.default_rng(0).standard_normal((300, 40)).astype(np.float32))
+    numbers = []
+    for max_iter in (2, 6):
+        asked.clear()
+        steps = list(lloyd(x, x[:6, :], "l2", max_iter=max_iter))
+        assert steps[-1].stop == "max_iter"
+        numbers.append(len(asked))
+    assert numbers[0] == numbers[1] > 0
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -103,10 +151,8 @@ def test_open_rows_of_all_blocks_are_ranked_together(backend, counted):
 def test_launches_do_not_grow_with_rows_features_or_clusters(backend, counted, loss):
     launches = []
     for n, d, k in ((200, 2, 3), (2000, 30, 60)):
-        x = np.random.default_rng(0).standard_normal((n, d)).astype(np.float32)
-        steps = costs_of_half_steps(
-            counted, backend.asarray(x), backend.asarray(x[:k]), loss, max_iter=2
-        )
+        x = backend.asarray(np.random.default_rng(0).standard_normal((n, d)).astype(np.float32))
+        steps = costs_of_half_steps(counted, x, x[:k, :], loss, max_iter=2)
         launches.append([cost.launches for _, cost in steps[1:5]])
     assert launches[0] == launches[1]
 

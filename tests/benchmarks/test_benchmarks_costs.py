@@ -12,7 +12,7 @@ from benchmarks.rows import blobs
 from kmgpu.kernels.cpu.highdim import policy
 
 TRUE = {
-    "dense": [0.5, 0.016],
+    "dense": [60, 0.8, 0.5, 0.016],
     "screen": [30, 0.2, 0.15, 0.0035, 20, 0.14],
     "prune": [20, 0.2, 0.15, 15, 0.06],
 }

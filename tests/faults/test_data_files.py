@@ -20,9 +20,10 @@ from PIL import Image
 
 from kmgpu.io import text_tables
 from kmgpu.io.npz import CHUNK
-from kmgpu.io.tables import read_data, read_table, read_weights
+from kmgpu.io.tables import read_table, read_weights
 from kmgpu.quantize import read_picture
 from tests.faults import samples
+from tests.support.tables import read_data
 
 TABLES = sorted(samples.tables())
 PICTURES = sorted(samples.PICTURES)

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from kmgpu.io.tables import read_data, read_weights
+from kmgpu.io.tables import read_weights
+from tests.support.tables import read_data
 
 TABLE = np.array([[1.5, -2.0], [3.25, 4e6], [0.0, 7.0]])
 

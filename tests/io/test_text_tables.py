@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from kmgpu.io import text_tables
-from kmgpu.io.tables import read_data, read_table
+from kmgpu.io.tables import read_table
+from tests.support.tables import read_data
 
 TABLE = np.array([[1.5, -2.0], [3.25, 4e6], [0.0, 7.0]])
 

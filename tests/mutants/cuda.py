@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tests.kernels.cuda import test_kernels_cuda as nearest
+from tests.kernels.cuda import test_kernels_cuda_dtypes as dtypes
+from tests.kernels.cuda import test_kernels_cuda_engine as engine
 from tests.kernels.cuda import test_kernels_cuda_exact as exact
 from tests.kernels.cuda import test_kernels_cuda_medians as medians
 from tests.kernels.cuda import test_kernels_cuda_refit as refit
@@ -79,6 +81,16 @@ SEED = partial(
 TRIED = partial(
     seeding.test_costs_and_masses_are_those_of_float64, loss="l2", shape=(150, 21), offset=100
 )
+SORTED = partial(
+    engine.test_rows_are_grouped_in_their_order, weights="with zeros", n=1200, k=70, most_lines=16
+)
+WIDELY_SORTED = partial(
+    engine.test_rows_are_grouped_in_their_order, weights="none", n=3000, k=2100, most_lines=16
+)
+LOSSES = partial(
+    engine.test_losses_beside_a_refit, dtype="float32", case="an empty cluster", d=3, k=5
+)
+PARTS = partial(engine.test_parts_of_many_blocks, weights="with zeros")
 TILE = "real ? rows.template at<double>(drawn[first + c], t) : 0;\n        }\n"
 MUTANTS = {
     "no barrier before a tile is used": Mutant(
@@ -130,7 +142,7 @@ MUTANTS = {
     "the first ranking of float64 trusted": Mutant(
         "settle",
         (("> margin * (1 + 1e-9) + r.least", "> 0"),),
-        partial(exact.test_two_groups_far_apart, loss="l2", dtype="float64", apart=1e8, d=40),
+        partial(exact.test_two_groups_far_apart, loss="l2", dtype="float64", apart=1e5, d=40),
     ),
     "half of the margin of squares": Mutant(
         "settle",
@@ -155,7 +167,12 @@ MUTANTS = {
     "no margin for underflow": Mutant(
         "settle",
         (("margin * (1 + 1e-9) + r.least", "margin * (1 + 1e-9)"),),
-        partial(exact.test_magnitudes_of_float64, loss="l2", scale="squares are subnormal", d=40),
+        partial(
+            exact.test_magnitudes_of_float64,
+            loss="l2",
+            scale="squares are subnormal in float32",
+            d=40,
+        ),
     ),
     "a cost added with one rounding": Mutant(
         "common",
@@ -193,7 +210,7 @@ MUTANTS = {
     ),
     "candidates that overflow left out": Mutant(
         "settle",
-        (("if (rough[r] > limit[r] && rough[r] < infinity<Acc>())", "if (rough[r] > limit[r])"),),
+        (("if (rough[r] > limit[r] && rough[r] < infinity<float>())", "if (rough[r] > limit[r])"),),
         partial(exact.test_large_rows_of_float32, loss="l2", scale=1e25, d=3),
     ),
     "open rows forgotten": Mutant(
@@ -231,10 +248,131 @@ MUTANTS = {
         (("(h.bits & 0x7c00u)", "(h.bits & 0x7fffu)"),),
         nearest.test_half_floats_are_decoded_exactly,
     ),
+    "rounded before the origin is taken off": Mutant(
+        "common",
+        (
+            (
+                "float(at<Origin<T>>(row, column) - origin)",
+                "float(at<Origin<T>>(row, column)) - float(origin)",
+            ),
+        ),
+        partial(dtypes.test_labels, loss="l2", dtype="uint32", case="near the end", d=3),
+    ),
+    "bfloat16 a bit too low": Mutant(
+        "common",
+        (("(unsigned)value.bits << 16", "(unsigned)value.bits << 15"),),
+        partial(dtypes.test_labels, loss="l1", dtype="bfloat16", case="small", d=3),
+    ),
+    "the highest integer has the key that no number has": Mutant(
+        "medians",
+        (("return key < MOST ? key : MOST;", "return key;"),),
+        partial(dtypes.test_medians_of_the_two_highest_integers, dtype="uint64"),
+    ),
+    "negative integers above the others": Mutant(
+        "medians",
+        (("SIGNED ? Key(1) << (8 * sizeof(T) - 1) : Key(0)", "Key(0)"),),
+        partial(dtypes.test_refit, loss="l1", dtype="int8", case="whole range", weighted=False),
+    ),
+    "rows of zero weight are sorted": Mutant(
+        "sort", (("!(weight[row] > 0)", "!(weight[row] >= 0)"),), SORTED
+    ),
+    "rows of a warp in any order": Mutant(
+        "sort", (("peers & ((1u << lane) - 1)", "peers & ~((2u << lane) - 1)"),), SORTED
+    ),
+    "a label counted once in a warp": Mutant(
+        "sort", (("own[key[u]] += __popc(peers);", "own[key[u]] += 1;"),), SORTED
+    ),
+    "rows placed over each other": Mutant(
+        "sort", (("own[key[u]] = taken + __popc(peers);", ";"),), SORTED
+    ),
+    "rows of zero weight have changed": Mutant(
+        "sort",
+        (
+            (
+                "changed += key[u] != NOWHERE && previous[row]",
+                "changed += row < stop && previous[row]",
+            ),
+        ),
+        SORTED,
+    ),
+    "a slice of the lines twice": Mutant(
+        "sort",
+        (("for (int s = 0; s < slice; ++s) reached", "for (int s = 0; s <= slice; ++s) reached"),),
+        SORTED,
+    ),
+    "bounds begin anew in each warp": Mutant(
+        "sort",
+        (("for (int s = 0; s < slice; ++s) start +=", "for (int s = 0; s < 0; ++s) start +="),),
+        WIDELY_SORTED,
+    ),
+    "a row too far is sorted": Mutant(
+        "sort", (("if (row >= stop ||", "if (row > stop ||"),), WIDELY_SORTED
+    ),
+    "the last block but one adds up": Mutant(
+        "sort",
+        (("atomicAdd(ticket, 1u) == gridDim.x - 1", "atomicAdd(ticket, 1u) == gridDim.x - 2"),),
+        SORTED,
+    ),
+    "the ticket is kept": Mutant("sort", (("if (last) *ticket = 0;", ""),), SORTED),
+    "no barrier before a block's parts are added": Mutant(
+        "means",
+        ((f"part[threadIdx.x / 32] = value;\n  {BARRIER}", "part[threadIdx.x / 32] = value;"),),
+        partial(LOSSES, loss="l2", weights="none"),
+    ),
+    "a loss about the anchor": Mutant(
+        "means",
+        (
+            (
+                "share * (number - center) * (number - center)",
+                "share * (number - anchor) * (number - anchor)",
+            ),
+        ),
+        partial(LOSSES, loss="l2", weights="none"),
+    ),
+    "a loss without weights": Mutant(
+        "means",
+        (("loss += share * (number - center)", "loss += (number - center)"),),
+        partial(LOSSES, loss="l2", weights="with zeros"),
+    ),
+    "a gain without weights": Mutant(
+        "means",
+        (("gain += mass * (after", "gain += (end - begin) * (after"),),
+        partial(LOSSES, loss="l2", weights="with zeros"),
+    ),
+    "a shift with weights": Mutant(
+        "means",
+        (("shift += (after - before)", "shift += mass * (after - before)"),),
+        partial(LOSSES, loss="l2", weights="none"),
+    ),
+    "gains of the first blocks alone": Mutant(
+        "means",
+        (("at += (long long)blocks * WARPS", "at += (long long)k * d"),),
+        partial(PARTS, loss="l2"),
+    ),
+    "rows beyond what is read ahead": Mutant(
+        "means",
+        (("if (p + u < stop) take(", "take("),),
+        partial(LOSSES, loss="l1", weights="none"),
+    ),
+    "both losses of the medians the same": Mutant(
+        "means",
+        (("share * fabs(number - middle)", "share * fabs(number - old)"),),
+        partial(LOSSES, loss="l1", weights="none"),
+    ),
+    "parts of one block alone": Mutant(
+        "means",
+        (
+            (
+                "for (int b = tid; b < blocks; b += THREADS) sum += parts",
+                "for (int b = tid; b < 1; b += THREADS) sum += parts",
+            ),
+        ),
+        partial(PARTS, loss="l1"),
+    ),
     "no anchor": Mutant(
         "means",
         (
-            ("value ? rows.template at<double>(order[bounds[j]], column) : 0", "0"),
+            ("chunk.value ? chunk.at(bounds[j]) : 0", "0"),
             ("rows.template at<double>(order[begin], column) + sum", "sum"),
         ),
         refit.test_the_mean_of_identical_rows_is_that_row,
@@ -246,7 +384,7 @@ MUTANTS = {
     ),
     "weights ignored in a mean": Mutant(
         "means",
-        (("sum += WEIGHTED ? weight[row] * term : term;", "sum += term;"),),
+        (("sum += share * (number - anchor);", "sum += number - anchor;"),),
         partial(BRUTE, loss="l2"),
     ),
     "weights ignored in a median": Mutant(

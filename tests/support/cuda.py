@@ -11,7 +11,7 @@ from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", ["l1", "l2"])
 FLOATS = ["float16", "float32", "float64"]
-DTYPES = [*FLOATS, "uint8"]
+DTYPES = [*FLOATS, "uint8", "int64"]
 KERNEL = {"l1": refit.medians, "l2": refit.means}
 KEPT = -7.25
 SEGMENT = 64

@@ -14,7 +14,7 @@ from kmgpu.kernels.cuda import module
 
 @contextmanager
 def kernels_on_host(host_module: Any, mutant: Any = None) -> Iterator[None]:
-    """Build kernels for the CPU inside the block; those of a source at once, as most are used.
+    """Build kernels for the CPU inside the block: those of a source that checks list at once.
 
     `mutant`, or the one that the environment variable KMGPU_MUTANT names, plants a mistake of
     `tests.mutants.cuda`; what is not used is then not built.
@@ -32,7 +32,12 @@ def kernels_on_host(host_module: Any, mutant: Any = None) -> Iterator[None]:
         return host_module(code=code, options=("-std=c++17",), name_expressions=expressions)
 
     kept = module.raw_module
-    module.raw_module = lambda source, name: build(source, (name,) if mutant else names[source])
+
+    def raw_module(source: str, name: str) -> Any:
+        together = not mutant and name in names[source]
+        return build(source, names[source] if together else (name,))
+
+    module.raw_module = raw_module
     module._function.cache_clear()
     try:
         yield

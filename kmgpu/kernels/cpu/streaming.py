@@ -172,5 +172,6 @@ def extent(
     mass = float(weight.sum()) if weight.size else float(n)
     sums, squares = np.sum(sums, axis=0), np.sum(squares, axis=0)
     mean = sums / mass if mass > 0 else 0.0 * sums
-    return (n, mass, origin + mean, np.maximum(squares - mass * mean * mean, 0.0),
-            np.min(low, axis=0).astype(np.float64), np.max(high, axis=0).astype(np.float64))  # fmt: skip
+    least, most = (np.asarray(ends, np.float64) for ends in (low, high))
+    squares = np.maximum(squares - mass * mean * mean, 0.0)
+    return n, mass, origin + mean, squares, least.min(axis=0), most.max(axis=0)

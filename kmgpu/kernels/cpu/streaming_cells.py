@@ -1,5 +1,6 @@
 """Blocks of a stream on a CPU: the cells of brackets around medians, and their solution."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,30 +28,25 @@ def _sort_out(keys, values, weights, starts, out, out_weights):
         place[keys[p]] = at + 1
 
 
-@njit(nogil=True, cache=True)
-def _sort_columns(starts, lo, hi, values, weights):
-    """Sort the values of the columns lo to hi - 1, with their weights, if any."""
-    for column in range(lo, hi):
-        a, b = starts[column], starts[column + 1]
-        if weights.shape[0]:
-            order = np.argsort(values[a:b], kind="mergesort")
-            values[a:b] = values[a:b][order]
-            weights[a:b] = weights[a:b][order]
-        else:
-            values[a:b] = np.sort(values[a:b])
-
-
 def sorted_columns(
     n_columns: int, keys: np.ndarray, values: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """See `kmgpu.streaming.columns.sorted_columns`."""
+    """See `kmgpu.streaming.medians.sorted_columns`."""
     starts = np.zeros(n_columns + 1, np.int64)
     np.cumsum(np.bincount(keys, minlength=n_columns), out=starts[1:])
     out, out_weights = np.empty_like(values), np.empty_like(weights)
     _sort_out(keys, values, weights, starts, out, out_weights)
-    Workers().map_rows(
-        lambda lo, hi: _sort_columns(starts, lo, hi, out, out_weights), n_columns, SORTED
-    )
+    edges = starts.tolist()
+
+    def sort(lo: int, hi: int) -> None:
+        for a, b in pairwise(edges[lo : hi + 1]):
+            if weights.size:
+                order = np.argsort(out[a:b])
+                out[a:b], out_weights[a:b] = out[a:b][order], out_weights[a:b][order]
+            else:
+                out[a:b].sort()
+
+    Workers().map_rows(sort, n_columns, SORTED)
     return starts, out, out_weights
 
 
@@ -62,7 +58,8 @@ def solve_columns(*arguments: np.ndarray) -> None:
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
 def _add_cells(
     x, weight, labels, centers, half, rest, first, last, edges, collected,
-    counts, mass, sums, units, below, lower, inside, inside_sums, keys, values, weights, n_kept,
+    counts, mass, sums, units, below, at_first, at_last, lower, inside, inside_sums,
+    keys, values, weights, n_kept,
 ):  # fmt: skip
     """Add rows to the cells of their clusters' columns.
 
@@ -82,9 +79,11 @@ def _add_cells(
     counts, mass, sums : ndarrays of shape (k,), (k,) and (k, d), added to
         int64, float64, float64; see `kmgpu.streaming.statistics.Moments`.
     units : ndarray of shape (k,), int64, added to
-    below : ndarray of shape (k, d), int32 without weights, else int64, added to
+    below, at_first, at_last : ndarrays of shape (k, d), int32 without weights, else int64, added to
+        Units of the values below the first edge, at it, and at the last one.
     lower : ndarray of shape (k, d), float64, added to
     inside, inside_sums : ndarrays of shape (k, d, 2 e - 1), int64 and float64, added to
+        Of the values between the first and the last edge; many may lie at these.
     keys, values, weights : ndarrays of shape (p,), int32, dtype of x and float64, written
         `weights` may be empty where all are one.
     n_kept : int
@@ -119,11 +118,17 @@ def _add_cells(
         if weight.size:
             for q in range(d):
                 below[j, q] += unit if x[i, q] < first[j, q] else 0
+                at_first[j, q] += unit if x[i, q] == first[j, q] else 0
+                at_last[j, q] += unit if x[i, q] == last[j, q] else 0
         else:
             for q in range(d):
                 below[j, q] += np.int32(x[i, q] < first[j, q])
+            for q in range(d):
+                at_first[j, q] += np.int32(x[i, q] == first[j, q])
+            for q in range(d):
+                at_last[j, q] += np.int32(x[i, q] == last[j, q])
         for q in range(d):
-            near[q] = (x[i, q] >= first[j, q]) & (x[i, q] <= last[j, q])
+            near[q] = (x[i, q] > first[j, q]) & (x[i, q] < last[j, q])
         for word in range(words.shape[0]):
             if words[word] == 0:
                 continue
@@ -168,7 +173,7 @@ def cells(
         room = min(brackets.most, (end - begin) * d)  # memory that is not written to costs nothing
         counts, mass, sums = np.zeros(k, np.int64), np.zeros(k), np.zeros((k, d))
         units, lower = np.zeros(k, np.int64), np.zeros((k, d))
-        below = np.zeros((k, d), np.int64 if weight.size else np.int32)
+        ends = np.zeros((3, k, d), np.int64 if weight.size else np.int32)
         inside, inside_sums = np.zeros((k, d, n_cells), np.int64), np.zeros((k, d, n_cells))
         keys, values = np.empty(room, np.int32), np.empty(room, edges.dtype)
         weights = np.empty(room if weight.size else 0)
@@ -178,17 +183,25 @@ def cells(
             added, n_kept = _add_cells(
                 frozen(np.ascontiguousarray(x[lo:hi], edges.dtype)), weight[lo:hi], labels[lo:hi],
                 centers, half, rest, first, last, edges, brackets.collected, counts, mass, sums,
-                units, below, lower, inside, inside_sums, keys, values, weights, n_kept,
+                units, *ends, lower, inside, inside_sums, keys, values, weights, n_kept,
             )  # fmt: skip
             cost += added
         kept = tuple(a[:n_kept].copy() for a in (keys, values, weights)) if n_kept <= room else ()
-        return (cost, counts, mass, sums, units, below.astype(np.int64), inside, lower,
+        return (cost, counts, mass, sums, units, ends.astype(np.int64), inside, lower,
                 inside_sums, kept)  # fmt: skip
 
     parts = Workers().map(of, row_ranges(len(x), ranges_of(k * d * (2 * n_cells + 4))))
     *fields, kept = zip(*parts, strict=True)
     totals = [sum(field[1:], start=field[0]) for field in fields]
+    cost, counts, mass, sums, units, (below, *at_ends), inside, lower, inside_sums = totals
+    unit = (mass / np.maximum(units, 1))[:, None]
+    at_ends[1][first == last] = 0
+    for cell, edge, at in zip((0, -1), (first, last), at_ends, strict=True):
+        there = at > 0  # an edge without values may be infinite
+        inside[..., cell] += at
+        inside_sums[..., cell][there] += (unit * at * (edge - centers))[there]
     complete = all(kept)
     picked = [tuple(p[i] for p in kept) if complete else () for i in range(3 if weight.size else 2)]
     picked += [()] if not weight.size else []
-    return tuple(totals[:4]), *totals[4:], *picked, complete
+    moments = cost, counts, mass, sums
+    return moments, units, below, inside, lower, inside_sums, *picked, complete

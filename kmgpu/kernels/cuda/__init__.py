@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from kmgpu.backend.arrays import Array
-from kmgpu.kernels.cuda import nearest, refit, seeding
+from kmgpu.kernels.cuda import nearest, refit, seeding, sort
+from kmgpu.kernels.cuda.engine import CudaSteps
 from kmgpu.kernels.cuda.module import FOLDER, PARTS, TYPES, on_device_of
 
 DTYPES = frozenset(TYPES)
@@ -29,6 +30,18 @@ def _greedy_seed(
     return seeding.greedy_seed(loss.name, x, n_clusters, *arguments, **options)
 
 
+def _engine(
+    x: Array,
+    sample_weight: Array | None,
+    n_clusters: int,
+    loss: Any,
+    memory_budget: int | None = None,
+    algorithm: str = "auto",
+) -> CudaSteps:
+    del algorithm  # every distance is computed
+    return CudaSteps(_nearest, x, sample_weight, n_clusters, loss, memory_budget)
+
+
 def _beside_x(function: Callable[..., T]) -> Callable[..., T]:
     """The same with the device of x, its first argument, as the current one."""
 
@@ -41,6 +54,7 @@ def _beside_x(function: Callable[..., T]) -> Callable[..., T]:
 
 # by the names of the functions of `kmgpu.algorithm` that they stand for
 KERNELS: dict[str, Callable[..., Any]] = {
+    "engine": _beside_x(_engine),
     "greedy_seed": _beside_x(_greedy_seed),
     "nearest": _beside_x(_nearest),
     "costs_at": _beside_x(_costs_at),
@@ -77,6 +91,7 @@ def _source(name: str, kernels: Iterable[tuple[str, int]]) -> Source:
 SOURCES = (
     _source("nearest", nearest.instantiations()),
     _source("settle", nearest.settle_instantiations()),
+    _source("sort", sort.instantiations()),
     _source("means", refit.instantiations(refit.means_names)),
     _source("weights", refit.weights_instantiations()),
     _source("medians", refit.instantiations(refit.medians_names)),

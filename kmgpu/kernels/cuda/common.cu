@@ -15,6 +15,12 @@ __device__ __forceinline__ float decode(Half h) {
   return __uint_as_float(__float_as_uint(magnitude) | sign);
 }
 
+// The upper half of a float.
+struct Bfloat16 {
+  unsigned short bits;
+};
+
+// A whole number that To does not hold is rounded, as NumPy rounds it.
 template <typename To, typename T>
 __device__ __forceinline__ To converted(T value) {
   return To(value);
@@ -43,6 +49,27 @@ __device__ __forceinline__ To converted(float value) {
   return To(value);
 }
 
+template <typename To>
+__device__ __forceinline__ To converted(Bfloat16 value) {
+  return converted<To>(__uint_as_float((unsigned)value.bits << 16));
+}
+
+// What numbers of T are taken relative to: a float where float holds all of T, else a double.
+template <typename T, bool NARROW = (sizeof(T) < sizeof(float))>
+struct Relative {
+  using Origin = double;
+};
+template <typename T>
+struct Relative<T, true> {
+  using Origin = float;
+};
+template <>
+struct Relative<float, false> {
+  using Origin = float;
+};
+template <typename T>
+using Origin = typename Relative<T>::Origin;
+
 // A matrix of n_samples rows that lies anywhere: strides count elements and may be negative.
 template <typename T>
 struct Matrix {
@@ -51,6 +78,10 @@ struct Matrix {
   template <typename To>
   __device__ __forceinline__ To at(long long row, int column) const {
     return converted<To>(data[row * row_stride + column * column_stride]);
+  }
+  // A number less `origin` as a float; the difference, of doubles if need be, is rounded to it.
+  __device__ __forceinline__ float about(long long row, int column, Origin<T> origin) const {
+    return float(at<Origin<T>>(row, column) - origin);
   }
 };
 
@@ -104,6 +135,34 @@ __device__ __forceinline__ T group_sum(T value) {
 template <typename T>
 __device__ __forceinline__ T warp_sum(T value) {
   return group_sum<32>(value);
+}
+
+// The sum over a block of THREADS threads, in one order; all of them get it.
+template <int THREADS>
+__device__ __forceinline__ double block_sum(double value) {
+  __shared__ double part[THREADS / 32];
+  value = warp_sum(value);
+  __syncthreads();  // `part` may still be read from before
+  if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = value;
+  __syncthreads();
+  double sum = 0;
+  for (int w = 0; w < THREADS / 32; ++w) sum += part[w];
+  return sum;
+}
+
+// Whether all other blocks have passed here, so that what they wrote before can be read (as
+// volatile: an older copy may lie in this multiprocessor). `ticket` is 0, and is left so.
+__device__ __forceinline__ bool last_block(unsigned* ticket) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(ticket, 1u) == gridDim.x - 1;
+    if (last) *ticket = 0;
+  }
+  __syncthreads();
+  __threadfence();
+  return last;
 }
 
 // The cluster that holds position p of the order: the last j with bounds[j] <= p.

@@ -12,13 +12,30 @@ import numpy as np
 from kmgpu.backend.arrays import Array
 
 FOLDER = Path(__file__).parent
-# CUDA's names of the dtypes that kernels read; other integers are left to plain calls
-TYPES = {"float16": "Half", "float32": "float", "float64": "double", "uint8": "unsigned char"}
+# CUDA's names of the dtypes that kernels read
+TYPES = {
+    "float16": "Half",
+    "bfloat16": "Bfloat16",
+    "float32": "float",
+    "float64": "double",
+    "bool": "unsigned char",
+    "uint8": "unsigned char",
+    "uint16": "unsigned short",
+    "uint32": "unsigned",
+    "uint64": "unsigned long long",
+    "int8": "signed char",
+    "int16": "short",
+    "int32": "int",
+    "int64": "long long",
+}
+# what the checks without a GPU compile for; the other integers differ from these in width alone
+CHECKED = ("float16", "float32", "float64", "uint8", "int64")
 MOST_BLOCKS = 2**31 - 1
 # the files of a source, one after the other
 PARTS = {
     "nearest": ("common", "ranked", "nearest"),
     "settle": ("common", "ranked", "settle"),
+    "sort": ("common", "sort"),
     "means": ("common", "means"),
     "weights": ("common", "weights"),
     "medians": ("common", "selection", "medians"),
@@ -41,9 +58,9 @@ def type_of(dtype: Any) -> str:
     return TYPES[str(dtype)]
 
 
-def compute_type(dtype: Any) -> str:
-    """CUDA's name of the type in which data of that dtype are ranked."""
-    return "double" if np.dtype(dtype) == np.float64 else "float"
+def origin_dtype(dtype: Any) -> Any:
+    """The dtype of the point that such data are ranked about; `Origin` in common.cu."""
+    return np.float32 if np.can_cast(dtype, np.float32) else np.float64
 
 
 def raw_module(source: str, name: str) -> Any:

@@ -1,6 +1,6 @@
 // The nearest centre of every row: fused, or from the scores of a matrix product.
 //
-// Both kernels compute in Acc, float or double, and leave for each row the label, its cost and the
+// Both kernels compute in Acc, which is float, and leave for each row the label, its cost and the
 // runner-up's cost. Where the two are closer than Acc rounds, settle() ranks that row again by the
 // costs that decide labels: float64, by differences, added feature after feature. A cost that Acc
 // cannot hold makes the row's best NaN, which settle() takes as undecided.
@@ -8,9 +8,9 @@
 // The point that centres and rows are taken relative to: by coordinate the lower median of up to 64
 // centres, so near the data wherever they lie, and not drawn away by one far centre. A warp takes
 // a coordinate; a lane counts the centres below its own.
-template <typename Acc, int WARPS>
+template <typename Point, int WARPS>
 __global__ void __launch_bounds__(32 * WARPS, 1)
-    choose_origin(const double* __restrict__ centers, int k, int d, Acc* __restrict__ origin) {
+    choose_origin(const double* __restrict__ centers, int k, int d, Point* __restrict__ origin) {
   constexpr int MOST = 64;
   const int lane = threadIdx.x % 32, count = k < MOST ? k : MOST;
   const long long column = (long long)blockIdx.x * WARPS + threadIdx.x / 32;
@@ -21,44 +21,43 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
       const double other = centers[(long long)j * k / count * d + column];
       rank += other < own || (other == own && j < i);
     }
-    if (rank == (count - 1) / 2) origin[column] = Acc(own);
+    if (rank == (count - 1) / 2) origin[column] = Point(own);
   }
 }
 
 // Centres relative to the origin, and their lengths: |.|_1, or |.|_2 and its square `norms`. A warp
 // takes a centre. `shifted` and `turned`, the centres as they are, lie feature after feature: lanes
 // that take a centre each read side by side.
-template <typename Acc, typename Cost, int WARPS>
+template <typename Point, typename Cost, int WARPS>
 __global__ void __launch_bounds__(32 * WARPS, 1)
-    shift_centers(const double* __restrict__ centers, const Acc* __restrict__ origin, int k, int d,
-                  Acc* __restrict__ shifted, double* __restrict__ turned,
-                  double* __restrict__ extents, Acc* __restrict__ norms) {
+    shift_centers(const double* __restrict__ centers, const Point* __restrict__ origin, int k,
+                  int d, float* __restrict__ shifted, double* __restrict__ turned,
+                  double* __restrict__ extents, float* __restrict__ norms) {
   const int lane = threadIdx.x % 32;
   const long long j = (long long)blockIdx.x * WARPS + threadIdx.x / 32;
   double length = 0;
   for (int t = lane; j < k && t < d; t += 32) {
     const double from = origin[t], at = centers[j * d + t];
-    shifted[(long long)t * k + j] = Acc(at - from);
+    shifted[(long long)t * k + j] = float(at - from);
     turned[(long long)t * k + j] = at;
     length = Cost::add(length, at, from);
   }
   length = warp_sum(length);
   if (j < k && lane == 0) {
     extents[j] = Cost::squared ? sqrt(length) : length;
-    norms[j] = Acc(length);
+    norms[j] = float(length);
   }
 }
 
 // Rows first .. first + ROWS of x less origin, BK features from `feature` on, transposed.
 template <typename T, typename Acc, int ROWS, int BK, int THREADS>
 __device__ __forceinline__ void load_rows(Acc (&tile)[BK][ROWS + 1], Matrix<T> x,
-                                          const Acc* __restrict__ origin, long long first,
+                                          const Origin<T>* __restrict__ origin, long long first,
                                           long long count, int d, int feature, int tid) {
   for (int e = tid; e < ROWS * BK; e += THREADS) {
     const int row = e / BK, t = e % BK;
     const bool inside = first + row < count && feature + t < d;
-    tile[t][row] = inside ? x.template at<Acc>(first + row, feature + t) - origin[feature + t]
-                          : Acc(0);
+    tile[t][row] = inside ? x.about(first + row, feature + t, origin[feature + t]) : Acc(0);
   }
 }
 
@@ -80,7 +79,7 @@ __device__ __forceinline__ void load_centers(Acc (&tile)[BK][COLUMNS + 1],
 template <typename T, typename Acc, typename Cost, int BM, int BN, int BK, int TX, int TY>
 __global__ void __launch_bounds__(TX* TY, 1)
     nearest_tiled(const T* __restrict__ x, long long row_stride, long long column_stride,
-                  const Acc* __restrict__ origin, const Acc* __restrict__ shifted, long long n,
+                  const Origin<T>* __restrict__ origin, const Acc* __restrict__ shifted, long long n,
                   int k, int d, int* __restrict__ label, Acc* __restrict__ best,
                   Acc* __restrict__ second) {
   constexpr int RM = BM / TY, RN = BN / TX;

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product, starmap
 from typing import Any
 
 import numpy as np
 
 from kmgpu.backend.arrays import Array, namespace, place_of
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
-from kmgpu.kernels.cuda.module import TYPES, checked, compute_type, launch, matrix, type_of
+from kmgpu.kernels.cuda.module import (
+    CHECKED,
+    checked,
+    launch,
+    matrix,
+    origin_dtype,
+    type_of,
+)
 
 COST = {"l1": "Manhattan", "l2": "Squared"}
 # above it a matrix product and its scores cost less than twice the fused pass (estimate)
 FUSED_FEATURES = 32
 NARROW_CLUSTERS = 32
 # rows, centres and features of a tile; threads across centres and rows
-NARROW = {"float": (128, 32, 8, 8, 32), "double": (128, 32, 8, 8, 32)}
-WIDE = {"float": (128, 64, 16, 16, 16), "double": (64, 64, 16, 16, 16)}
+NARROW = (128, 32, 8, 8, 32)
+WIDE = (128, 64, 16, 16, 16)
 WARPS = 8
+SCORED = f"nearest_scored<float, {WARPS}>"
 MOST_LISTED = 2**31 - 1
 SETTLED_TOGETHER = 4  # rows that share what a warp reads of the centres
 SETTLING_BLOCKS = 1 << 10  # a few for every multiprocessor: they take from the list until it ends
+UNIT, DECIDING_UNIT = 2.0**-24, 2.0**-53  # how much of a number float32 and float64 round to
 TENSOR_UNIT = 2.0**-10  # TF32 takes this much of a factor
 
 
@@ -36,12 +45,12 @@ class _Centers:
     turned : array of shape (n_features, n_clusters), float64
         Themselves, feature after feature.
     origin : array of shape (n_features,), float32 or float64
-        A point among them.
-    shifted : array of shape (n_features, n_clusters), of the type of `origin`
+        A point among them, of `origin_dtype`.
+    shifted : array of shape (n_features, n_clusters), float32
         Relative to it.
     extents : array of shape (n_clusters,), float64
         Their lengths about the origin.
-    norms : array of shape (n_clusters,), of the type of `origin`
+    norms : array of shape (n_clusters,), float32
         The squares of these, for L2.
     """
 
@@ -61,16 +70,17 @@ def nearest(loss: str, x: Array, centers: Array, memory_budget: int | None = Non
     differences up to 32 features, else a matrix product whose scores one kernel reads once, 4nk
     bytes, where plain calls read or write them four times.
 
-    Costs are ranked in float32, for float64 data in float64. Rows whose best two costs are closer
-    than the rounding of either, or overflow, are then ranked by `settle`: in float64, by
+    Costs of every dtype are ranked in float32, of rows and centres relative to a point; where
+    float32 does not hold the dtype, they are subtracted in float64. Rows whose best two costs are
+    closer than the rounding of either, or overflow, are then ranked by `settle`: in float64, by
     differences added feature after feature as `Loss.pairwise` adds them, to the same bits. So the
     labels are those of float64, ties to the lowest index, wherever the data lie; nothing is read
-    by the host. Where all rows are open (float64 in groups 1e8 times as far apart as they are wide,
-    above 32 features) that takes 3nkd float64 operations.
+    by the host. Where all rows are open (groups 1e4 times as far apart as they are wide, above 32
+    features; numbers whose squares float32 does not hold) that takes 3nkd float64 operations.
     """
     ready = _prepared(loss, x, centers)
     if loss == "l1" or x.shape[1] <= FUSED_FEATURES:
-        rounding = _direct_rounding(loss, x.shape[1], ready.shifted.dtype)
+        rounding = _direct_rounding(loss, x.shape[1])
         return _settled(loss, x, ready, *_tiled(loss, x, ready), rounding)
     outcome = _scored(x, ready, memory_budget)
     return _settled(loss, x, ready, *outcome, _product_rounding(ready.shifted))
@@ -81,9 +91,9 @@ def _prepared(loss: str, x: Array, centers: Array) -> _Centers:
     k, d = centers.shape
     checked("centers", centers, np.float64, (k, x.shape[1]), x)
     choosing, shifting = prepared_names(loss, x.dtype)
-    dtype = xp.float32 if compute_type(x.dtype) == "float" else xp.float64
-    origin, norms = (xp.empty(size, dtype=dtype, device=device) for size in (d, k))
-    shifted = xp.empty((d, k), dtype=dtype, device=device)
+    origin = xp.empty(d, dtype=origin_dtype(x.dtype), device=device)
+    norms = xp.empty(k, dtype=xp.float32, device=device)
+    shifted = xp.empty((d, k), dtype=xp.float32, device=device)
     turned = xp.empty((d, k), dtype=xp.float64, device=device)
     extents = xp.empty(k, dtype=xp.float64, device=device)
     numbers, block = (np.int32(k), np.int32(d)), (32 * WARPS,)
@@ -95,12 +105,12 @@ def _prepared(loss: str, x: Array, centers: Array) -> _Centers:
 
 def prepared_names(loss: str, dtype: Any) -> tuple[str, str]:
     """The kernels that put centres about an origin."""
-    kind = compute_type(dtype)
+    kind = "float" if origin_dtype(dtype) == np.float32 else "double"
     return f"choose_origin<{kind}, {WARPS}>", f"shift_centers<{kind}, {COST[loss]}, {WARPS}>"
 
 
 def _tiled(loss: str, x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
-    """Labels, and in the computing type the costs of the best centre and of the runner-up."""
+    """Labels, and in float32 the costs of the best centre and of the runner-up."""
     n, d = x.shape
     k = ready.norms.shape[0]
     name, shape = tiled_name(loss, x.dtype, k)
@@ -112,10 +122,9 @@ def _tiled(loss: str, x: Array, ready: _Centers) -> tuple[Array, Array, Array]:
 
 def tiled_name(loss: str, dtype: Any, n_clusters: int) -> tuple[str, tuple[int, ...]]:
     """The fused kernel for this data, and its tile."""
-    computed = compute_type(dtype)
-    shape = (NARROW if n_clusters <= NARROW_CLUSTERS else WIDE)[computed]
+    shape = NARROW if n_clusters <= NARROW_CLUSTERS else WIDE
     numbers = ", ".join(map(str, shape))
-    return f"nearest_tiled<{type_of(dtype)}, {computed}, {COST[loss]}, {numbers}>", shape
+    return f"nearest_tiled<{type_of(dtype)}, float, {COST[loss]}, {numbers}>", shape
 
 
 def _scored(
@@ -129,30 +138,25 @@ def _scored(
     def score(start: int, stop: int) -> None:
         rows = stop - start
         shifted = xp.astype(x[start:stop, :], ready.origin.dtype, copy=False) - ready.origin
+        shifted = xp.astype(shifted, xp.float32, copy=False)
         products = xp.matmul(shifted, ready.shifted)
-        checked("products", products, ready.origin.dtype, (rows, k), x)
+        checked("products", products, np.float32, (rows, k), x)
         sizes = np.int64(rows), np.int32(k), np.int32(d)
         arguments = (products, ready.norms, *matrix(shifted), *sizes)
         found = (part[start:stop] for part in outcome)
-        launch(
-            "nearest", scored_name(x.dtype), -(-rows // WARPS), (32 * WARPS,), (*arguments, *found)
-        )
+        launch("nearest", SCORED, -(-rows // WARPS), (32 * WARPS,), (*arguments, *found))
 
-    row_bytes = (k + d) * ready.shifted.dtype.itemsize
+    numbers = 1 if ready.origin.dtype == np.float32 else 4  # float64's differences, and a copy
+    row_bytes = 4 * (k + numbers * d)
     blocks = row_blocks(x.shape[0], row_bytes, block_bytes(place_of(x), memory_budget))
     over_blocks(blocks, score, False)
     return outcome
 
 
-def scored_name(dtype: Any) -> str:
-    """The kernel that ends a product of this data."""
-    return f"nearest_scored<{compute_type(dtype)}, {WARPS}>"
-
-
 def _outcome(x: Array, ready: _Centers, n: int) -> tuple[Array, Array, Array]:
     xp, device = place_of(x)
     label = xp.empty(n, dtype=xp.int32, device=device)
-    best, second = (xp.empty(n, dtype=ready.origin.dtype, device=device) for _ in range(2))
+    best, second = (xp.empty(n, dtype=xp.float32, device=device) for _ in range(2))
     return label, best, second
 
 
@@ -172,8 +176,8 @@ def _settled(
     (n, d), k = x.shape, ready.norms.shape[0]
     if k == 1:
         return label
-    least = 16 * (d + 4) * float(np.finfo(ready.origin.dtype).tiny)  # a GPU may take less for 0
-    bounds = tuple(map(np.float64, (*rounding, least, _unit(ready.origin.dtype))))
+    least = 16 * (d + 4) * float(np.finfo(np.float32).tiny)  # a GPU may take less for 0
+    bounds = tuple(map(np.float64, (*rounding, least, UNIT)))
     xp, device = place_of(x)
     listing, settling = settle_names(loss, x.dtype)
     block = (32 * WARPS,)
@@ -194,14 +198,8 @@ def _settled(
 
 def settle_names(loss: str, dtype: Any) -> tuple[str, str]:
     """The kernels that list what the first ranking leaves open, and rank that."""
-    computed = compute_type(dtype)
-    kinds = f"{type_of(dtype)}, {computed}, {COST[loss]}, {SETTLED_TOGETHER}, {WARPS}"
-    return f"list_open<{computed}, {COST[loss]}, {32 * WARPS}>", f"settle<{kinds}>"
-
-
-def _unit(dtype: Any) -> float:
-    """How much of a number that type rounds to."""
-    return float(np.finfo(dtype).eps) / 2
+    kinds = f"{type_of(dtype)}, {COST[loss]}, {SETTLED_TOGETHER}, {WARPS}"
+    return f"list_open<{COST[loss]}, {32 * WARPS}>", f"settle<{kinds}>"
 
 
 def _gamma(n: int, unit: float) -> float:
@@ -209,30 +207,30 @@ def _gamma(n: int, unit: float) -> float:
     return n * unit / (1 - n * unit) if n * unit < 0.5 else 1.0
 
 
-def _direct_rounding(loss: str, d: int, dtype: Any) -> tuple[float, float, float]:
+def _direct_rounding(loss: str, d: int) -> tuple[float, float, float]:
     """`near`, `mixed` and `far` of costs that are sums over differences; see settle.cu.
 
-    Both x and µ are rounded once when the origin is subtracted. The costs that decide round too.
+    Both x and µ are rounded when the origin is subtracted. The costs that decide round too.
     """
-    unit, deciding = _unit(dtype), _gamma(d + 2, _unit(np.float64))
+    deciding = _gamma(d + 2, DECIDING_UNIT)
     if loss == "l1":
-        return _gamma(3, unit), 0.0, _gamma(d + 4, unit) + deciding
-    return _gamma(8, unit) ** 2, _gamma(6, unit), _gamma(d + 8, unit) + deciding
+        return _gamma(3, UNIT), 0.0, _gamma(d + 4, UNIT) + deciding
+    return _gamma(8, UNIT) ** 2, _gamma(6, UNIT), _gamma(d + 8, UNIT) + deciding
 
 
 def _product_rounding(shifted: Array) -> tuple[float, float, float]:
     """The same of costs that are |x|² - 2xµ + |µ|², by Cauchy-Schwarz and |µ| <= |x| + √t."""
-    d, unit = shifted.shape[0], _unit(shifted.dtype)
-    share = _gamma(d + 8, unit)
+    d = shifted.shape[0]
+    share = _gamma(d + 8, UNIT)
     if _takes_tensor_cores(shifted):
         share += 2.25 * TENSOR_UNIT
-    far = share + _gamma(4, unit) + _gamma(d + 2, _unit(np.float64))
+    far = share + _gamma(4, UNIT) + _gamma(d + 2, DECIDING_UNIT)
     return 4 * share, 4 * share, far
 
 
 def _takes_tensor_cores(x: Array) -> bool:
     """Whether CuPy lets a float32 product round its factors to TF32 (``CUPY_TF32=1``)."""
-    if isinstance(x, np.ndarray) or x.dtype != np.float32:
+    if isinstance(x, np.ndarray):
         return False
     from cupy._core import _routines_linalg as products
 
@@ -267,14 +265,14 @@ def costs_name(loss: str, dtype: Any, d: int) -> tuple[str, int]:
 
 def instantiations() -> Iterator[tuple[str, int]]:
     """Every kernel that this file can launch, and the threads of its blocks."""
-    for dtype, loss in product(TYPES, COST):
+    yield SCORED, 32 * WARPS
+    for dtype, loss in product(CHECKED, COST):
         for k in (1, NARROW_CLUSTERS + 1):
             name, shape = tiled_name(loss, dtype, k)
             yield name, shape[3] * shape[4]
         for d in (1, 32):
             yield costs_name(loss, dtype, d)[0], 32 * WARPS
     for dtype in ("float32", "float64"):
-        yield scored_name(dtype), 32 * WARPS
         yield prepared_names("l1", dtype)[0], 32 * WARPS
         yield prepared_names("l1", dtype)[1], 32 * WARPS
         yield prepared_names("l2", dtype)[1], 32 * WARPS
@@ -282,6 +280,6 @@ def instantiations() -> Iterator[tuple[str, int]]:
 
 def settle_instantiations() -> Iterator[tuple[str, int]]:
     """The kernels that rank open rows, and the threads of their blocks."""
-    for dtype, loss in product(TYPES, COST):
-        for name in settle_names(loss, dtype):
-            yield name, 32 * WARPS
+    names = dict.fromkeys(chain.from_iterable(starmap(settle_names, product(COST, CHECKED))))
+    for name in names:
+        yield name, 32 * WARPS

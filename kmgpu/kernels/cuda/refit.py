@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from kmgpu.backend.arrays import Array, place_of
-from kmgpu.kernels.cuda.module import TYPES, checked, launch, matrix, type_of
+from kmgpu.kernels.cuda.module import CHECKED, checked, launch, matrix, type_of
+from kmgpu.kernels.cuda.sort import Numbers
 
 THREADS = 256
 WARPS = THREADS // 32
@@ -17,6 +18,7 @@ WARPS = THREADS // 32
 FEWEST_CHUNK_ROWS = 32
 MOST_TASKS = 1 << 20
 MOST_CHUNKS = 1 << 15
+FINISHING_BLOCKS = 1 << 11  # whose parts of the loss the last of them adds up
 # segments of a cluster whose median is sought, each by one block for every 32 features
 MOST_FEATURES = 32
 FEWEST_SEGMENT_ROWS = 1 << 12
@@ -37,46 +39,60 @@ def means(
     run (up to 64): 5 to 10 times as long on paper.
     """
     del budget
+    numbers = Numbers.beside(x, previous.shape[0])
+    return means_and_losses(x, groups, sample_weight, previous, numbers)
+
+
+def means_and_losses(
+    x: Array, groups: Any, sample_weight: Array | None, previous: Array, numbers: Numbers
+) -> Array:
+    """Weighted mean of every cluster, by two launches that read x once.
+
+    Sets the first of `numbers`: the loss of the groups at `previous`, Σ w |x - µ|²; what of it the
+    means gain, Σ w |mean - µ|²; and the shift, Σ |mean - µ|². So the loss at the means is the
+    first less the second: x - µ is x - mean and mean - µ, whose products sum to 0 over a cluster.
+    """
     xp, device = place_of(x)
     k, d = previous.shape
     _check(x, groups, sample_weight, previous)
-    size, sums, carry = _sums(x, groups, sample_weight, (k, d))
+    size, sums, carry, losses = _sums(x, groups, sample_weight, previous)
     centers = xp.empty((k, d), dtype=xp.float64, device=device)
-    numbers = np.int32(size), np.int32(k), np.int32(d)
+    blocks = min(FINISHING_BLOCKS, -(-k * d // WARPS))
+    gains = xp.empty((2, blocks), dtype=xp.float64, device=device)
+    sizes = map(np.int32, (losses.shape[0], size, k, d))
     rows = (*matrix(x), groups.order, groups.bounds)
-    arguments = (*rows, sums, carry, previous, *numbers, centers)
+    arguments = (*rows, sums, carry, previous, losses, *sizes, centers, gains)
     finishing = means_names(x.dtype, sample_weight is not None)[1]
-    launch("means", finishing, -(-k * d // WARPS), (THREADS,), arguments)
+    finished = (*arguments, numbers.ticket, numbers.values)
+    launch("means", finishing, blocks, (THREADS,), finished)
     return centers
 
 
 def _sums(
-    x: Array, groups: Any, sample_weight: Array | None, shape: tuple[int, int]
-) -> tuple[int, Array, Array]:
-    """Rows of a chunk, and sums by cluster and by chunk; see means.cu.
+    x: Array, groups: Any, sample_weight: Array | None, previous: Array
+) -> tuple[int, Array, Array, Array]:
+    """Rows of a chunk; sums by cluster and by chunk, and losses by block; see means.cu.
 
-    `shape` is that of the centres; without features, the sums are those of the weights.
+    Where `previous` has no features, the sums are those of the weights.
     """
     xp, device = place_of(x)
-    (k, d), n, weighted = shape, x.shape[0], sample_weight is not None
+    (k, d), n, weighted = previous.shape, x.shape[0], sample_weight is not None
     columns = d + weighted
+    size, blocks = _chunks(n, columns)
+    shapes = (k, columns), (-(-n // size), columns), (blocks,)
+    found = [xp.empty(shape, dtype=xp.float64, device=device) for shape in shapes]
+    unread = found[0] if sample_weight is None else sample_weight
+    rows = (*matrix(x), groups.order, groups.bounds, unread, previous)
+    arguments = (*rows, *map(np.int32, (size, k, d)), *found)
+    launch("means", means_names(x.dtype, weighted)[0], blocks, (THREADS,), arguments)
+    return size, found[0], found[1], found[2]
+
+
+def _chunks(n: int, columns: int) -> tuple[int, int]:
+    """Rows of a chunk; blocks that hold a thread for each chunk and column."""
     size = chunk_rows(n, columns)
     chunks = -(-n // size)
-    sums = xp.empty((k, columns), dtype=xp.float64, device=device)
-    carry = xp.empty((chunks, columns), dtype=xp.float64, device=device)
-    launch(
-        "means",
-        means_names(x.dtype, weighted)[0],
-        -(-chunks * columns // THREADS),
-        (THREADS,),
-        (
-            *(*matrix(x), groups.order, groups.bounds),
-            sample_weight if weighted else sums,  # else not read
-            *(np.int64(chunks), np.int32(size), np.int32(k), np.int32(d)),
-            *(sums, carry),
-        ),
-    )
-    return size, sums, carry
+    return size, -(-chunks * columns // THREADS)
 
 
 def chunk_rows(n: int, columns: int) -> int:
@@ -84,10 +100,31 @@ def chunk_rows(n: int, columns: int) -> int:
     return max(FEWEST_CHUNK_ROWS, -(-n * columns // MOST_TASKS), -(-n // MOST_CHUNKS))
 
 
-def means_names(dtype: Any, weighted: bool) -> tuple[str, str]:
-    """The two kernels of `means`."""
+def means_names(dtype: Any, weighted: bool) -> tuple[str, str, str]:
+    """The two kernels of `means`, and that of k-medians' losses."""
     kinds = f"{type_of(dtype)}, {str(weighted).lower()}"
-    return f"sum_chunks<{kinds}, {THREADS}>", f"finish_means<{kinds}, {WARPS}>"
+    summing, losing = f"sum_chunks<{kinds}, {THREADS}>", f"add_losses<{kinds}, {THREADS}>"
+    return summing, f"finish_means<{kinds}, {WARPS}>", losing
+
+
+def medians_and_losses(
+    x: Array, groups: Any, sample_weight: Array | None, previous: Array, numbers: Numbers
+) -> Array:
+    """Weighted median of every cluster by `medians`, and the losses by one more launch.
+
+    Sets the first of `numbers`: the loss of the groups at `previous`, Σ w |x - µ|, and at the
+    medians, of which one read of x gives both; and the shift, Σ |median - µ|.
+    """
+    xp, device = place_of(x)
+    (k, d), n, weighted = previous.shape, x.shape[0], sample_weight is not None
+    centers = medians(x, groups, sample_weight, previous, 0)
+    size, blocks = _chunks(n, d)
+    parts = xp.empty((3, blocks), dtype=xp.float64, device=device)
+    unread = parts if sample_weight is None else sample_weight
+    rows = (*matrix(x), groups.order, groups.bounds, unread, previous, centers)
+    arguments = (*rows, *map(np.int32, (size, k, d)), parts, numbers.ticket, numbers.values)
+    launch("means", means_names(x.dtype, weighted)[2], blocks, (THREADS,), arguments)
+    return centers
 
 
 def medians(
@@ -133,7 +170,8 @@ def medians(
 def _units(x: Array, groups: Any, sample_weight: Array, n_clusters: int) -> Array:
     """Weights as whole numbers, (n_samples,) uint64; not set where they are 0."""
     xp, device = place_of(x)
-    size, sums, carry = _sums(x, groups, sample_weight, (n_clusters, 0))
+    previous = xp.empty((n_clusters, 0), dtype=xp.float64, device=device)
+    size, sums, carry, _ = _sums(x, groups, sample_weight, previous)
     scales = xp.empty(n_clusters, dtype=xp.int32, device=device)
     units = xp.empty(x.shape[0], dtype=xp.uint64, device=device)
     k = np.int32(n_clusters)
@@ -181,7 +219,7 @@ def medians_names(dtype: Any, weighted: bool) -> tuple[str, str, str]:
 
 def instantiations(names: Callable[[Any, bool], tuple[str, ...]]) -> Iterator[tuple[str, int]]:
     """Every kernel that `means_names` or `medians_names` can name, and its blocks' threads."""
-    for dtype, weighted in product(TYPES, (False, True)):
+    for dtype, weighted in product(CHECKED, (False, True)):
         for name in names(dtype, weighted):
             yield name, THREADS
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from kmgpu.backend.arrays import Array, asarray, namespace, place_of, to_host
 from kmgpu.kernels.agreement import TIE
-from kmgpu.kernels.cuda.module import TYPES, checked, launch, matrix, type_of
+from kmgpu.kernels.cuda.module import CHECKED, checked, launch, matrix, type_of
 from kmgpu.kernels.cuda.nearest import COST
 
 THREADS = 256
@@ -151,7 +151,7 @@ def take_name(loss: str, dtype: Any) -> str:
 def instantiations() -> Iterator[tuple[str, int]]:
     """Every kernel that this file can launch, and the threads of its blocks."""
     yield DRAWING, THREADS
-    for dtype, loss in product(TYPES, COST):
+    for dtype, loss in product(CHECKED, COST):
         yield take_name(loss, dtype), THREADS
         for d, n_trials in product((1, NARROW_FEATURES + 1), PASSES):
             yield try_name(loss, np.empty((1, d), dtype), n_trials)[0], THREADS

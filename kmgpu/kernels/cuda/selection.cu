@@ -8,19 +8,54 @@
 // `features`, a power of two up to 32, share a warp.
 
 // Numbers as unsigned keys of the same order. No number has the highest key.
-template <typename T>
-struct Keys;
+//
+// Whole numbers: how far they are above the least of their type, in a Key of more bits. Of 64 bits
+// the two highest have one key; they are one double.
+template <int BYTES>
+struct Wider;
 template <>
-struct Keys<Half> {
+struct Wider<1> {
   using Key = unsigned short;
-  static __device__ __forceinline__ Key of(Half h) {
+};
+template <>
+struct Wider<2> {
+  using Key = unsigned;
+};
+template <>
+struct Wider<4> {
+  using Key = unsigned long long;
+};
+template <>
+struct Wider<8> {
+  using Key = unsigned long long;
+};
+template <typename T>
+struct Keys {
+  using Key = typename Wider<sizeof(T)>::Key;
+  static constexpr bool SIGNED = T(-1) < T(0);
+  static constexpr Key LEAST = SIGNED ? Key(1) << (8 * sizeof(T) - 1) : Key(0);
+  static constexpr Key MOST = Key(~Key(0)) - 1;
+  static __device__ __forceinline__ Key of(T v) {
+    const Key key = Key(Key(v) + LEAST);
+    return key < MOST ? key : MOST;
+  }
+  static __device__ __forceinline__ double value(Key key) { return double(T(key - LEAST)); }
+};
+template <typename T>
+struct ShortKeys {
+  using Key = unsigned short;
+  static __device__ __forceinline__ Key of(T h) {
     return h.bits & 0x8000u ? ~h.bits : h.bits | 0x8000u;
   }
   static __device__ __forceinline__ double value(Key key) {
     const unsigned short bits = key & 0x8000u ? key ^ 0x8000u : ~key;
-    return converted<double>(Half{bits});
+    return converted<double>(T{bits});
   }
 };
+template <>
+struct Keys<Half> : ShortKeys<Half> {};
+template <>
+struct Keys<Bfloat16> : ShortKeys<Bfloat16> {};
 template <>
 struct Keys<float> {
   using Key = unsigned;
@@ -43,12 +78,6 @@ struct Keys<double> {
   static __device__ __forceinline__ double value(Key key) {
     return __longlong_as_double(key & SIGN ? key ^ SIGN : ~key);
   }
-};
-template <>
-struct Keys<unsigned char> {
-  using Key = unsigned short;
-  static __device__ __forceinline__ Key of(unsigned char v) { return v; }
-  static __device__ __forceinline__ double value(Key key) { return key; }
 };
 
 template <bool WEIGHTED>

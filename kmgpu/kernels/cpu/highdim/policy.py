@@ -6,14 +6,14 @@ import llvmlite.binding as llvm
 import numpy as np
 
 # nanoseconds of a product of floats, and of bytes, on processors with these instructions
-_FLOATS = {"avx512f": 0.016}
-_BYTES = {"avx512vnni": 0.0035, "avx2": 0.0085}
-# nanoseconds of a row's byte scores, below which they beat stored bounds
-_LEAST_BYTE_SCORES = 600.0
+_FLOATS = {"avx512f": 0.021}
+_BYTES = {"avx512vnni": 0.0069, "avx2": 0.02}
 # distances a row that byte scores leave, before any have been counted
 _HOPED = 4.0
 # nanoseconds of a row in a dense pass, below which neither bounds nor a sketch pay
-LEAST_DENSE = 125.0
+LEAST_DENSE = 250.0
+# the same, below which a sketch beats stored bounds
+_LEAST_STORED = 4000.0
 # features from which storing bounds costs little beside the product
 _STORE_FREELY = 256
 
@@ -43,9 +43,8 @@ class Policy:
         """Return whether the next dense pass stores bounds; not in the pause after a failure."""
         if self._algorithm != "auto":
             return self._algorithm == "elkan"
-        stores = self._pause == 0 and self._dense_cost() >= LEAST_DENSE
-        if self.screens():
-            stores &= self._byte_scores_cost() >= _LEAST_BYTE_SCORES
+        least = _LEAST_STORED if self.screens() else LEAST_DENSE
+        stores = self._pause == 0 and self._dense_cost() >= least
         self.skips()
         return stores
 
@@ -56,7 +55,8 @@ class Policy:
     def screens(self) -> bool:
         """Return whether byte scores, and measuring what they leave, beat a dense pass."""
         dense = self._dense_cost()
-        cheaper = self._screen_cost() < 0.9 * dense
+        # what byte scores leave falls from one iteration to the next
+        cheaper = self._screen_cost() < 1.1 * dense
         return self._algorithm == "auto" and dense >= LEAST_DENSE and cheaper
 
     def screened(self, passed: float) -> None:
@@ -79,13 +79,13 @@ class Policy:
             self._passed = _HOPED
 
     def _screen_cost(self) -> float:
-        return self._byte_scores_cost() + self._passed * (20 + 0.14 * self._d)
+        return self._byte_scores_cost() + self._passed * (100 + 0.11 * self._d)
 
     def _byte_scores_cost(self) -> float:
-        return 30 + 0.2 * self._d + self._k * (0.15 + byte_product() * self._d)
+        return 180 + 0.91 * self._d + self._k * (0.23 + byte_product() * self._d)
 
     def _dense_cost(self) -> float:
-        return self._k * (0.5 + float_product() * self._d)
+        return 58 + 0.84 * self._d + self._k * (0.78 + float_product() * self._d)
 
     def prunes(self, active: float, passed: float) -> bool:
         """Return whether pruning costs less than another pass.
@@ -100,7 +100,7 @@ class Policy:
         if self._algorithm == "elkan":
             return True
         k, d = self._k, self._d
-        pruned = 20 + active * (0.2 * k + 0.15 * d) + passed * (15 + 0.06 * d)
+        pruned = 110 + active * (0.59 * k + 1.8 * d) + passed * (46 + 0.044 * d)
         dense = self._dense_cost()
         # margins: a dense pass renews all bounds, a pruned one some, a screened one none
         if pruned < min(0.75 * dense, 1.5 * self._screen_cost() if self.screens() else np.inf):
@@ -118,7 +118,7 @@ class Policy:
 
 def float_product() -> float:
     """Return the nanoseconds of a product of floats on this processor."""
-    return _lowest_cost(_FLOATS, 0.025)
+    return _lowest_cost(_FLOATS, 0.029)
 
 
 def byte_product() -> float:
