@@ -1,14 +1,12 @@
-"""The loop as a scikit-learn estimator, whatever the loss; the choice of a device."""
+"""The loop as a scikit-learn estimator, whatever the loss."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, ClassVar, Self
 
-from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -16,42 +14,18 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
 from kmgpu.algorithm.losses import Loss
-from kmgpu.algorithm.progress import Progress
-from kmgpu.algorithm.restarts import Restart, best_restart
-from kmgpu.backend.arrays import (
-    HOST,
-    Array,
-    Place,
-    adopted,
-    asarray,
-    compute_dtype,
-    is_array,
-    place_of,
-)
-from kmgpu.backend.blocks import falling_back, working_at
+from kmgpu.backend.arrays import Array
 from kmgpu.backend.cards import Work
-from kmgpu.backend.devices import borrowed, device_name, resolve
-from kmgpu.backend.host_data import host_numbers
-from kmgpu.backend.layout import arranged
-from kmgpu.backend.sparse import canonical
-from kmgpu.backend.upload import uploaded
-from kmgpu.kernels.compilation import COMPILATION
-from kmgpu.kernels.dispatch import remark
-from kmgpu.parameters import check_parameters, plan_of, work_of
-from kmgpu.validation import (
-    check_device_array,
-    check_distances,
-    check_finite,
-    check_memory_budget,
-    check_n_clusters,
-    is_host_data,
-    is_plain,
-    relative_weights,
-)
+from kmgpu.backend.devices import device_name
+from kmgpu.inputs import Input, input_of
+from kmgpu.parameters import check_parameters, work_of
+from kmgpu.validation import check_memory_budget
+
+# what `partial_fit` leaves behind and a whole fit does not
+OF_BATCHES = ("n_steps_", "_running")
 
 
 class AlternatingMinimizer(
@@ -99,7 +73,10 @@ class AlternatingMinimizer(
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             NumPy, CuPy, PyTorch or another Array API array, a list, a frame, or a SciPy sparse
-            matrix (CSR is best; it is not made dense). Finite; float16 to float64, integer or
+            matrix (CSR is best; it is not made dense). Or rows that are read block by block:
+            `RowBlocks`, a zarr array or HDF5 data set, and by itself a `numpy.memmap` that is
+            larger than the memory (or `memory_budget`), and a NumPy array that is larger than the
+            GPU of ``device="cuda"``. Finite; float16 to float64, integer or
             boolean. Never written to. Copied only to reach another device, or once where it is not
             float32 or float64 in C order and the copy fits the budget.
         y : ignored
@@ -120,19 +97,14 @@ class AlternatingMinimizer(
         del y
         with self._unchanged_by_errors():
             check_parameters(self)
-            X, home, place = self._check_x(X, work_of(self), reset=True)
-            check_n_clusters(self.n_clusters, X.shape[0])
-
-            def fitted(place: Place) -> tuple[Restart, Place]:
-                return self._best_restart(X, sample_weight, place), place
-
-            best, place = falling_back(self.device, place, place_of(X), fitted)
-            with working_at(place, X, self.n_clusters):
-                centers, labels = (
-                    asarray(array, home) for array in (best.last.centers, best.last.labels)
-                )
-            self.cluster_centers_, self.labels_ = centers, labels
-            self.device_ = device_name(place)
+            found = input_of(self, X, work_of(self), reset=True).fit(sample_weight)
+            best = found.best
+            self.cluster_centers_, self.labels_ = found.centers, found.labels
+            self.counts_ = found.counts
+            self.device_ = device_name(found.place)
+            for name in OF_BATCHES:
+                self.__dict__.pop(name, None)
+            self._n_init = found.n_init
             self.inertia_ = best.loss
             self.n_iter_ = best.last.iteration
             self.converged_ = best.last.stop != "max_iter"
@@ -141,23 +113,6 @@ class AlternatingMinimizer(
             self._n_features_out = self.n_clusters
             self._warn_of_duplicates(best.n_found)
         return self
-
-    def _best_restart(self, X: Array, sample_weight: Any, place: Place) -> Restart:
-        """What `fit` finds, computed at `place`."""
-        progress = Progress(
-            type(self).__name__, self.max_iter, bool(self.verbose), bool(self.progress)
-        )
-        with working_at(place, X, self.n_clusters), COMPILATION.told(progress.say):
-            x = X if place == place_of(X) else uploaded(X, place)
-            if said := remark(x):
-                progress.say(said)
-            dtype = compute_dtype(x)
-            x, budget = arranged(x, self.memory_budget)
-            check_finite(x, "X")
-            weight, factor = relative_weights(sample_weight, X.shape[0], place)
-            plan = plan_of(self, x, dtype, budget, factor, progress)
-            self._n_init = plan.n_init
-            return best_restart(x, weight, plan)
 
     def predict(self, X: Any) -> Array:
         """Index of the nearest centre of every row of `X`.
@@ -179,7 +134,7 @@ class AlternatingMinimizer(
         ValueError, TypeError
             For bad input, such as another number of features.
         """
-        return self._at_work(X, partial(nearest, loss=self.loss, memory_budget=self.memory_budget))
+        return self._input(X).labels()
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).labels_``."""
@@ -208,13 +163,7 @@ class AlternatingMinimizer(
         ValueError, TypeError
             For bad input, and where the dtype does not hold a distance.
         """
-
-        def found(x: Array, centers: Array) -> Array:
-            found = distances(x, centers, self.loss, self.memory_budget)
-            check_distances(found)
-            return found
-
-        return self._at_work(X, found)
+        return self._input(X).distances()
 
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """``fit(X, sample_weight=sample_weight).transform(X)``."""
@@ -245,14 +194,7 @@ class AlternatingMinimizer(
             For bad input.
         """
         del y
-
-        def found(x: Array, centers: Array) -> float:
-            weight, factor = relative_weights(sample_weight, x.shape[0], place_of(x))
-            labels = nearest(x, centers, self.loss, self.memory_budget)
-            costs = costs_at(x, centers, labels, self.loss, self.memory_budget)
-            return -factor * float(weighted_sum(costs, weight))
-
-        return self._at_work(X, found)
+        return -self._input(X).loss(sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -271,35 +213,12 @@ class AlternatingMinimizer(
             self.__dict__.update(before)
             raise
 
-    def _check_x(self, X: Any, work: Work, *, reset: bool) -> tuple[Array, Place, Place]:
-        """`X` (NaN and infinity still unchecked), where results go, and where to compute."""
-        given = adopted(X)
-        home = place_of(given) if is_array(given) else HOST
-        x = borrowed(given)
-        if is_host_data(x) and not is_plain(x):
-            x = host_numbers(x, "X", partial(validate_data, self, reset=reset))
-            x = canonical(x) if issparse(x) else x
-        else:
-            check_device_array(x, "X")
-            validate_data(self, x, skip_check_array=True, reset=reset)
-        return x, home, resolve(self.device, x, work)
-
-    def _at_work(self, X: Any, function: Callable[[Array, Array], Any]) -> Any:
-        """`function` of `X` and the float64 centres where they are computed on; arrays go home."""
+    def _input(self, X: Any) -> Input:
+        """`X` for what only a fitted estimator can do."""
         check_is_fitted(self)
         check_memory_budget(self.memory_budget)
         work = Work(self.cluster_centers_.shape[0], self.loss.squared)
-        X, home, place = self._check_x(X, work, reset=False)
-
-        def found(place: Place) -> Any:
-            with working_at(place, X, self.n_clusters):
-                x = X if place == place_of(X) else uploaded(X, place)
-                check_finite(x, "X")
-                centers = asarray(self.cluster_centers_, place, place.xp.float64)
-                result = function(x, centers)
-                return asarray(result, home) if is_array(result) else result
-
-        return falling_back(self.device, place, place_of(X), found)
+        return input_of(self, X, work, reset=False)
 
     def _warn_of_duplicates(self, n_found: int) -> None:
         if n_found < self.n_clusters:

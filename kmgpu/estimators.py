@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from textwrap import indent
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.base import AlternatingMinimizer
+from kmgpu.batches import MiniBatches
 
 E = TypeVar("E", bound=type[AlternatingMinimizer])
 # of both estimators; what differs is filled in
@@ -15,10 +16,13 @@ PARAMETERS = """\
 Parameters
 ----------
 n_clusters : int, default=8
-init : {{"k-means++", "random"}}, array of shape (n_clusters, n_features), or callable, \
-        default="k-means++"
-    Greedy k-means++ with 2 + ⌊ln k⌋ trials, drawing by weight × {cost}; distinct rows
-    drawn by weight; given centres; or ``init(X, n_clusters, random_state=…)``.
+init : {{"k-means++", "k-means||", "greedy", "random"}}, array of shape \
+        (n_clusters, n_features), or callable, default="k-means++"
+    "k-means++": greedy k-means++ with 2 + ⌊ln k⌋ trials, drawing by weight × {cost}; where
+    `X` is read by blocks, "k-means||". "k-means||": that among some 10 × n_clusters rows,
+    which 5 rounds of such draws have chosen; 7 passes over `X`, whatever n_clusters is. "greedy":
+    greedy k-means++ even by blocks, in 2 passes for each centre. "random": distinct rows drawn by
+    weight. Or given centres, or ``init(X, n_clusters, random_state=…)``.
 n_init : "auto" or int, default="auto"
     Restarts, of which the one of lowest loss is kept. "auto": 10 for "random" and a
     callable, 1 otherwise.
@@ -67,6 +71,8 @@ history_ : tuple of HistoryEntry
     ``(kind, iteration, loss, shift, n_changed, n_relocated)`` of every half-step.
 n_relocated_ : int
     How often an empty cluster was given a row.
+counts_ : array of shape (n_clusters,), float64
+    Weight of each cluster's rows{counts}.
 device_ : str
     Where the fit was computed: "cpu" or "cuda:N".
 n_features_in_ : int
@@ -92,8 +98,12 @@ def documented(**differences: str) -> Callable[[E], E]:
     tol="""Stop when Σⱼ‖Δµⱼ‖₂² is at most `tol` × the mean variance of the features; 0
     iterates until no label changes.""",
     inertia="The loss, Σ weight × ‖x - µ‖₂², in squared units of the data; accumulated in float64.",
+    counts="""; after `partial_fit`, of all rows that its centre has been given.
+n_steps_ : int
+    Batches that `partial_fit` was given; only after it. `n_iter_`, `converged_`, `history_` and
+    `n_relocated_` are there only after `fit`""",
 )
-class KMeans(AlternatingMinimizer):
+class KMeans(MiniBatches):
     """k-means: a cluster's centre is the mean of its points, the loss is squared distance.
 
     {parameters}
@@ -131,6 +141,7 @@ class KMeans(AlternatingMinimizer):
     tol="""Stop when Σⱼ‖Δµⱼ‖₁ is at most `tol` × the mean, over features, of the mean
     absolute deviation from the mean; 0 iterates until no label changes.""",
     inertia="The loss, Σ weight × ‖x - µ‖₁, in units of the data; accumulated in float64.",
+    counts="",
 )
 class KMedians(AlternatingMinimizer):
     """k-medians: a cluster's centre is its coordinatewise median, the loss is L1 distance.
@@ -158,6 +169,17 @@ class KMedians(AlternatingMinimizer):
     """
 
     loss = L1
+
+    @property
+    def partial_fit(self) -> Any:
+        """Not there, and the error says what to do: a median is no running mean."""
+        msg = (
+            "KMedians has no partial_fit: no median of rows that are gone can be kept up to date. "
+            "Where new rows come, fit all of them from the old centres, KMedians(n_clusters, "
+            "init=old.cluster_centers_).fit(X); where X is larger than memory, give fit a "
+            "numpy.memmap or kmgpu.RowBlocks, which it reads by blocks."
+        )
+        raise AttributeError(msg)
 
 
 ESTIMATORS: dict[str, type[AlternatingMinimizer]] = {

@@ -22,6 +22,8 @@ from kmgpu.validation import (
 
 ALGORITHMS = {"lloyd": "auto", "auto": "auto", "dense": "dense", "elkan": "elkan"}
 RESTARTS_OF_RANDOM_INIT = 10
+# of METHODS, those that try several rows for a centre, so that one restart is enough
+SEARCHING = ("k-means++", "k-means||", "greedy")
 # how many a fit takes before it converges, for an estimate
 USUAL_ITERATIONS = 25
 
@@ -60,7 +62,7 @@ def work_of(estimator: Any) -> Work:
         n_clusters=estimator.n_clusters,
         squared=estimator.loss.squared,
         assignments=restarts * min(estimator.max_iter, USUAL_ITERATIONS),
-        seedings=restarts * _is_named(estimator.init, "k-means++"),
+        seedings=restarts * _searches(estimator.init),
     )
 
 
@@ -75,7 +77,7 @@ def plan_of(
     """The parameters of an estimator, resolved for `x` where it is computed on."""
     init = estimator.init
     if not isinstance(init, str) and not callable(init):
-        init = check_init_centers(init, estimator.n_clusters, x, place_of(x))
+        init = check_init_centers(init, estimator.n_clusters, x.shape[1], place_of(x))
     return Plan(
         loss=estimator.loss,
         n_clusters=estimator.n_clusters,
@@ -98,8 +100,8 @@ def _restarts(estimator: Any) -> int:
         return 1
     if estimator.n_init != "auto":
         return int(estimator.n_init)
-    return 1 if _is_named(estimator.init, "k-means++") else RESTARTS_OF_RANDOM_INIT
+    return 1 if _searches(estimator.init) else RESTARTS_OF_RANDOM_INIT
 
 
-def _is_named(init: Any, name: str) -> bool:
-    return isinstance(init, str) and init == name
+def _searches(init: Any) -> bool:
+    return isinstance(init, str) and init in SEARCHING

@@ -86,8 +86,11 @@ def check_device_array(x: Array, name: str) -> None:
         raise ValueError(msg)
 
 
-def check_finite(x: Array, name: str) -> None:
-    """Raise ValueError naming the first row and column of `x` that holds NaN or infinity."""
+def check_finite(x: Array, name: str, first_row: int = 0) -> None:
+    """Raise ValueError naming the first row and column of `x` that holds NaN or infinity.
+
+    `first_row` is the number of its first row, where `x` is a block of rows.
+    """
     if issparse(x):
         bad = np.flatnonzero(~np.isfinite(x.data))
         if bad.size:
@@ -103,7 +106,9 @@ def check_finite(x: Array, name: str) -> None:
         if not bool(xp.all(xp.isfinite(block))):
             host = to_host(block)
             row, column = np.argwhere(~np.isfinite(host))[0]
-            _raise_not_finite(name, start + int(row), int(column), float(host[row, column]))
+            _raise_not_finite(
+                name, first_row + start + int(row), int(column), float(host[row, column])
+            )
 
     if place == HOST and x.nbytes < SMALL:
         check(0, x.shape[0])
@@ -239,8 +244,8 @@ def random_generator(random_state: Any) -> np.random.Generator:
         raise ValueError(msg) from error
 
 
-def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place) -> Array:
-    """Initial centres as a new float64 array at `place`, of the shape that `x` needs."""
+def check_init_centers(init: Any, n_clusters: int | None, n_features: int, place: Place) -> Array:
+    """Initial centres as a new float64 array at `place`, of the shape that the data need."""
     centers = _floats(init.toarray() if issparse(init) else init, "init")
     if centers.ndim != 2 or (n_clusters is not None and centers.shape[0] != n_clusters):
         msg = (
@@ -248,13 +253,12 @@ def check_init_centers(init: Any, n_clusters: int | None, x: Array, place: Place
             f"clusters {'(2D: n_clusters, n_features)' if n_clusters is None else n_clusters}."
         )
         raise ValueError(msg)
-    if centers.shape[1] != x.shape[1]:
+    if centers.shape[1] != n_features:
         msg = (
             f"The shape of the initial centers {centers.shape} does not match the number of "
-            f"features of the data {x.shape[1]}."
+            f"features of the data {n_features}."
         )
         raise ValueError(msg)
-    check_n_clusters(centers.shape[0], x.shape[0])
     check_finite(centers, "init")
     return asarray(centers, place)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from kmgpu.algorithm.losses import Loss, get_loss
 from kmgpu.algorithm.scale import check_scale
-from kmgpu.algorithm.steps import Steps, engine
+from kmgpu.algorithm.steps import Steps, engine, labels_to_keep
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -26,12 +26,17 @@ from kmgpu.backend.arrays import (
     is_array,
     namespace,
     place_of,
-    to_host,
 )
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.devices import borrowed
 from kmgpu.backend.layout import arranged
-from kmgpu.validation import check_choice, check_data, check_init_centers, relative_weights
+from kmgpu.validation import (
+    check_choice,
+    check_data,
+    check_init_centers,
+    check_n_clusters,
+    relative_weights,
+)
 
 EMPTY_CLUSTER = ("farthest", "keep", "error")
 
@@ -51,7 +56,8 @@ class HalfStep:
         The centres after this half-step: float64, but of the data's own floating dtype in the
         last record, which is the result.
     labels : array of shape (n_samples,), int32, or None at "init"
-        The labels after this half-step. A "refit" has those it was made from.
+        The labels after this half-step. A "refit" has those it was made from. Where rows are read
+        block by block, the last record alone has them.
     loss : float or None at "init"
         Σ wᵢ cost(xᵢ, µ of its label), squared units of the data for L2, plain for L1.
     shift : float
@@ -134,7 +140,8 @@ def lloyd(
     x, memory_budget = arranged(x, memory_budget)
     with working_at(place, x, (np.shape(init) or (1,))[0]):
         weight, factor = relative_weights(sample_weight, x.shape[0], place)
-        centers = check_init_centers(init, None, x, place)
+        centers = check_init_centers(init, None, x.shape[1], place)
+        check_n_clusters(centers.shape[0], x.shape[0])
         check_scale(x, weight, loss, memory_budget)
         steps = engine(x, weight, centers.shape[0], loss, memory_budget)
     loop = half_steps(
@@ -186,7 +193,7 @@ def half_steps(
     the last record has a copy.
     Losses are those of `weight_factor` times the weights.
     """
-    assign = partial(_assign, steps, sample_weight, weight_factor)
+    assign = partial(assigned, steps, sample_weight, weight_factor)
     yield HalfStep("init", 0, centers)
     iteration, stop = 0, None
     while stop is None:
@@ -199,7 +206,7 @@ def half_steps(
             stop = "labels"
             break
         yield HalfStep("assign", iteration, centers, steps.labels, value, n_changed=changed)
-        relocated = _fill_empty(steps, sample_weight, empty_cluster)
+        relocated = _fill_empty(steps, empty_cluster)
         centers, value, shift = steps.refit()
         value *= weight_factor
         stop = "shift" if shift <= tol else "max_iter" if iteration >= max_iter else None
@@ -212,11 +219,11 @@ def half_steps(
     exact = xp.astype(rounded, xp.float64)
     if stop != "labels" or not bool(xp.all(exact == centers)):
         value, changed = assign(exact)
-    labels = xp.asarray(steps.labels, copy=True)  # to keep, whatever the engine does next
+    labels = labels_to_keep(steps)
     yield HalfStep("assign", iteration, rounded, labels, value, n_changed=changed, stop=stop)
 
 
-def _assign(
+def assigned(
     steps: Steps,
     sample_weight: Array | None,
     weight_factor: float,
@@ -224,6 +231,7 @@ def _assign(
     refit_follows: bool = False,
     labels: Array | None = None,
 ) -> tuple[float, int]:
+    """``steps.assign``, its loss times the factor; ValueError where that is not finite."""
     value, changed = steps.assign(centers, refit_follows, labels)
     value *= weight_factor
     if not isfinite(value):
@@ -251,7 +259,7 @@ def _overflow(value: float, costs: Array, centers: Array, most_weight: float) ->
     )
 
 
-def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -> int:
+def _fill_empty(steps: Steps, empty_cluster: str) -> int:
     """Treat empty clusters as `empty_cluster` says; return how many rows were moved into them."""
     empty = np.flatnonzero(steps.sizes == 0)
     if empty.size == 0 or empty_cluster == "keep":
@@ -262,28 +270,20 @@ def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -
             f"use fewer clusters, other initial centres, or empty_cluster='farthest'."
         )
         raise ValueError(msg)
-    rows = _costliest_rows(steps, sample_weight, int(empty.size))
+    rows = _costliest_rows(steps, int(empty.size))
     if rows:
         steps.move(rows, empty[: len(rows)].tolist())
     return len(rows)
 
 
-def _costliest_rows(steps: Steps, sample_weight: Array | None, n_wanted: int) -> list[int]:
+def _costliest_rows(steps: Steps, n_wanted: int) -> list[int]:
     """Rows of largest weighted cost that leave no cluster empty; among equals the lowest index.
 
     A row is refused if it is the only one left in its cluster, so at most n_clusters are refused.
     """
-    costs = steps.costs()
-    xp = namespace(costs)
-    if sample_weight is not None:
-        costs = costs * sample_weight
     sizes = steps.sizes.copy()
-    order = xp.argsort(-costs, stable=True)[: n_wanted + sizes.shape[0]]
-    candidates = to_host(order)
-    worth = to_host(xp.take(costs, order))
-    labels = to_host(xp.take(steps.labels, order))
     chosen: list[int] = []
-    for row, cost, label in zip(candidates, worth, labels, strict=True):
+    for row, cost, label in zip(*steps.costliest(n_wanted + sizes.shape[0]), strict=True):
         if len(chosen) == n_wanted or not cost > 0:
             break
         if sizes[label] > 1:

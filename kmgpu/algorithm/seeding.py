@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kmgpu.algorithm.losses import Loss
+from kmgpu.algorithm.oversampling import oversampled
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -25,9 +26,12 @@ from kmgpu.backend.arrays import (
 from kmgpu.backend.blocks import block_bytes, over_blocks, row_blocks
 from kmgpu.kernels.agreement import TIE
 from kmgpu.kernels.dispatch import replaceable
+from kmgpu.sources.base import Source
+from kmgpu.sources.whole import Whole
 from kmgpu.validation import check_choice, check_init_centers
 
-METHODS = ("k-means++", "random")
+# "greedy" is the first one even where the rows are read block by block
+METHODS = ("k-means++", "k-means||", "greedy", "random")
 
 
 class Start(NamedTuple):
@@ -59,13 +63,13 @@ def initial_centers(
     Parameters
     ----------
     x : array of shape (n_samples, n_features)
-    init : {"k-means++", "random"}, array of shape (n_clusters, n_features), or callable
+    init : str in `METHODS`, array of shape (n_clusters, n_features), or callable
         A callable is called as scikit-learn calls it: ``init(x, n_clusters, random_state=…)``
         with a numpy.random.RandomState drawn from `rng`.
     n_clusters : int
     loss : Loss
-        "k-means++" draws with probability proportional to its cost: distance² for L2,
-        distance for L1.
+        All methods but "random" draw with probability proportional to its cost: distance² for
+        L2, distance for L1.
     sample_weight : array of shape (n_samples,), float64, or None
         Multiplies those probabilities; a row of zero weight is never drawn.
     rng : numpy.random.Generator
@@ -76,16 +80,35 @@ def initial_centers(
     if callable(init):
         state = np.random.RandomState(rng.integers(2**32))
         found = init(x, n_clusters, random_state=state)
-        return Start(check_init_centers(found, n_clusters, x, place))
+        return Start(check_init_centers(found, n_clusters, x.shape[1], place))
     if not isinstance(init, str):
-        return Start(check_init_centers(init, n_clusters, x, place))
+        return Start(check_init_centers(init, n_clusters, x.shape[1], place))
     check_choice("init", init, METHODS)
     labels: Array | None = None
+    if init == "k-means||":
+        source = Whole(x, sample_weight)
+        return from_candidates(source, n_clusters, loss, rng, memory_budget)
     if init == "random":
         indices = random_rows(x.shape[0], n_clusters, sample_weight, rng)
     else:
         indices, labels = greedy_seed(x, n_clusters, loss, sample_weight, rng, memory_budget)
     return Start(take_rows(x, asarray(indices, place), place.xp.float64), labels)
+
+
+def from_candidates(
+    source: Source,
+    n_clusters: int,
+    loss: Loss,
+    rng: np.random.Generator,
+    memory_budget: int | None,
+) -> Start:
+    """Greedy k-means++ among the candidates of k-means||, each as heavy as its rows."""
+    seed = int(rng.integers(2**64, dtype=np.uint64))
+    found = oversampled(source, n_clusters, loss, seed, memory_budget)
+    place = source.place
+    rows, weight = (asarray(array, place, place.xp.float64) for array in found)
+    indices, _ = greedy_seed(rows, n_clusters, loss, weight, rng, memory_budget)
+    return Start(take_rows(rows, asarray(indices, place), place.xp.float64))
 
 
 def random_rows(

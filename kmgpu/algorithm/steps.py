@@ -15,7 +15,7 @@ from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.refit import Groups, group_rows
 from kmgpu.backend.arrays import Array, namespace, place_of, to_host
 from kmgpu.backend.blocks import block_bytes
-from kmgpu.kernels.agreement import CANCELLED
+from kmgpu.kernels.agreement import CANCELLED, costliest
 from kmgpu.kernels.dispatch import replaceable
 
 
@@ -24,8 +24,8 @@ class Steps(Protocol):
 
     Attributes
     ----------
-    labels : array of shape (n_samples,), int32
-        The present assignment.
+    labels : array of shape (n_samples,), int32, or None
+        The present assignment; None where an engine over blocks has not gathered it.
     sizes : numpy.ndarray of shape (n_clusters,), int64
         Rows of positive weight in each cluster under it, on the host.
     """
@@ -57,6 +57,10 @@ class Steps(Protocol):
 
     def costs(self) -> Array:
         """Cost of every row, unweighted, at the centres last assigned to."""
+        ...
+
+    def costliest(self, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows of largest weighted cost; see `kmgpu.kernels.agreement.costliest`."""
         ...
 
     def move(self, rows: list[int], clusters: list[int]) -> None:
@@ -184,6 +188,9 @@ class ReferenceSteps:
     def costs(self) -> Array:
         return self._costs
 
+    def costliest(self, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return costliest(self._costs, self._weight, self.labels, n_rows)
+
     def move(self, rows: list[int], clusters: list[int]) -> None:
         labels = namespace(self.labels).asarray(self.labels, copy=True)
         for row, cluster in zip(rows, clusters, strict=True):
@@ -223,6 +230,21 @@ class ReferenceSteps:
         if self._weight is not None:
             changed = xp.logical_and(changed, self._weight > 0)
         return xp.count_nonzero(changed)
+
+
+def labels_to_keep(steps: Steps) -> Array:
+    """The present labels, whatever the engine does next; an engine over blocks gathers them."""
+    gathered = getattr(steps, "gathered_labels", None)
+    if gathered is not None:
+        return gathered()
+    return namespace(steps.labels).asarray(steps.labels, copy=True)
+
+
+def cluster_weights(steps: Steps, sample_weight: Array | None) -> np.ndarray:
+    """Weight of the rows of each cluster as they are now, (n_clusters,) float64, on the host."""
+    if sample_weight is None:
+        return steps.sizes.astype(np.float64)
+    return np.bincount(to_host(steps.labels), to_host(sample_weight), minlength=len(steps.sizes))
 
 
 def read_numbers(*values: Array) -> list[float]:

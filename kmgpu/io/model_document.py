@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
+from kmgpu.algorithm.mini_batch import Running
 from kmgpu.algorithm.restarts import HistoryEntry
 from kmgpu.algorithm.seeding import METHODS
 from kmgpu.base import AlternatingMinimizer
@@ -22,7 +23,15 @@ CLASSES: dict[str, type[AlternatingMinimizer]] = {cls.__name__: cls for cls in (
 DOCUMENT = "kmgpu_model"
 INIT = "init"
 DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
-DTYPES = {"cluster_centers_": ("float32", "float64"), "labels_": ("int32",), INIT: ("float64",)}
+# what `partial_fit` goes on from, beside counts_
+RUNNING = "running_centers"
+DTYPES = {
+    "cluster_centers_": ("float32", "float64"),
+    "labels_": ("int32",),
+    "counts_": ("float64",),
+    RUNNING: ("float64",),
+    INIT: ("float64",),
+}
 KEYS = {"version", "kmgpu", "class", "parameters", "scalars", "history", "feature_names"}
 
 Check = Callable[[Any], bool]
@@ -68,13 +77,17 @@ PARAMETERS: dict[str, Check] = {
 }
 SCALARS: dict[str, Check] = {
     "inertia_": lambda value: isinstance(value, float) and isfinite(value) and value >= 0,
+    "n_features_in_": _count(1),
+    "_n_features_out": _count(1),
+}
+# of `fit` and of `partial_fit`
+OF_A_FIT: dict[str, Check] = SCALARS | {
     "n_iter_": _count(1),
     "converged_": lambda value: isinstance(value, bool),
     "n_relocated_": _count(0),
-    "n_features_in_": _count(1),
-    "_n_features_out": _count(1),
     "_n_init": _count(1),
 }
+OF_BATCHES: dict[str, Check] = SCALARS | {"n_steps_": _count(1)}
 HISTORY: dict[str, Check] = {
     "kind": _among(("assign", "refit")),
     "iteration": _count(1),
@@ -93,7 +106,8 @@ def rebuilt(document: Any, arrays: Mapping[str, np.ndarray]) -> AlternatingMinim
     document : object
         What a JSON text said, of any type.
     arrays : mapping
-        `DTYPES` says which there may be; all but "init" must be.
+        `DTYPES` says which there may be; centres and labels must be, and what `partial_fit` goes
+        on from where it was called.
 
     Raises
     ------
@@ -116,7 +130,26 @@ def rebuilt(document: Any, arrays: Mapping[str, np.ndarray]) -> AlternatingMinim
     if labels.ndim != 1 or not len(labels) or labels.min() < 0 or labels.max() >= shape[0]:
         msg = f"its labels_ are not one of 0 to {shape[0] - 1} for every row"
         raise ValueError(msg)
+    estimator.counts_ = _counts(arrays, labels, shape[0])
+    if hasattr(estimator, "n_steps_"):
+        missing = {"counts_", RUNNING} - arrays.keys()
+        if missing:
+            msg = f"it is of batches and lacks {sorted(missing)}"
+            raise ValueError(msg)
+        centers = _checked(arrays[RUNNING], RUNNING, shape)
+        estimator._running = Running(centers, estimator.counts_)
     return estimator
+
+
+def _counts(arrays: Mapping[str, np.ndarray], labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Weight of each cluster; its rows, where an early kmgpu has not saved it."""
+    if "counts_" not in arrays:
+        return np.bincount(labels, minlength=n_clusters).astype(np.float64)
+    counts = _checked(arrays["counts_"], "counts_", (n_clusters,))
+    if (counts < 0).any():
+        msg = "its counts_ are below 0"
+        raise ValueError(msg)
+    return counts
 
 
 def _without_arrays(document: Any) -> AlternatingMinimizer:
@@ -132,14 +165,18 @@ def _without_arrays(document: Any) -> AlternatingMinimizer:
         raise ValueError(msg)
     parameters, scalars = document["parameters"], document["scalars"]
     _check_values(parameters, PARAMETERS, required=())
-    _check_values(scalars, SCALARS, required=SCALARS)
+    batches = document["class"] == KMeans.__name__ and "n_steps_" in scalars
+    expected = OF_BATCHES if batches else OF_A_FIT
+    _check_values(scalars, expected, required=expected)
     estimator = CLASSES[document["class"]](**parameters)
     for name, value in scalars.items():
         setattr(estimator, name, value)
     if estimator._n_features_out != estimator.n_clusters:
         msg = f"_n_features_out is {estimator._n_features_out}, and n_clusters is another"
         raise ValueError(msg)
-    estimator.history_ = tuple(_entry(entry) for entry in _listed(document, "history"))
+    history = tuple(_entry(entry) for entry in _listed(document, "history"))
+    if not batches:
+        estimator.history_ = history
     names = _listed(document, "feature_names")
     if names:
         if len(names) != estimator.n_features_in_ or not all(isinstance(n, str) for n in names):

@@ -14,7 +14,15 @@ from sklearn.utils.validation import check_is_fitted
 from kmgpu.backend.arrays import to_host
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.io.files import PathLike, replacing
-from kmgpu.io.model_document import CLASSES, DOCUMENT, INIT, SCALARS, rebuilt
+from kmgpu.io.model_document import (
+    CLASSES,
+    DOCUMENT,
+    INIT,
+    OF_A_FIT,
+    OF_BATCHES,
+    RUNNING,
+    rebuilt,
+)
 from kmgpu.io.npz import SUFFIX as NPY
 from kmgpu.io.npz import WrongDtype, member_array, members_of
 from kmgpu.io.reading import BadFile, opened, shortened, told
@@ -23,7 +31,7 @@ from kmgpu.version import __version__
 VERSION = 1
 ARRAYS = ("cluster_centers_", "labels_")
 # the kinds of dtypes of the members that there may be
-KINDS = {"cluster_centers_": "f", "labels_": "i", INIT: "f"}
+KINDS = {"cluster_centers_": "f", "labels_": "i", "counts_": "f", RUNNING: "f", INIT: "f"}
 REMEDY = "take another copy, or write one with kmgpu.save_model"
 
 
@@ -60,14 +68,19 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
         msg = f"estimator is of {type(estimator)!r}; only {', '.join(CLASSES)} can be saved."
         raise TypeError(msg)
     check_is_fitted(estimator)
-    arrays = {name: to_host(getattr(estimator, name)) for name in ARRAYS}
+    arrays = {name: to_host(getattr(estimator, name)) for name in (*ARRAYS, "counts_")}
+    batches = hasattr(estimator, "n_steps_")
+    if batches:
+        arrays[RUNNING] = to_host(estimator._running.centers)
     document = {
         "version": VERSION,
         "kmgpu": __version__,
         "class": type(estimator).__name__,
         "parameters": _parameters(estimator, arrays),
-        "scalars": {name: _plain(getattr(estimator, name)) for name in SCALARS},
-        "history": estimator.history_,
+        "scalars": {
+            name: _plain(getattr(estimator, name)) for name in (OF_BATCHES if batches else OF_A_FIT)
+        },
+        "history": () if batches else estimator.history_,
         "feature_names": list(getattr(estimator, "feature_names_in_", ())),
     }
     text = json.dumps(document)
@@ -122,6 +135,15 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
         if str(estimator.device).startswith("cuda"):
             estimator.device = "auto"
         return estimator
+
+
+def is_model(path: PathLike) -> bool:
+    """Whether a file is an archive that says it is a model; False where it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"{DOCUMENT}{NPY}" in archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
 
 
 def _parameters(estimator: AlternatingMinimizer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ PLANTED = {
         "import kmgpu.algorithm.steps",
         INSIDE.format("the algorithm"),
     ),
+    "sources": ("sources/base.py", "import kmgpu.sources.stream", INSIDE.format("the sources")),
     "files": ("io/reading.py", "import kmgpu.io.npz", INSIDE.format("files")),
     "kernels": ("kernels/compilation.py", "import kmgpu.kernels.cpu", INSIDE.format("kernels")),
     "CPU kernels": (

@@ -10,7 +10,18 @@ import pytest
 import kmgpu
 from kmgpu import estimators
 
-NAMES = ["L1", "L2", "HalfStep", "KMeans", "KMedians", "Loss", "Sweep", "lloyd", "sweep"]
+NAMES = [
+    "L1",
+    "L2",
+    "HalfStep",
+    "KMeans",
+    "KMedians",
+    "Loss",
+    "RowBlocks",
+    "Sweep",
+    "lloyd",
+    "sweep",
+]
 NAMES += ["get_num_threads", "set_num_threads"]
 PARAMETERS = ["n_clusters", "init", "n_init", "max_iter", "tol", "verbose", "random_state"]
 PARAMETERS += ["copy_x", "algorithm", "empty_cluster", "device", "memory_budget", "progress"]

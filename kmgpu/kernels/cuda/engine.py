@@ -9,7 +9,7 @@ import numpy as np
 
 from kmgpu.backend.arrays import Array, namespace, place_of, to_host
 from kmgpu.backend.blocks import block_bytes
-from kmgpu.kernels.agreement import CANCELLED
+from kmgpu.kernels.agreement import CANCELLED, costliest
 from kmgpu.kernels.cuda.nearest import costs_at
 from kmgpu.kernels.cuda.refit import means_and_losses, medians_and_losses
 from kmgpu.kernels.cuda.sort import CHANGED, Numbers, grouped
@@ -85,6 +85,9 @@ class CudaSteps:
 
     def costs(self) -> Array:
         return costs_at(self._loss.name, self._x, self._centers, self.labels)
+
+    def costliest(self, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return costliest(self.costs(), self._weight, self.labels, n_rows)
 
     def move(self, rows: list[int], clusters: list[int]) -> None:
         labels = namespace(self.labels).asarray(self.labels, copy=True)

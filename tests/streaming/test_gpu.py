@@ -1,0 +1,26 @@
+"""Rows on the host that are streamed to a GPU: the fit of the host."""
+
+import numpy as np
+import pytest
+
+from kmgpu import KMeans, KMedians
+from kmgpu.streaming import door
+
+X = (np.random.default_rng(0).normal(size=(3000, 6)) * 9).astype(np.float32)
+
+
+@pytest.mark.parametrize("estimator", [KMeans, KMedians])
+@pytest.mark.parametrize("weight", [None, np.arange(3000) % 4], ids=["", "weights"])
+def test_an_array_larger_than_the_gpu_is_streamed_to_it(estimator, weight, cupy, monkeypatch):
+    free = X.nbytes // 4
+    monkeypatch.setattr(door, "free_bytes", lambda place: free)
+    monkeypatch.setattr(door, "LEAST_PIECE", 1 << 12)
+    held = estimator(4, init=X[:4], max_iter=6, tol=0).fit(X, sample_weight=weight)
+    read = estimator(4, init=X[:4], max_iter=6, tol=0, device="cuda")
+    read.fit(X, sample_weight=weight)
+    assert read.device_ == "cuda:0"
+    assert isinstance(read.labels_, np.ndarray)
+    np.testing.assert_array_equal(read.labels_, held.labels_)
+    np.testing.assert_allclose(read.cluster_centers_, held.cluster_centers_, rtol=1e-6)
+    assert read.inertia_ == pytest.approx(held.inertia_, rel=1e-9)
+    np.testing.assert_array_equal(read.predict(X), read.labels_)
