@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
@@ -165,6 +165,73 @@ def relative_weights(
     return asarray(weight, place), 1.0
 
 
+class WeightRange(NamedTuple):
+    """What the check of some weights needs to know of them.
+
+    Attributes
+    ----------
+    n_rows : int
+    least, most : float
+        Of the positive ones; infinity and 0 where there are none.
+    total : float
+    bad : tuple of int and float, or None
+        The first weight that is negative, NaN or infinite: its row, and itself.
+    any_zero : bool
+    """
+
+    n_rows: int
+    least: float
+    most: float
+    total: float
+    bad: tuple[int, float] | None
+    any_zero: bool
+
+    @classmethod
+    def of(cls, weight: np.ndarray) -> WeightRange:
+        bad = np.flatnonzero(~np.isfinite(weight) | (weight < 0))
+        first = (int(bad[0]), float(weight[bad[0]])) if bad.size else None
+        present = weight[weight > 0]
+        with np.errstate(over="ignore"):
+            total = float(weight.sum())
+        least, most = present.min(initial=np.inf), present.max(initial=0)
+        return cls(
+            len(weight), float(least), float(most), total, first, present.size < weight.size
+        )
+
+    def and_then(self, other: WeightRange) -> WeightRange:
+        """These weights and those after them."""
+        bad = self.bad
+        if bad is None and other.bad is not None:
+            bad = self.n_rows + other.bad[0], other.bad[1]
+        return WeightRange(
+            self.n_rows + other.n_rows,
+            min(self.least, other.least),
+            max(self.most, other.most),
+            self.total + other.total,
+            bad,
+            self.any_zero or other.any_zero,
+        )
+
+    def check(self) -> None:
+        """Raise ValueError; see `check_sample_weight`."""
+        if self.bad is not None:
+            row, value = self.bad
+            msg = (
+                f"sample_weight[{row}] is {value}; weights must be finite and non-negative "
+                f"(0 leaves the row out)."
+            )
+            raise ValueError(msg)
+        if not self.most > 0:
+            msg = "sample_weight is zero for every row; at least one weight must be positive."
+            raise ValueError(msg)
+        if not self.total < MOST_WEIGHT:
+            msg = (
+                f"sample_weight sums to {self.total:g}, with weights up to {self.most:g}: too much "
+                f"for float64. Scale the weights down; a common factor changes no centre."
+            )
+            raise ValueError(msg)
+
+
 def _weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
     """The weights on the host; see `check_sample_weight`."""
     if sample_weight is None:
@@ -178,25 +245,7 @@ def _weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
     if weight.shape != (n_samples,):
         msg = f"sample_weight.shape == {weight.shape}, expected {(n_samples,)}: one weight a row."
         raise ValueError(msg)
-    bad = ~np.isfinite(weight) | (weight < 0)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        msg = (
-            f"sample_weight[{row}] is {weight[row]}; weights must be finite and non-negative "
-            f"(0 leaves the row out)."
-        )
-        raise ValueError(msg)
-    if not weight.any():
-        msg = "sample_weight is zero for every row; at least one weight must be positive."
-        raise ValueError(msg)
-    with np.errstate(over="ignore"):
-        total = float(weight.sum())
-    if not total < MOST_WEIGHT:
-        msg = (
-            f"sample_weight sums to {total:g}, with weights up to {weight.max():g}: too much for "
-            f"float64. Scale the weights down; a common factor changes no centre."
-        )
-        raise ValueError(msg)
+    WeightRange.of(weight).check()
     return weight
 
 
