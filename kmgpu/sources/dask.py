@@ -18,6 +18,7 @@ from uuid import uuid4
 import dask
 import dask.array as da
 import numpy as np
+from dask._task_spec import DataNode, List, Task, TaskRef
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import funcname
@@ -41,6 +42,8 @@ from kmgpu.validation import WeightRange, check_device_array, relative_weights
 GROUP_BYTES = 1 << 27  # of the chunks that one task works on, unless it is one chunk,
 FEWEST_GROUPS = 256  # and of small data so few that there are tasks for many workers
 FAN_IN = 16  # results that one task merges
+
+Layer = dict[Any, Any]
 
 
 class DaskRows(Source):
@@ -116,7 +119,8 @@ class DaskRows(Source):
         """As `Source.rowwise`, in the chunks of the rows; computed when it is asked for."""
         probe = Block(np.zeros((1, self.n_features), self.dtype), np.ones(1), 0, 0, {})
         like = np.asarray(function(probe, *broadcast))[:0]
-        starts = [*accumulate((chunk.n_rows for chunk in self._chunks), initial=0)] or None
+        lengths = (chunk.n_rows for chunk in self._chunks)
+        starts = [*accumulate(lengths, initial=0)] if self._chunks else None
         call = Call(function, add, broadcast, self._reader, "", 0)
         return da.map_blocks(
             each_row,
@@ -169,12 +173,12 @@ class DaskRows(Source):
         collections = [self.array] if self._weight is None else [self.array, self._weight]
         self._graphs = list(dask.optimize(*collections))
         name = f"kmgpu-look-{self._key}"
-        layer: dict[Any, Any] = {f"{name}-reader": self._reader}
+        layer = _shared(f"{name}-reader", self._reader)
         keys, weights = self._keys()
         for i, key in enumerate(keys):
-            weight = weights[i] if weights else None
-            layer[name, i] = (look, f"{name}-reader", i, key, weight)
-        layer[name] = (list, [(name, i) for i in range(len(keys))])
+            beside = weights[i] if weights else None
+            _add(layer, (name, i), look, TaskRef(f"{name}-reader"), i, key, beside)
+        _add(layer, name, list, List(*(TaskRef((name, i)) for i in range(len(keys)))))
         chunks: list[Chunk] = self._computed(name, layer, name)
         if not any(chunk.n_rows for chunk in chunks):
             msg = "X gives no rows: none of its chunks holds any; a minimum of 1 is required."
@@ -217,40 +221,49 @@ class DaskRows(Source):
             waiting += chunk.n_rows * row_bytes
         return [Group(pieces) for pieces in groups]
 
-    def _keys(self) -> tuple[list[Any], list[Any]]:
-        """Dask's names of the chunks, and of those of the weights, if any."""
+    def _keys(self) -> tuple[list[TaskRef], list[TaskRef]]:
+        """The chunks, and those of the weights, if any."""
         rows, *weights = self._graphs
         return (
-            [key for (key,) in rows.__dask_keys__()],
-            [key for weight in weights for key in weight.__dask_keys__()],
+            [TaskRef(key) for (key,) in rows.__dask_keys__()],
+            [TaskRef(key) for weight in weights for key in weight.__dask_keys__()],
         )
 
-    def _pass(self, name: str, call: Call) -> tuple[dict[Any, Any], Any]:
+    def _pass(self, name: str, call: Call) -> tuple[Layer, Any]:
         """The tasks of a pass, and the name of its result."""
-        layer: dict[Any, Any] = {f"{name}-call": call}
+        layer, shared = _shared(f"{name}-call", call), TaskRef(f"{name}-call")
         keys, weights = self._keys()
         for i, group in enumerate(self._groups):
-            own = [keys[piece.chunk] for piece in group.pieces]
-            beside = [weights[piece.chunk] for piece in group.pieces] if weights else None
-            layer[name, 0, i] = (visit, f"{name}-call", group, own, beside)
+            own = List(*(keys[piece.chunk] for piece in group.pieces))
+            beside = List(*(weights[piece.chunk] for piece in group.pieces)) if weights else None
+            _add(layer, (name, 0, i), visit, shared, group, own, beside)
         level, n = 0, len(self._groups)
         while n > 1:
             for i in range(0, n, FAN_IN):
-                parts = [(name, level, j) for j in range(i, min(n, i + FAN_IN))]
-                layer[name, level + 1, i // FAN_IN] = (join, f"{name}-call", parts)
+                parts = List(*(TaskRef((name, level, j)) for j in range(i, min(n, i + FAN_IN))))
+                _add(layer, (name, level + 1, i // FAN_IN), join, shared, parts)
             level, n = level + 1, -(-n // FAN_IN)
         return layer, (name, level, 0)
 
-    def _computed(self, name: str, layer: dict[Any, Any], key: Any) -> Any:
+    def _computed(self, name: str, layer: Layer, key: Any) -> Any:
         graph = HighLevelGraph.from_collections(name, layer, dependencies=self._graphs)
-        return Delayed(key, graph, layer=name).compute()
+        try:
+            return Delayed(key, graph, layer=name).compute()
+        except Exception as error:
+            if not (str(error).startswith("Missing dependency") or "Cancelled" in repr(error)):
+                raise
+            msg = (
+                "chunks of X are no longer there: they were persisted by a distributed.Client that "
+                "is closed or another one now. Open a Client, and persist X again."
+            )
+            raise RuntimeError(msg) from error
 
 
 def _rows_of(data: Any) -> da.Array:
     """The rows as one array; frames by partitions, chunks merged across columns."""
     array = data
     if hasattr(data, "map_partitions"):
-        if not hasattr(data, "columns"):
+        if data.ndim != 2:
             msg = f"X is a {type(data).__name__} of one column; pass a frame, such as X.to_frame()."
             raise ValueError(msg)
         like = _numbers(data._meta)
@@ -297,6 +310,15 @@ def _weights_of(given: Any, rows: da.Array) -> da.Array:
         )
         raise ValueError(msg)
     return weight
+
+
+def _shared(key: str, value: Any) -> Layer:
+    """A layer of one value, which is sent once."""
+    return {key: DataNode(key, value)}
+
+
+def _add(layer: Layer, key: Any, function: Callable[..., Any], *arguments: Any) -> None:
+    layer[key] = Task(key, function, *arguments)
 
 
 def _listed(function: Callable[..., Any], *arguments: Any) -> list[Any]:
