@@ -13,6 +13,7 @@ from kmgpu.estimators import KMeans as KMeans
 from kmgpu.estimators import KMedians as KMedians
 from kmgpu.io.models import load_model as load_model
 from kmgpu.io.models import save_model as save_model
+from kmgpu.io.opening import open_data as open_data
 from kmgpu.selection.sweep import Sweep as Sweep
 from kmgpu.selection.sweep import sweep as sweep
 from kmgpu.sources.row_blocks import RowBlocks as RowBlocks
@@ -31,6 +32,7 @@ __all__ = [
     "get_num_threads",
     "lloyd",
     "load_model",
+    "open_data",
     "save_model",
     "set_num_threads",
     "sweep",

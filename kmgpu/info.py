@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from kmgpu.backend.devices import explain_auto
 from kmgpu.backend.gpus import backends
-from kmgpu.io.tables import INSTALL_PARQUET
+from kmgpu.io.parquet import INSTALL_PARQUET
+from kmgpu.io.stores import INSTALL_HDF5, INSTALL_ZARR
 from kmgpu.kernels import describe
 from kmgpu.plotting.figures import INSTALL_PLOT
 from kmgpu.version import __version__
@@ -18,6 +19,8 @@ OPTIONAL = {
     "matplotlib": f"for pictures; {INSTALL_PLOT}",
     "pillow": f"for photographs; {INSTALL_PLOT}",
     "pyarrow": f"for .parquet; {INSTALL_PARQUET}",
+    "zarr": f"for zarr; {INSTALL_ZARR}",
+    "h5py": f"for HDF5; {INSTALL_HDF5}",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kmgpu.backend.arrays import Array, Place
+from kmgpu.backend.arrays import Place
 from kmgpu.backend.devices import device_name
 from kmgpu.base import AlternatingMinimizer
 
@@ -30,13 +30,13 @@ def fit_summary(estimator: AlternatingMinimizer, seconds: float) -> dict[str, st
 
 
 def predict_summary(
-    model: AlternatingMinimizer, data: Array, place: Place, seconds: float
+    model: AlternatingMinimizer, shape: tuple[int, int], place: Place, seconds: float
 ) -> dict[str, str]:
-    """What a prediction at `place` for `seconds` was about."""
+    """What a prediction of rows × features, at `place` for `seconds`, was about."""
     return {
         "": NAMES[model.loss.name],
-        "rows": f"{data.shape[0]:,}",
-        "features": f"{data.shape[1]:,}",
+        "rows": f"{shape[0]:,}",
+        "features": f"{shape[1]:,}",
         "k": f"{model.n_clusters:,}",
         "seconds": f"{seconds:.2f}",
         "device": device_name(place),

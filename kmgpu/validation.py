@@ -86,8 +86,11 @@ def check_device_array(x: Array, name: str) -> None:
         raise ValueError(msg)
 
 
-def check_finite(x: Array, name: str) -> None:
-    """Raise ValueError naming the first row and column of `x` that holds NaN or infinity."""
+def check_finite(x: Array, name: str, first_row: int = 0) -> None:
+    """Raise ValueError naming the first row and column of `x` that holds NaN or infinity.
+
+    `first_row` is the number of its first row, where `x` is a block of rows.
+    """
     if issparse(x):
         bad = np.flatnonzero(~np.isfinite(x.data))
         if bad.size:
@@ -103,7 +106,9 @@ def check_finite(x: Array, name: str) -> None:
         if not bool(xp.all(xp.isfinite(block))):
             host = to_host(block)
             row, column = np.argwhere(~np.isfinite(host))[0]
-            _raise_not_finite(name, start + int(row), int(column), float(host[row, column]))
+            _raise_not_finite(
+                name, first_row + start + int(row), int(column), float(host[row, column])
+            )
 
     if place == HOST and x.nbytes < SMALL:
         check(0, x.shape[0])

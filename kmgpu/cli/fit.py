@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
+from kmgpu.cli.labels import write_labels
 from kmgpu.cli.options import (
     add_data,
     add_init,
@@ -17,12 +18,12 @@ from kmgpu.cli.options import (
     check_outputs,
     initialisation,
     show_progress,
-    write_labels,
 )
 from kmgpu.cli.streams import output, report
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.io.models import save_model
-from kmgpu.io.tables import read_table, read_weights
+from kmgpu.io.opening import open_table
+from kmgpu.io.tables import read_weights
 from kmgpu.summary import fit_summary
 from kmgpu.summary import table as summary_table
 
@@ -57,7 +58,7 @@ def add(commands: Any) -> None:
 def _fit(args: argparse.Namespace) -> None:
     inputs = args.data, args.weights, args.init
     check_outputs({"--out": (args.out, ".npz"), "--labels": (args.labels, ".npy")}, inputs)
-    table = read_table(args.data, args.array, args.header)
+    table = open_table(args.data, args.array, args.header)
     drawn = {"--seed": args.seed, "--n-init": args.n_init}
     estimator = ESTIMATORS[args.loss](
         args.n_clusters,

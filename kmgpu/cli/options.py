@@ -6,17 +6,23 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kmgpu.algorithm.seeding import METHODS
 from kmgpu.estimators import ESTIMATORS
-from kmgpu.io.files import check_writable, replacing
+from kmgpu.io.files import check_writable
+from kmgpu.io.models import is_model, load_model
+from kmgpu.io.stores import HDF5
 from kmgpu.io.tables import READERS, STDIN, Table, read_table
+from kmgpu.sources.row_blocks import RowBlocks
 
-DATA_HELP = f"rows × features: {', '.join(READERS)} (.npy is memory-mapped); {STDIN}: text on stdin"
+DATA_HELP = (
+    f"rows × features: {', '.join((*READERS, *HDF5))}, a folder of .npy, .parquet or vector files, "
+    f"a zarr folder; {STDIN}: text on stdin. What is larger than memory is read by blocks"
+)
 DEVICE_HELP = "cpu, cuda, cuda:N, or auto: a GPU if one is usable (default: auto)"
 
 
@@ -28,7 +34,9 @@ def add_data(command: argparse.ArgumentParser) -> None:
 
 def add_reading(command: argparse.ArgumentParser) -> None:
     """``--array`` and ``--header``."""
-    command.add_argument("--array", metavar="NAME", help="which array of an .npz file DATA")
+    command.add_argument(
+        "--array", metavar="NAME", help="which array of DATA: of .npz, zarr or HDF5"
+    )
     command.add_argument(
         "--header",
         action=argparse.BooleanOptionalAction,
@@ -58,7 +66,8 @@ def add_init(command: argparse.ArgumentParser) -> None:
         "--init",
         metavar="INIT",
         default=METHODS[0],
-        help=f"{', '.join(METHODS)}, or a file of K centres (default: {METHODS[0]})",
+        help=f"{', '.join(METHODS)}, a file of K centres, or a model that kmgpu fit --out wrote "
+        f"(default: {METHODS[0]})",
     )
 
 
@@ -84,11 +93,18 @@ def initialisation(
         if value is not None:
             msg = f"{option} has no effect with --init {text}, as nothing is drawn; leave it out."
             raise ValueError(msg)
-    table = read_table(text)
+    table = centers_of(text) if is_model(text) else read_table(text)
     return table.data if names is None else in_order(table, names, text)
 
 
-def in_order(table: Table, names: Sequence[str], path: str) -> np.ndarray:
+def centers_of(path: str) -> Table:
+    """The centres of a model, and the names of its features."""
+    model = load_model(path)
+    names = getattr(model, "feature_names_in_", None)
+    return Table(model.cluster_centers_, None if names is None else tuple(names))
+
+
+def in_order(table: Table, names: Sequence[str], path: str) -> Any:
     """The columns of `table` in the order of `names`; as they are where they have none.
 
     Raises
@@ -110,7 +126,11 @@ def in_order(table: Table, names: Sequence[str], path: str) -> np.ndarray:
             f"once: {', '.join(faults) or 'some occur more than once'}."
         )
         raise ValueError(msg)
-    return table.data[:, [table.names.index(name) for name in names]]
+    order = [table.names.index(name) for name in names]
+    data = table.data
+    if not isinstance(data, RowBlocks):
+        return data[:, order]
+    return RowBlocks(lambda: (rows[:, order] for rows in data.blocks()), n_samples=data.n_samples)
 
 
 def check_outputs(outputs: dict[str, tuple[str | None, str]], inputs: Sequence[str | None]) -> None:
@@ -138,15 +158,6 @@ def check_outputs(outputs: dict[str, tuple[str | None, str]], inputs: Sequence[s
             msg = f"{name} is both {taken[file]} and {option}; give them two names."
             raise ValueError(msg)
         taken[file] = option
-
-
-def write_labels(path: str, labels: np.ndarray) -> None:
-    """Write the labels to `path`, an .npy file, whole or not at all."""
-    content = BytesIO()
-    np.save(content, labels, allow_pickle=False)
-    with replacing(path) as file:
-        # by NumPy itself an error would not say why
-        file.write(content.getbuffer())
 
 
 def show_progress(args: argparse.Namespace) -> bool:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from kmgpu.backend.devices import device_name, resolve
+from kmgpu.algorithm.assignment import nearest
+from kmgpu.backend.arrays import asarray, to_host
+from kmgpu.backend.blocks import working_at
+from kmgpu.backend.devices import resolve
 from kmgpu.base import AlternatingMinimizer
-from kmgpu.cli.options import DEVICE_HELP, add_data, check_outputs, in_order, write_labels
+from kmgpu.cli.labels import labels_file
+from kmgpu.cli.options import add_data, add_running, check_outputs, in_order, show_progress
 from kmgpu.cli.streams import output, report
 from kmgpu.io.models import load_model
-from kmgpu.io.tables import Table, read_table
+from kmgpu.io.opening import open_table
+from kmgpu.io.tables import Table
+from kmgpu.sources.arrays import ArrayBlocks
+from kmgpu.sources.base import Block
+from kmgpu.sources.row_blocks import RowBlocks
+from kmgpu.sources.stream import Stream
 from kmgpu.summary import predict_summary, table
+from kmgpu.validation import check_finite
 
 AT_A_TIME = 1 << 14
 
@@ -29,25 +39,56 @@ def add(commands: Any) -> None:
     predict.add_argument(
         "--out", metavar="FILE.npy", help="write the labels there (default: one a line on stdout)"
     )
-    predict.add_argument("--device", default="auto", help=DEVICE_HELP)
+    add_running(predict)
     predict.set_defaults(run=_predict)
 
 
 def _predict(args: argparse.Namespace) -> None:
     check_outputs({"--out": (args.out, ".npy")}, (args.model, args.data))
     model = load_model(args.model)
-    data = _matched(read_table(args.data, args.array, args.header), model, args.data)
-    place = resolve(args.device, data)
-    model.set_params(device=device_name(place))
+    data = _matched(open_table(args.data, args.array, args.header), model, args.data)
+    blocks = data if isinstance(data, RowBlocks) else ArrayBlocks(data)
+    # one row of zeros meets all checks of widths and names
+    row = np.zeros((1, blocks.n_features), blocks.dtype)
+    model.set_params(device="cpu").predict(row)
+    place = resolve(args.device, row)
+    source = Stream(blocks, place)
     start = perf_counter()
-    labels = model.predict(data)
-    seconds = perf_counter() - start
     if args.out is None:
-        output(_lines(labels))
+        labels: list[np.ndarray] = []
+        _label(source, model, labels.append, blocks.n_samples, show_progress(args))
+        output(_lines(np.concatenate(labels)))
         return
-    summary = predict_summary(model, data, place, seconds)
-    write_labels(args.out, labels)
+    with labels_file(args.out) as write:
+        _label(source, model, write, blocks.n_samples, show_progress(args))
+    summary = predict_summary(
+        model, (source.n_samples, source.n_features), place, perf_counter() - start
+    )
     report([table([summary]), f"\nlabels written to {args.out}\n"])
+
+
+def _label(
+    source: Stream,
+    model: AlternatingMinimizer,
+    write: Callable[[np.ndarray], None],
+    n_samples: int | None,
+    progress: bool,
+) -> None:
+    """Give the labels of all rows, whose number may be unknown, to `write`, block by block."""
+    from tqdm import tqdm
+
+    place, loss = source.place, model.loss
+    centers = asarray(model.cluster_centers_, place, place.xp.float64)
+
+    def label(block: Block) -> None:
+        with working_at(place, block.rows, model.n_clusters):
+            check_finite(block.rows, "X", block.start)
+            found = to_host(nearest(block.rows, centers, loss))
+        write(found)
+        bar.update(len(found))
+
+    with tqdm(total=n_samples, unit="row", unit_scale=True, disable=not progress) as bar:
+        source.map(label)
 
 
 def _lines(labels: np.ndarray) -> Iterator[str]:
@@ -56,7 +97,7 @@ def _lines(labels: np.ndarray) -> Iterator[str]:
         yield "".join(f"{label}\n" for label in labels[start : start + AT_A_TIME].tolist())
 
 
-def _matched(table: Table, model: AlternatingMinimizer, path: str) -> np.ndarray:
+def _matched(table: Table, model: AlternatingMinimizer, path: str) -> Any:
     """The data in the order of the model's features, names checked as estimators check frames."""
     names = getattr(model, "feature_names_in_", None)
     if table.names is None:

@@ -137,6 +137,15 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
         return estimator
 
 
+def is_model(path: PathLike) -> bool:
+    """Whether a file is an archive that says it is a model; False where it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"{DOCUMENT}{NPY}" in archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
+
+
 def _parameters(estimator: AlternatingMinimizer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The parameters that JSON can hold; an array `init` is added to `arrays`."""
     kept = {}

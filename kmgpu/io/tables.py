@@ -17,28 +17,31 @@ import numpy as np
 from kmgpu.io.files import PathLike
 from kmgpu.io.npz import LONGEST_HEADER, WrongDtype, header_of, member_array, members_of
 from kmgpu.io.npz import SUFFIX as NPY
+from kmgpu.io.parquet import read_parquet
 from kmgpu.io.reading import BadFile, reading, shortened
 from kmgpu.io.text_layout import Text
 from kmgpu.io.text_tables import read_text
+from kmgpu.io.vectors import BINS, VECS, mapped_vectors
 
-INSTALL_PARQUET = "pip install 'kmgpu[parquet]'"
 STDIN, PACKED = "-", ".gz"
+TEXTS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 # kinds of dtypes
 NUMBERS = "biuf"
 ANEW = "take an undamaged copy, or write the table of numbers anew"
 
 
 class Table(NamedTuple):
-    """What a file holds.
+    """What a path holds.
 
     Attributes
     ----------
     data : numpy.ndarray of shape (n_samples, n_features)
+        Of `kmgpu.io.opening.open_table` it may be `RowBlocks`.
     names : tuple of str or None
         Of the columns, where the file has them.
     """
 
-    data: np.ndarray
+    data: Any
     names: tuple[str, ...] | None = None
 
 
@@ -48,11 +51,12 @@ def read_table(path: PathLike, array: str | None = None, header: bool | None = N
     Parameters
     ----------
     path : str or path-like
-        The ending names the format; "-" is text on standard input. .npy is memory-mapped,
-        read-only. Text (.csv, .tsv, .txt, and these with .gz) becomes float64; it may start with a
-        line of names and be separated by commas, semicolons, tabs, bars or blanks; where commas do
-        not separate they may be the decimal mark. Of .parquet every column is a feature, except an
-        index that pandas stored beside them; nulls become NaN.
+        The ending names the format; "-" is text on standard input. .npy and files of vectors
+        (.fbin, .fvecs and the like, see `kmgpu.io.vectors`) are memory-mapped, read-only. Text
+        (.csv, .tsv, .txt, and these with .gz) becomes float64; it may start with a line of names
+        and be separated by commas, semicolons, tabs, bars or blanks; where commas do not separate
+        they may be the decimal mark. Of .parquet every column is a feature, except an index that
+        pandas stored beside them; nulls become NaN.
     array : str, optional
         Which array of an .npz file; needed where it holds several.
     header : bool, optional
@@ -62,7 +66,7 @@ def read_table(path: PathLike, array: str | None = None, header: bool | None = N
     Returns
     -------
     Table
-        Its data are integer, boolean or floating.
+        Its data are an array, integer, boolean or floating.
 
     Raises
     ------
@@ -169,9 +173,13 @@ def _read_npz(path: Path, array: str | None, header: bool | None) -> Table:
 
 def _read_text(path: Path, array: str | None, header: bool | None) -> Table:
     del array
+    return Table(*read_text(text_of(path), header))
+
+
+def text_of(path: Path) -> Text:
+    """The text in a file, which a name in .gz says is packed."""
     opened = gzip.open if path.suffix.lower() == PACKED else Path.open
-    text = Text(str(path), lambda: cast(BinaryIO, opened(path, "rb")))
-    return Table(*read_text(text, header))
+    return Text(str(path), lambda: cast(BinaryIO, opened(path, "rb")))
 
 
 def _read_stdin(header: bool | None) -> Table:
@@ -184,40 +192,12 @@ def _read_stdin(header: bool | None) -> Table:
 
 def _read_parquet(path: Path, array: str | None, header: bool | None) -> Table:
     del array, header
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        msg = f"{path}: reading .parquet needs pyarrow ({error}); {INSTALL_PARQUET}"
-        raise ImportError(msg) from error
-    table = _without_index(parquet.read_table(path))
-    for field in table.schema:
-        kind = field.type
-        number = (
-            pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-        )
-        if not number:
-            msg = (
-                f"{path}, column {shortened(field.name)!r} holds {shortened(str(kind))}, not "
-                f"numbers; drop or convert it."
-            )
-            raise BadFile(msg)
-    columns = [_numeric(column.to_numpy()) for column in table.columns]
-    data = np.empty((table.num_rows, len(columns)), np.result_type(*columns, np.bool_))
-    for at, column in enumerate(columns):
-        data[:, at] = column
-    return Table(data, tuple(table.column_names))
+    return Table(*read_parquet(path))
 
 
-def _without_index(table: Any) -> Any:
-    """Drop index columns that pandas stored."""
-    stored = (table.schema.pandas_metadata or {}).get("index_columns", ())
-    return table.drop_columns([name for name in stored if name in table.column_names])
-
-
-def _numeric(column: np.ndarray) -> np.ndarray:
-    """Booleans with nulls arrive as objects; they become floats with NaN."""
-    return column.astype(np.float64) if column.dtype == object else column
+def _read_vectors(path: Path, array: str | None, header: bool | None) -> Table:
+    del array, header
+    return Table(mapped_vectors(path))
 
 
 READERS: dict[str, Callable[[Path, str | None, bool | None], Table]] = {
@@ -225,5 +205,6 @@ READERS: dict[str, Callable[[Path, str | None, bool | None], Table]] = {
     ".npz": _read_npz,
     ".csv": _read_text,
     ".parquet": _read_parquet,
-    **dict.fromkeys((".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz"), _read_text),
+    **dict.fromkeys(TEXTS, _read_text),
+    **dict.fromkeys((*BINS, *VECS), _read_vectors),
 }

@@ -9,7 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -21,6 +24,8 @@ from kmgpu.io.text_layout import BLANKS, Layout, OpenQuote, Text, layout_of, rec
 Reader = Callable[[BinaryIO, Layout], "np.ndarray | None"]
 # in bytes; a row must fit into a block, and a number takes no more than this
 ARROW_BLOCK, NUMBER = 1 << 20, 64
+# of text that is read by blocks
+BLOCK_BYTES = 1 << 25
 # characters of a cell
 SHOWN = 60
 # pandas rounds numbers correctly by itself from this version on
@@ -35,9 +40,37 @@ def read_text(text: Text, header: bool | None) -> tuple[np.ndarray, tuple[str, .
     BadFile
         In one line: the file, the line and column, what was found there, and the remedy.
     """
-    try:
+    with located(text):
         layout = layout_of(text, header)
         return _numbers(text, layout), layout.names
+
+
+def text_blocks(text: Text, layout: Layout, n_bytes: int = BLOCK_BYTES) -> Iterator[np.ndarray]:
+    """The numbers in blocks of some `n_bytes` of text, which end where a line ends.
+
+    Errors are those of `read_text`, and each block is read as a file of its own is.
+    """
+    lines, rest = layout.lines, b""
+    with located(text), text.opened() as raw:
+        raw.seek(layout.start)
+        while True:
+            found = raw.read(n_bytes)
+            piece = rest + found
+            end = piece.rfind(b"\n") + 1 if found else len(piece)
+            whole, rest = piece[:end], piece[end:]
+            if whole:
+                part = Text(text.name, partial(io.BytesIO, whole))
+                yield _numbers(part, replace(layout, start=0, lines=lines))
+                lines += whole.count(b"\n")
+            if not found:
+                return
+
+
+@contextmanager
+def located(text: Text) -> Iterator[None]:
+    """Errors of decoding and of quotation marks as a `BadFile` that names the file."""
+    try:
+        yield
     except UnicodeDecodeError as error:
         msg = f"{text.name} is not UTF-8 text ({error.reason}); convert it."
         raise BadFile(msg) from error

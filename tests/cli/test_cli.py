@@ -159,7 +159,7 @@ def test_every_format_gives_the_same_labels(folder, name):
         ("fit x.npy -k 2 --n-init few", "--n-init: invalid"),
         ("fit x.npy -k 2 --seed -1", "random_state=-1 cannot be used"),
         ("fit x.npy -k 2 --tol -1", "tol=-1.0 must be at least 0"),
-        ("fit x.npy -k 2 --init kmeans", "--init kmeans is neither one of k-means++, random nor"),
+        ("fit x.npy -k 2 --init kmeans", "--init kmeans is neither one of k-means++,"),
         ("fit x.npy -k 2 --init init.npy", "(4, 3) does not match the number of clusters 2"),
         ("fit x.npy -k 2 --weights flat.npy", "sample_weight.shape == (5,), expected (300,)"),
         ("fit x.npy -k 2 --weights x.npy", "expected weights, (n_samples,)"),

@@ -1,0 +1,166 @@
+"""Data of any size: what fits is read or mapped, the rest becomes blocks of rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kmgpu.io.files import PathLike
+from kmgpu.io.parquet import parquet_blocks
+from kmgpu.io.reading import BadFile, reading
+from kmgpu.io.stores import HDF5, is_zarr, store_blocks
+from kmgpu.io.tables import ANEW, STDIN, TEXTS, Table, read_data, read_table, text_of
+from kmgpu.io.text_layout import layout_of
+from kmgpu.io.text_tables import located, text_blocks
+from kmgpu.io.vectors import BINS, VECS
+from kmgpu.sources.row_blocks import RowBlocks
+
+# bytes of text and parquet, which must be decoded, that are read at once
+AT_ONCE = 1 << 30
+PACKED_AT_ONCE = AT_ONCE >> 3
+MAPPED = (".npy", *BINS, *VECS)
+PARQUET = ".parquet"
+
+
+def open_data(
+    path: PathLike, array: str | None = None, header: bool | None = None
+) -> np.ndarray | RowBlocks:
+    """Open data of any size, for `fit` and `partial_fit` of what fits, and for `fit` of the rest.
+
+    | path | what comes back |
+    |---|---|
+    | .npy, .fbin, .u8bin, .i8bin, .fvecs, .bvecs, .ivecs | a read-only `numpy.memmap` |
+    | a folder of shards, all with one of these endings | `RowBlocks`, a block for each shard |
+    | .parquet, or a folder of such files | an array; `RowBlocks` from 1 GB on |
+    | .csv, .tsv, .txt, also with .gz | an array; `RowBlocks` from 1 GB on (128 MB with .gz) |
+    | a zarr folder, .h5, .hdf5 | `RowBlocks` of whole chunks |
+    | .npz | an array |
+
+    Shards are ordered by name, numbers in names by their value: ``part-2`` before ``part-10``.
+
+    Parameters
+    ----------
+    path : str or path-like
+        "-" is text on standard input.
+    array : str, optional
+        Which array of an .npz file, of zarr or of HDF5; needed where there are several.
+    header : bool, optional
+        Whether the first line of text holds names; see `kmgpu fit --help`.
+
+    Returns
+    -------
+    numpy.ndarray or RowBlocks
+
+    Raises
+    ------
+    ValueError
+        In one line: the file, what was found, and the remedy.
+    OSError, MemoryError
+        The same where a file cannot be opened or there is too little memory.
+    ImportError
+        Where a library is missing; the message names the extra.
+    """
+    return open_table(path, array, header).data
+
+
+def open_table(path: PathLike, array: str | None = None, header: bool | None = None) -> Table:
+    """What `open_data` gives, and the names of the columns."""
+    if path == STDIN:
+        return read_table(path, array, header)
+    file = Path(path)
+    with reading(path, remedy=ANEW):
+        folder = file.is_dir()
+        if file.suffix.lower() in HDF5 or (folder and is_zarr(file)):
+            _check_unused(path, None, header)
+            return Table(store_blocks(file, array))
+        if folder:
+            _check_unused(path, array, header)
+            return _folder(file)
+        kind, size = file.suffix.lower(), file.stat().st_size
+        if kind == PARQUET and size >= AT_ONCE:
+            _check_unused(path, array, header)
+            return Table(*parquet_blocks([file]))
+        if _is_long_text(file, size):
+            _check_unused(path, array, None)
+            return _text(file, header)
+    return read_table(path, array, header)
+
+
+def _check_unused(path: PathLike, array: str | None, header: bool | None) -> None:
+    if array is not None:
+        msg = f"{path} holds one table, and array={array!r} was given; leave it out."
+        raise BadFile(msg)
+    if header is not None:
+        msg = f"{path} is no text, and header={header} was given; leave it out."
+        raise BadFile(msg)
+
+
+def _folder(path: Path) -> Table:
+    """All files of a folder as one table."""
+    shards = sorted(
+        (file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._"),
+        key=lambda file: _natural(file.relative_to(path).as_posix()),
+    )
+    kinds = sorted({file.suffix.lower() for file in shards})
+    if len(kinds) != 1 or kinds[0] not in (*MAPPED, PARQUET):
+        found = ", ".join(kinds) or "no files"
+        msg = (
+            f"{path} is a folder of {found}; give one whose files all have one of the endings "
+            f"{', '.join((*MAPPED, PARQUET))}, or a zarr folder."
+        )
+        raise BadFile(msg)
+    if kinds[0] != PARQUET:
+        return Table(_shards(shards))
+    blocks, names = parquet_blocks(shards)
+    if not blocks.n_samples:
+        msg = f"{path} holds no rows; a minimum of 1 is required."
+        raise BadFile(msg)
+    if sum(file.stat().st_size for file in shards) < AT_ONCE:
+        return Table(np.concatenate(list(blocks.blocks())), names)
+    return Table(blocks, names)
+
+
+def _shards(shards: Sequence[Path]) -> RowBlocks:
+    """One block for each shard, mapped when it is its turn; all headers are looked at now."""
+    first, n_samples = read_data(shards[0]), 0
+    for shard in shards:
+        found = read_data(shard)
+        if found.shape[1] != first.shape[1] or found.dtype != first.dtype:
+            msg = (
+                f"{shard} has {found.shape[1]:,} features of dtype {found.dtype}, {shards[0]} has "
+                f"{first.shape[1]:,} of {first.dtype}; all shards must be alike."
+            )
+            raise BadFile(msg)
+        n_samples += len(found)
+
+    def blocks() -> Iterator[np.ndarray]:
+        return (read_data(shard) for shard in shards)
+
+    return RowBlocks(blocks, n_samples=n_samples)
+
+
+def _is_long_text(path: Path, size: int) -> bool:
+    packed = path.suffix.lower() == ".gz"
+    kind = "".join(path.suffixes[-2:]).lower() if packed else path.suffix.lower()
+    return kind in TEXTS and size >= (PACKED_AT_ONCE if packed else AT_ONCE)
+
+
+def _text(path: Path, header: bool | None) -> Table:
+    text = text_of(path)
+    with located(text):
+        layout = layout_of(text, header)
+
+    def blocks() -> Iterator[np.ndarray]:
+        with reading(path, remedy=ANEW):
+            yield from text_blocks(text, layout)
+
+    return Table(RowBlocks(blocks), layout.names)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """A key that orders numbers in names by their value."""
+    parts = re.split(r"(\d+)", name)
+    return [(1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts]

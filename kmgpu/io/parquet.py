@@ -1,0 +1,117 @@
+"""Parquet: one file as an array, or files row group by row group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kmgpu.io.reading import BadFile, reading, shortened
+from kmgpu.sources.row_blocks import RowBlocks
+
+INSTALL_PARQUET = "pip install 'kmgpu[parquet]'"
+BLOCK_BYTES = 1 << 25
+
+
+def read_parquet(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """All columns but indexes that pandas stored, and their names; nulls become NaN."""
+    table = _parquet(path).read_table(path)
+    fields = _fields(path, table.schema)
+    columns = [_numeric(table.column(at).to_numpy()) for at, _, _ in fields]
+    data = np.empty((table.num_rows, len(columns)), np.result_type(*columns, np.bool_))
+    for at, column in enumerate(columns):
+        data[:, at] = column
+    return data, tuple(name for _, name, _ in fields)
+
+
+def parquet_blocks(paths: Sequence[Path]) -> tuple[RowBlocks, tuple[str, ...]]:
+    """The rows of these files, one file after the other, and the names of the columns.
+
+    Every footer is read at once: all files must have the columns of the first, in any order.
+
+    Raises
+    ------
+    BadFile
+        The message names the file, and the column where there is one.
+    ImportError
+        Without pyarrow.
+    """
+    names: tuple[str, ...] = ()
+    dtypes: list[np.dtype] = [np.dtype(np.bool_)]
+    n_samples = 0
+    for path in paths:
+        with reading(path):
+            file = _parquet(path).ParquetFile(path)
+            fields = _fields(path, file.schema_arrow)
+            found = tuple(name for _, name, _ in fields)
+            names = names or found
+            if sorted(names) != sorted(found) or len(set(found)) < len(found):
+                shown = shortened(", ".join(sorted(set(names) ^ set(found)) or found))
+                msg = (
+                    f"{path} has other columns than {paths[0]}, or one twice ({shown}); all files "
+                    f"must have the same columns, each once."
+                )
+                raise BadFile(msg)
+            dtypes.extend(dtype for _, _, dtype in fields)
+            n_samples += file.metadata.num_rows
+    dtype = np.result_type(*dtypes)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for path in paths:
+            with reading(path):
+                yield from _blocks_of(path, names, dtype)
+
+    return RowBlocks(blocks, n_samples=n_samples), names
+
+
+def _blocks_of(path: Path, names: Sequence[str], dtype: np.dtype) -> Iterator[np.ndarray]:
+    n_rows = max(1, BLOCK_BYTES // (len(names) * dtype.itemsize))
+    file = _parquet(path).ParquetFile(path)
+    for batch in file.iter_batches(n_rows, columns=list(names), use_threads=False):
+        block = np.empty((batch.num_rows, len(names)), dtype)
+        for at, name in enumerate(names):
+            column = batch.column(name)
+            if column.null_count:
+                msg = f"{path}, column {shortened(name)!r} holds nulls; fill them in or drop them."
+                raise BadFile(msg)
+            block[:, at] = column.to_numpy(zero_copy_only=False)
+        yield block
+
+
+def _parquet(path: Path) -> Any:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        msg = f"{path}: reading .parquet needs pyarrow ({error}); {INSTALL_PARQUET}"
+        raise ImportError(msg) from error
+    return parquet
+
+
+def _fields(path: Path, schema: Any) -> list[tuple[int, str, np.dtype]]:
+    """Position, name and dtype of the columns that are features; BadFile for one of no numbers."""
+    import pyarrow as pa
+
+    stored = (schema.pandas_metadata or {}).get("index_columns", ())
+    found = []
+    for at, field in enumerate(schema):
+        kind = field.type
+        number = (
+            pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+        )
+        if field.name in stored:
+            continue
+        if not number:
+            msg = (
+                f"{path}, column {shortened(field.name)!r} holds {shortened(str(kind))}, not "
+                f"numbers; drop or convert it."
+            )
+            raise BadFile(msg)
+        found.append((at, field.name, np.dtype(kind.to_pandas_dtype())))
+    return found
+
+
+def _numeric(column: np.ndarray) -> np.ndarray:
+    """Booleans with nulls arrive as objects; they become floats with NaN."""
+    return column.astype(np.float64) if column.dtype == object else column
