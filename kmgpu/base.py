@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
 from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.progress import Progress
-from kmgpu.algorithm.restarts import best_restart
+from kmgpu.algorithm.restarts import ArrayData, best_restart
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -133,7 +133,7 @@ class AlternatingMinimizer(
                 weight, factor = relative_weights(sample_weight, X.shape[0], place)
                 plan = plan_of(self, x, dtype, budget, factor, progress)
                 self._n_init = plan.n_init
-                best = best_restart(x, weight, plan)
+                best = best_restart(ArrayData(x, weight), plan)
                 centers, labels = (
                     asarray(array, home) for array in (best.last.centers, best.last.labels)
                 )

@@ -26,7 +26,6 @@ from kmgpu.backend.arrays import (
     is_array,
     namespace,
     place_of,
-    to_host,
 )
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.devices import borrowed
@@ -206,7 +205,7 @@ def half_steps(
             stop = "labels"
             break
         yield HalfStep("assign", iteration, centers, steps.labels, value, n_changed=changed)
-        relocated = _fill_empty(steps, sample_weight, empty_cluster)
+        relocated = _fill_empty(steps, empty_cluster)
         centers, value, shift = steps.refit()
         value *= weight_factor
         stop = "shift" if shift <= tol else "max_iter" if iteration >= max_iter else None
@@ -259,7 +258,7 @@ def _overflow(value: float, costs: Array, centers: Array, most_weight: float) ->
     )
 
 
-def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -> int:
+def _fill_empty(steps: Steps, empty_cluster: str) -> int:
     """Treat empty clusters as `empty_cluster` says; return how many rows were moved into them."""
     empty = np.flatnonzero(steps.sizes == 0)
     if empty.size == 0 or empty_cluster == "keep":
@@ -270,28 +269,20 @@ def _fill_empty(steps: Steps, sample_weight: Array | None, empty_cluster: str) -
             f"use fewer clusters, other initial centres, or empty_cluster='farthest'."
         )
         raise ValueError(msg)
-    rows = _costliest_rows(steps, sample_weight, int(empty.size))
+    rows = _costliest_rows(steps, int(empty.size))
     if rows:
         steps.move(rows, empty[: len(rows)].tolist())
     return len(rows)
 
 
-def _costliest_rows(steps: Steps, sample_weight: Array | None, n_wanted: int) -> list[int]:
+def _costliest_rows(steps: Steps, n_wanted: int) -> list[int]:
     """Rows of largest weighted cost that leave no cluster empty; among equals the lowest index.
 
     A row is refused if it is the only one left in its cluster, so at most n_clusters are refused.
     """
-    costs = steps.costs()
-    xp = namespace(costs)
-    if sample_weight is not None:
-        costs = costs * sample_weight
     sizes = steps.sizes.copy()
-    order = xp.argsort(-costs, stable=True)[: n_wanted + sizes.shape[0]]
-    candidates = to_host(order)
-    worth = to_host(xp.take(costs, order))
-    labels = to_host(xp.take(steps.labels, order))
     chosen: list[int] = []
-    for row, cost, label in zip(candidates, worth, labels, strict=True):
+    for row, cost, label in zip(*steps.costliest(n_wanted + sizes.shape[0]), strict=True):
         if len(chosen) == n_wanted or not cost > 0:
             break
         if sizes[label] > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -79,18 +79,47 @@ class Plan:
     progress: Progress
 
 
-def best_restart(x: Array, sample_weight: Array | None, plan: Plan) -> Restart:
+class Data(Protocol):
+    """What restarts need of the data, wherever they are."""
+
+    sample_weight: Array | None
+
+    def begin(self, plan: Plan) -> tuple[Steps, float]:
+        """Check the scale of the data; the engine, and the tolerance in units of the data."""
+        ...
+
+    def start(self, plan: Plan) -> Start:
+        """Initial centres."""
+        ...
+
+
+class ArrayData(NamedTuple):
+    """Data that are one array, `x`, with the weights of its rows."""
+
+    x: Array
+    sample_weight: Array | None
+
+    def begin(self, plan: Plan) -> tuple[Steps, float]:
+        x, weight, budget = self.x, self.sample_weight, plan.memory_budget
+        check_scale(x, weight, plan.loss, budget)
+        tol = scaled_tolerance(x, weight, plan.loss, plan.tol, budget)
+        return engine(x, weight, plan.n_clusters, plan.loss, budget, plan.algorithm), tol
+
+    def start(self, plan: Plan) -> Start:
+        return initial_centers(
+            self.x, plan.init, plan.n_clusters, plan.loss, self.sample_weight, plan.rng,
+            plan.memory_budget,
+        )  # fmt: skip
+
+
+def best_restart(data: Data, plan: Plan) -> Restart:
     """Run the loop `plan.n_init` times; the restart of lowest loss, the first of equals."""
-    check_scale(x, sample_weight, plan.loss, plan.memory_budget)
-    tol = scaled_tolerance(x, sample_weight, plan.loss, plan.tol, plan.memory_budget)
-    steps = engine(x, sample_weight, plan.n_clusters, plan.loss, plan.memory_budget, plan.algorithm)
+    steps, tol = data.begin(plan)
     best: Restart | None = None
     for _ in range(plan.n_init):
-        start = initial_centers(
-            x, plan.init, plan.n_clusters, plan.loss, sample_weight, plan.rng, plan.memory_budget
-        )
+        start = data.start(plan)
         plan.progress.say("Initialization complete")
-        found = _restart(steps, sample_weight, start, tol, plan)
+        found = _restart(steps, data.sample_weight, start, tol, plan)
         if best is None or found.loss < best.loss * (1 - LEAST_GAIN):
             best = found
     assert best is not None

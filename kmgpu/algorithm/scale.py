@@ -47,7 +47,11 @@ def check_scale(
     weight = None if sample_weight is None else xp.take(sample_weight, few)
     if LEAST < widths(picked_rows(x, few), weight, memory_budget).max() < MOST:
         return
-    found = widths(x, sample_weight, memory_budget)
+    check_widths(widths(x, sample_weight, memory_budget), loss)
+
+
+def check_widths(found: np.ndarray, loss: Loss) -> None:
+    """Raise ValueError when costs between rows so far apart overflow or vanish; see `widths`."""
     with np.errstate(over="ignore", under="ignore"):
         at_most = float(loss.cost(found[None])[0])
     if at_most == np.inf:

@@ -15,6 +15,7 @@ from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.refit import Groups, group_rows
 from kmgpu.backend.arrays import Array, namespace, place_of, to_host
 from kmgpu.backend.blocks import block_bytes
+from kmgpu.kernels.agreement import costliest
 from kmgpu.kernels.dispatch import replaceable
 
 # a loss by difference keeps too few digits below this share of the one before it
@@ -59,6 +60,10 @@ class Steps(Protocol):
 
     def costs(self) -> Array:
         """Cost of every row, unweighted, at the centres last assigned to."""
+        ...
+
+    def costliest(self, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows of largest weighted cost; see `kmgpu.kernels.agreement.costliest`."""
         ...
 
     def move(self, rows: list[int], clusters: list[int]) -> None:
@@ -185,6 +190,9 @@ class ReferenceSteps:
 
     def costs(self) -> Array:
         return self._costs
+
+    def costliest(self, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return costliest(self._costs, self._weight, self.labels, n_rows)
 
     def move(self, rows: list[int], clusters: list[int]) -> None:
         labels = namespace(self.labels).asarray(self.labels, copy=True)

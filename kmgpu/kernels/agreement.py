@@ -1,4 +1,4 @@
-"""Definitions that the reference and all kernels share: ties of trials, and the middle of weight.
+"""Definitions that the reference and all kernels share: ties, the middle of weight, costly rows.
 
 A cluster's weights are whole numbers, so that the middle of its weight is found exactly. They are
 multiplied by the power of two that brings their sum between 2**61 and 2**62, and rounded: its
@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
+from kmgpu.backend.arrays import Array, namespace, to_host
 
 # trials of seeding whose potentials differ by less of the present one tie, however summed
 TIE = 1e-11
@@ -49,6 +51,26 @@ def middle_ranks(total: Any, n_rounded: Any) -> tuple[Any, Any]:
     tolerance = n_rounded + (total >> ROUNDED)
     low = np.maximum((total + 1) // 2 - tolerance, 1)
     return low, np.minimum(total // 2 + 1 + tolerance, total)
+
+
+def costliest(
+    costs: Array, sample_weight: Array | None, labels: Array, n_rows: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of largest weight × cost, among equals the lowest; these costs, and their labels.
+
+    Parameters
+    ----------
+    costs, sample_weight, labels : arrays of shape (n_samples,)
+    n_rows : int
+
+    Returns
+    -------
+    rows, worth, labels : ndarrays of shape (at most n_rows,), on the host
+    """
+    xp = namespace(costs)
+    worth = costs if sample_weight is None else costs * sample_weight
+    order = xp.argsort(-worth, stable=True)[:n_rows]
+    return to_host(order), to_host(xp.take(worth, order)), to_host(xp.take(labels, order))
 
 
 def unit_factors(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -82,6 +82,16 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def fold(
+        self, function: Callable[..., Any], merge: Callable[[Any, Any], Any], *broadcast: Any
+    ) -> Any:
+        """The results of `map`, merged while the pass goes on, so that few exist at a time.
+
+        ``merge(earlier, later)`` is of results of consecutive blocks. The order of merging depends
+        on the blocks alone.
+        """
+
+    @abstractmethod
     def rowwise(self, function: Callable[..., Any], *broadcast: Any) -> Array:
         """The results of `map` one after the other as one array; each has a first axis of rows."""
 

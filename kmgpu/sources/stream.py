@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from functools import reduce
 from typing import Any
 from zlib import crc32
 
@@ -64,6 +65,12 @@ class Stream(Source):
     def map(self, function: Callable[..., Any], *broadcast: Any) -> list[Any]:
         with self.place.current():
             return [function(block, *broadcast) for block in self._blocks()]
+
+    def fold(
+        self, function: Callable[..., Any], merge: Callable[[Any, Any], Any], *broadcast: Any
+    ) -> Any:
+        with self.place.current():
+            return reduce(merge, (function(block, *broadcast) for block in self._blocks()))
 
     def rowwise(self, function: Callable[..., Any], *broadcast: Any) -> Array:
         return np.concatenate(self.map(function, *broadcast))

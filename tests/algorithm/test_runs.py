@@ -5,7 +5,7 @@ import pytest
 
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.progress import Progress
-from kmgpu.algorithm.restarts import Plan, best_restart
+from kmgpu.algorithm.restarts import ArrayData, Plan, best_restart
 from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)
@@ -56,7 +56,7 @@ def test_the_run_of_lowest_loss_wins(loss):
     starts = [X[rng.choice(60, 4, replace=False)] for _ in range(6)]
     losses = [oracles.lloyd(X, start, loss.name)[2] for start in starts]
     assert max(losses) > min(losses) * 1.01
-    best = best_restart(X, None, plan(starts, loss))
+    best = best_restart(ArrayData(X, None), plan(starts, loss))
     assert best.loss == pytest.approx(min(losses))
     centers, labels, _ = oracles.lloyd(X, starts[int(np.argmin(losses))], loss.name)
     np.testing.assert_allclose(best.last.centers, centers, rtol=1e-12)
@@ -77,7 +77,7 @@ def test_later_restarts_leave_the_winner_alone(loss, n_features, n_clusters, dty
     starts = [x[rng.choice(200, n_clusters, replace=False)] for _ in range(4)]
     starts.sort(key=lambda start: oracles.lloyd(x, start, loss.name)[2])
     progress = Watching()
-    best = best_restart(x, None, plan(starts, loss, progress=progress))
+    best = best_restart(ArrayData(x, None), plan(starts, loss, progress=progress))
     oracles.assert_nearest(best.last.labels, x, best.last.centers, loss.name, 1e-5)
     assert best.loss == pytest.approx(oracles.lloyd(x, starts[0], loss.name)[2], rel=1e-5)
     kinds = [(step.kind, step.iteration) for step in progress.steps]
@@ -88,13 +88,13 @@ def test_later_restarts_leave_the_winner_alone(loss, n_features, n_clusters, dty
 @BOTH
 def test_the_first_of_equal_runs_wins(loss):
     start = X[:3]
-    best = best_restart(X, None, plan([start, start[::-1], start[[1, 0, 2]]], loss))
+    best = best_restart(ArrayData(X, None), plan([start, start[::-1], start[[1, 0, 2]]], loss))
     np.testing.assert_array_equal(best.last.labels, oracles.lloyd(X, start, loss.name)[1])
 
 
 def test_history_leaves_out_only_the_initialisation():
     progress = Watching()
-    best = best_restart(X, None, plan([X[:3]], L2, progress=progress))
+    best = best_restart(ArrayData(X, None), plan([X[:3]], L2, progress=progress))
     seen = progress.steps
     assert [step.kind for step in seen][:3] == ["init", "assign", "refit"]
     assert best.history == tuple(
@@ -108,7 +108,7 @@ def test_history_leaves_out_only_the_initialisation():
 )
 def test_what_is_said(changes, ending):
     progress = Watching()
-    best_restart(X, None, plan([X[:4]], L2, progress=progress, **changes))
+    best_restart(ArrayData(X, None), plan([X[:4]], L2, progress=progress, **changes))
     said = progress.said
     assert said[0] == "Initialization complete"
     assert said[1].startswith("Iteration 1, inertia ")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kmgpu.backend.threads import single_threaded_blas
+from kmgpu.kernels.agreement import costliest
 from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
 
 
@@ -28,8 +29,8 @@ def _in_place(x: np.ndarray) -> bool:
 class KernelSteps:
     """An engine of kernels with the interface of `kmgpu.algorithm.steps.Steps`."""
 
-    def __init__(self, engine: Any, loss: Any) -> None:
-        self._engine, self._loss = engine, loss
+    def __init__(self, engine: Any, loss: Any, sample_weight: np.ndarray | None = None) -> None:
+        self._engine, self._loss, self._weight = engine, loss, sample_weight
         self._centers = np.empty((0, 0))
         self.costs, self.move = engine.costs, engine.move
 
@@ -47,6 +48,9 @@ class KernelSteps:
         del refit_follows
         self._centers = centers
         return self._engine.assign(centers, labels)
+
+    def costliest(self, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return costliest(self.costs(), self._weight, self.labels, n_rows)
 
     def refit(self) -> tuple[np.ndarray, float, float]:
         centers, value = self._engine.refit()
@@ -72,7 +76,7 @@ def engine(
     else:
         from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2 as make
     made = make(x, sample_weight, n_clusters, memory_budget=memory_budget, algorithm=algorithm)
-    return KernelSteps(made, loss)
+    return KernelSteps(made, loss, sample_weight)
 
 
 def _of(module: str, name: str) -> Callable[..., Any]:
@@ -86,6 +90,14 @@ def _of(module: str, name: str) -> Callable[..., Any]:
 
 OF_ANY_LAYOUT = {"engine": engine} | {
     name: _of("assignment", name) for name in ("nearest", "costs_at", "distances")
+}
+OF_ANY_LAYOUT |= {
+    "nearest_again": _of("streaming", "nearest_again"),
+    "moments": _of("streaming", "moments"),
+    "extent": _of("streaming", "extent"),
+    "cells": _of("streaming_cells", "cells"),
+    "sorted_columns": _of("streaming_cells", "sorted_columns"),
+    "solve_columns": _of("streaming_cells", "solve_columns"),
 }
 IN_PLACE = OF_ANY_LAYOUT | {
     "greedy_seed": _of("seeding.greedy", "greedy_seed"),

@@ -1,0 +1,16 @@
+"""k-means and k-medians of rows that are read block by block: the answer of a fit in memory.
+
+| file | what it is |
+|---|---|
+| `fit` | what restarts, `predict`, `transform` and `score` ask of a source |
+| `survey` | the first pass: finite rows, their mean, spread and extent |
+| `steps` | the engine: functions of a block, and their results merged in block order |
+| `labels` | labels and bounds that wait beside a block, and are found again where they are gone |
+| `statistics` | sums of a block by cluster; counts of its values in brackets |
+| `medians` | from counts to exact medians, with as few looks at the rows as possible |
+| `brackets` | where to look: a sample of the rows and the last medians |
+| `sample` | some rows, by their numbers or drawn |
+
+k-means needs one pass over the rows an iteration: the assignment adds up its sums. So does
+k-medians once labels settle; the first iterations take two or three, as brackets are wide.
+"""
