@@ -18,10 +18,11 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from kmgpu import dask
 from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
 from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.progress import Progress
-from kmgpu.algorithm.restarts import ArrayData, best_restart
+from kmgpu.algorithm.restarts import ArrayData, Restart, best_restart
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -120,24 +121,16 @@ class AlternatingMinimizer(
         del y
         with self._unchanged_by_errors():
             check_parameters(self)
-            X, home, place = self._check_x(X, reset=True)
-            check_n_clusters(self.n_clusters, X.shape[0])
             progress = Progress(
                 type(self).__name__, self.max_iter, bool(self.verbose), bool(self.progress)
             )
-            with working_at(place, X, self.n_clusters), COMPILATION.told(progress.say):
-                x = X if place == place_of(X) else asarray(X, place)
-                dtype = compute_dtype(x)
-                x, budget = arranged(x, self.memory_budget)
-                check_finite(x, "X")
-                weight, factor = relative_weights(sample_weight, X.shape[0], place)
-                plan = plan_of(self, x, dtype, budget, factor, progress)
-                self._n_init = plan.n_init
-                best = best_restart(ArrayData(x, weight), plan)
-                centers, labels = (
-                    asarray(array, home) for array in (best.last.centers, best.last.labels)
-                )
-                counts = asarray(best.weights, home)
+            if dask.is_dask(X):
+                best, home = dask.fitted(self, X, sample_weight, progress)
+                place, labels = home, best.last.labels
+            else:
+                best, home, place = self._fit_array(X, sample_weight, progress)
+                labels = asarray(best.last.labels, home)
+            centers, counts = asarray(best.last.centers, home), asarray(best.weights, home)
             self.cluster_centers_, self.labels_, self.counts_ = centers, labels, counts
             for name in OF_BATCHES:
                 self.__dict__.pop(name, None)
@@ -150,6 +143,22 @@ class AlternatingMinimizer(
             self._n_features_out = self.n_clusters
             self._warn_of_duplicates(best.n_found)
         return self
+
+    def _fit_array(
+        self, X: Any, sample_weight: Any, progress: Progress
+    ) -> tuple[Restart, Place, Place]:
+        """Fit one array; the result, where results go, and where they were computed."""
+        X, home, place = self._check_x(X, reset=True)
+        check_n_clusters(self.n_clusters, X.shape[0])
+        with working_at(place, X, self.n_clusters), COMPILATION.told(progress.say):
+            x = X if place == place_of(X) else asarray(X, place)
+            dtype = compute_dtype(x)
+            x, budget = arranged(x, self.memory_budget)
+            check_finite(x, "X")
+            weight, factor = relative_weights(sample_weight, X.shape[0], place)
+            plan = plan_of(self, x, dtype, budget, factor, progress)
+            self._n_init = plan.n_init
+            return best_restart(ArrayData(x, weight), plan), home, place
 
     def predict(self, X: Any) -> Array:
         """Index of the nearest centre of every row of `X`.
@@ -171,6 +180,8 @@ class AlternatingMinimizer(
         ValueError, TypeError
             For bad input, such as another number of features.
         """
+        if dask.is_dask(X):
+            return dask.predicted(self, X)
         with self._at_work(X) as (x, centers, home):
             return asarray(nearest(x, centers, self.loss, self.memory_budget), home)
 
@@ -201,6 +212,8 @@ class AlternatingMinimizer(
         ValueError, TypeError
             For bad input, and where the dtype does not hold a distance.
         """
+        if dask.is_dask(X):
+            return dask.transformed(self, X)
         with self._at_work(X) as (x, centers, home):
             found = distances(x, centers, self.loss, self.memory_budget)
             check_distances(found)
@@ -235,6 +248,8 @@ class AlternatingMinimizer(
             For bad input.
         """
         del y
+        if dask.is_dask(X):
+            return -dask.loss_of(self, X, sample_weight)
         with self._at_work(X) as (x, centers, _):
             weight, factor = relative_weights(sample_weight, x.shape[0], place_of(x))
             labels = nearest(x, centers, self.loss, self.memory_budget)

@@ -199,9 +199,7 @@ class WeightRange(NamedTuple):
         with np.errstate(over="ignore"):
             total = float(weight.sum())
         least, most = present.min(initial=np.inf), present.max(initial=0)
-        return cls(
-            len(weight), float(least), float(most), total, first, present.size < weight.size
-        )
+        return cls(len(weight), float(least), float(most), total, first, present.size < weight.size)
 
     def and_then(self, other: WeightRange) -> WeightRange:
         """These weights and those after them."""

@@ -294,7 +294,9 @@ def _weights_of(given: Any, rows: da.Array) -> da.Array:
     """Weights in the chunks of the rows."""
     weight = given.to_dask_array() if hasattr(given, "to_dask_array") else given
     if weight.ndim != 1:
-        msg = f"sample_weight is {weight.ndim}-dimensional; expected (n_samples,): one weight a row."
+        msg = (
+            f"sample_weight is {weight.ndim}-dimensional; expected (n_samples,): one weight a row."
+        )
         raise ValueError(msg)
     n_weights, n_rows = weight.shape[0], rows.shape[0]
     known = n_weights == n_weights and n_rows == n_rows

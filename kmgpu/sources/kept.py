@@ -29,9 +29,7 @@ class Kept:
         self._lock = Lock()
 
     @contextmanager
-    def beside(
-        self, source: str, block: int, number: int
-    ) -> Iterator[MutableMapping[str, Any]]:
+    def beside(self, source: str, block: int, number: int) -> Iterator[MutableMapping[str, Any]]:
         """The cache of a block in the pass of that number; kept unless the call fails."""
         before, cache, _ = self._take((source, block)) or (number - 1, {}, 0)
         if before != number - 1:

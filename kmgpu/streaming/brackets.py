@@ -241,10 +241,12 @@ class Search:
 
 
 def evenly(begin: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
-    """n - 2 floats between two, such that as many floats lie between each pair; (m, n - 2)."""
+    """N - 2 floats between two, such that as many floats lie between each pair; (m, n - 2)."""
     low, high = keys(begin)[:, None], keys(end)[:, None]
     step = (high - low + np.uint64(n - 2)) // np.uint64(n - 1)
-    return from_keys(np.minimum(low + step * np.arange(1, n - 1, dtype=np.uint64), high), begin.dtype)
+    return from_keys(
+        np.minimum(low + step * np.arange(1, n - 1, dtype=np.uint64), high), begin.dtype
+    )
 
 
 def keys(values: np.ndarray) -> np.ndarray:

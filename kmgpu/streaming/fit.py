@@ -9,7 +9,7 @@ from kmgpu.algorithm.restarts import Plan
 from kmgpu.algorithm.seeding import Start, initial_centers, random_rows
 from kmgpu.backend.arrays import is_narrow
 from kmgpu.backend.blocks import kept_bytes
-from kmgpu.sources.base import Block, Source
+from kmgpu.sources.base import Source
 from kmgpu.streaming.brackets import Sample
 from kmgpu.streaming.sample import drawn_rows, rows_at
 from kmgpu.streaming.steps import StreamedSteps, Task

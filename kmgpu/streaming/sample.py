@@ -22,9 +22,7 @@ def _rows_of_block(block: Block, indices: np.ndarray) -> tuple[np.ndarray, np.nd
     return to_host(picked_rows(block.rows, own)), weight
 
 
-def drawn_rows(
-    source: Source, n_rows: int, rng: np.random.Generator
-) -> np.ndarray:
+def drawn_rows(source: Source, n_rows: int, rng: np.random.Generator) -> np.ndarray:
     """Rows drawn by weight, of which some may come several times; (n_rows, n_features).
 
     All rows, where they are no more than that and have no weights.

@@ -185,8 +185,9 @@ def cells(
 
         def added(chosen: Array) -> tuple[np.ndarray, np.ndarray]:
             chosen = xp.logical_and(chosen, there)
-            counts = [xp.matmul(share * part[None, :], xp.astype(chosen, xp.float64))
-                      for part in parts]
+            counts = [
+                xp.matmul(share * part[None, :], xp.astype(chosen, xp.float64)) for part in parts
+            ]
             sums = xp.matmul(share, xp.where(chosen, apart, xp.zeros_like(apart)))
             return _whole(counts), to_host(sums)
 

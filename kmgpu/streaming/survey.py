@@ -15,7 +15,7 @@ from kmgpu.sources.base import Block, Source
 from kmgpu.streaming.statistics import moments
 
 
-class NotFinite(ValueError):  # noqa: N818
+class NotFinite(ValueError):
     """A value that is NaN or infinite: its row, its column, and itself."""
 
 

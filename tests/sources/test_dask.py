@@ -68,7 +68,9 @@ KINDS = {
 def test_every_chunk_is_a_block(name, weights):
     data, lengths = KINDS[name]
     if not isinstance(weights, np.ndarray | None) and name in (
-        "unknown lengths", "a frame", "nullable columns"
+        "unknown lengths",
+        "a frame",
+        "nullable columns",
     ):
         parts = tuple(int(n) for n in DaskRows(data).map(_length))
         full = (6, 0, 9, 0, 5) if name == "unknown lengths" else parts
@@ -218,9 +220,7 @@ def test_other_rows_at_the_second_pass_are_noticed():
 
 def mixed(*chunks):
     parts = [dask.delayed(chunk) for chunk in chunks]
-    arrays = [
-        da.from_delayed(part, shape=(np.nan, 3), dtype=X.dtype, meta=X[:0]) for part in parts
-    ]
+    arrays = [da.from_delayed(part, shape=(np.nan, 3), dtype=X.dtype, meta=X[:0]) for part in parts]
     return da.concatenate(arrays, allow_unknown_chunksizes=True)
 
 
