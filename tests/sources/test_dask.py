@@ -1,4 +1,6 @@
-"""Dask's arrays and frames as a source: blocks, tasks, order of merging, errors; in this process."""
+"""Dask's arrays and frames as a source: blocks, tasks, order of merging, errors."""
+
+from itertools import chain, pairwise
 
 import dask
 import dask.array as da
@@ -79,7 +81,7 @@ def test_every_chunk_is_a_block(name, weights):
     starts = np.cumsum([0, *lengths])
     expected = [
         (i, a, X[a:b].tolist(), None if weights is None else WEIGHTS[a:b].tolist(), "more")
-        for i, (a, b) in enumerate(zip(starts[:-1], starts[1:], strict=True))
+        for i, (a, b) in enumerate(pairwise(starts))
     ]
     assert source.map(seen, "more") == expected
     dtype = np.float64 if name == "nullable columns" else np.float32
@@ -99,7 +101,7 @@ def test_weights_of_one_value_are_none(kind):
     assert (source.weighted, source.weight_factor) == (False, 3.0)
     some = DaskRows(CHUNKED, kind(np.where(WEIGHTS < 8, 0, 3.0)))
     assert (some.weighted, some.weight_factor) == (True, 3.0)
-    assert sum((found[3] for found in some.map(seen, 0)), []) == [0.0] * 8 + [1.0] * 12
+    assert list(chain(*(found[3] for found in some.map(seen, 0)))) == [0.0] * 8 + [1.0] * 12
 
 
 @pytest.mark.parametrize("n_chunks", [1, 2, 16, 17, 300])
@@ -108,7 +110,7 @@ def test_results_are_merged_in_a_tree_in_the_order_of_chunks(n_chunks):
     source = DaskRows(x)
     assert source.fold(in_order, joined) == list(range(n_chunks))
     n_groups = len(source._groups)
-    assert n_groups == min(n_chunks, 300 if n_chunks < 257 else 300)
+    assert n_groups == n_chunks
     assert source.n_tasks <= n_groups * 17 / 15 + 1
     if n_chunks == 17:
         first = "a"
@@ -168,9 +170,8 @@ def test_what_another_process_has_worked_on_since_is_forgotten():
 def test_an_error_leaves_nothing_beside_the_block():
     kept = Kept()
     leave(kept, "s", 0, 1, 1)
-    with pytest.raises(RuntimeError), kept.beside("s", 0, 2) as cache:
-        assert cache == {"it": 1}
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError), kept.beside("s", 0, 2) as cache:
+        cache["it"] /= 0
     assert leave(kept, "s", 0, 3, 3) == {}
 
 
@@ -214,7 +215,7 @@ def test_other_rows_at_the_second_pass_are_noticed():
     data = da.from_array(Changing(), chunks=(10, 3), asarray=False, meta=X[:0])
     source = DaskRows(data)
     source.map(total)
-    with pytest.raises(ValueError, match="not the same at every pass: chunk . has other rows"):
+    with pytest.raises(ValueError, match=r"not the same at every pass: chunk . has other rows"):
         source.map(total)
 
 
