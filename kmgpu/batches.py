@@ -19,7 +19,8 @@ from kmgpu.backend.upload import uploaded
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.inputs import ArrayInput
 from kmgpu.parameters import ALGORITHMS, check_parameters
-from kmgpu.validation import check_finite, check_n_clusters, random_generator, relative_weights
+from kmgpu.validation import check_finite, check_n_clusters, random_generator
+from kmgpu.weights import relative_weights
 
 # what a whole fit leaves behind and a batch does not
 OF_A_FIT = ("n_iter_", "converged_", "history_", "n_relocated_", "_n_init")

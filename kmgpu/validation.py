@@ -30,8 +30,6 @@ from kmgpu.backend.host_data import host_floats, host_numbers
 from kmgpu.backend.sparse import canonical
 
 MIN_MEMORY_BUDGET = 1 << 16
-# with room for sums in another order
-MOST_WEIGHT = float(np.finfo(np.float64).max) / 2
 # bytes that one look of the host passes before blocks of them were made
 SMALL = 1 << 16
 
@@ -137,99 +135,6 @@ def _raise_not_finite(name: str, row: int, column: int, value: float) -> None:
     raise ValueError(msg)
 
 
-def check_sample_weight(sample_weight: Any, n_samples: int, place: Place) -> Array | None:
-    """Weights as float64 at `place`, or None if there are none.
-
-    Raises
-    ------
-    ValueError
-        For a wrong shape, a weight that is negative, NaN or infinite (naming the row), weights
-        that are all zero, or whose sum cannot be represented.
-    """
-    weight = _weights(sample_weight, n_samples, place)
-    if weight is None:
-        return None
-    _check_weights(weight)
-    return asarray(weight, place)
-
-
-def relative_weights(
-    sample_weight: Any, n_samples: int, place: Place
-) -> tuple[Array | None, float]:
-    """Weights as `check_sample_weight` gives them up to a common factor, and that factor.
-
-    Where all rows weigh the same there are no weights, and where some rows weigh nothing and all
-    others the same, weights are 0 and 1: equal weights give the very bits that no weights give.
-    """
-    weight = _weights(sample_weight, n_samples, place)
-    if weight is None:
-        return None, 1.0
-    factor, largest, absent = _check_weights(weight)
-    if largest == n_samples:
-        return None, factor
-    if largest + absent == n_samples:
-        xp = namespace(weight)
-        return asarray(xp.astype(weight > 0, xp.float64), place), factor
-    return asarray(weight, place), 1.0
-
-
-def _weights(sample_weight: Any, n_samples: int, place: Place) -> Array | None:
-    """The weights as new float64 numbers: at `place` if both are on a GPU, else on the host."""
-    if sample_weight is None:
-        return None
-    if issparse(sample_weight):
-        msg = "sample_weight is a sparse matrix; pass sample_weight.toarray().ravel()."
-        raise TypeError(msg)
-    if isinstance(sample_weight, Real):
-        sample_weight = np.full(n_samples, float(sample_weight))
-    weight = adopted(sample_weight)
-    if place.on_gpu and is_array(weight) and place_of(weight).on_gpu:
-        if not is_real(weight):
-            msg = f"sample_weight has dtype {weight.dtype}; pass real numbers."
-            raise ValueError(msg)
-        weight = place.xp.astype(asarray(weight, place), place.xp.float64, copy=True)
-    else:
-        weight = _floats(weight, "sample_weight")
-    if weight.shape != (n_samples,):
-        msg = (
-            f"sample_weight.shape == {tuple(weight.shape)}, expected {(n_samples,)}: one weight a "
-            f"row."
-        )
-        raise ValueError(msg)
-    return weight
-
-
-def _check_weights(weight: Array) -> tuple[float, int, int]:
-    """The largest weight, how many rows have it, and how many weigh nothing.
-
-    Five numbers come to the host, wherever the weights are.
-    """
-    xp = namespace(weight)
-    good = xp.logical_and(xp.isfinite(weight), weight >= 0)
-    most = xp.max(weight)
-    with np.errstate(over="ignore", invalid="ignore"):
-        counts = (xp.count_nonzero(each) for each in (good, weight == most, weight == 0))
-        facts = (most, xp.sum(weight), *(xp.astype(count, xp.float64) for count in counts))
-    largest, total, n_good, n_largest, n_absent = to_host(xp.stack(facts)).tolist()
-    if n_good < weight.shape[0]:
-        row = int(xp.argmin(xp.astype(good, xp.int8)))
-        msg = (
-            f"sample_weight[{row}] is {float(weight[row])}; weights must be finite and "
-            f"non-negative (0 leaves the row out)."
-        )
-        raise ValueError(msg)
-    if not largest:
-        msg = "sample_weight is zero for every row; at least one weight must be positive."
-        raise ValueError(msg)
-    if not total < MOST_WEIGHT:
-        msg = (
-            f"sample_weight sums to {total:g}, with weights up to {largest:g}: too much for "
-            f"float64. Scale the weights down; a common factor changes no centre."
-        )
-        raise ValueError(msg)
-    return largest, int(n_largest), int(n_absent)
-
-
 def random_generator(random_state: Any) -> np.random.Generator:
     """The one Generator all random numbers come from."""
     if isinstance(random_state, np.random.RandomState):
@@ -246,7 +151,7 @@ def random_generator(random_state: Any) -> np.random.Generator:
 
 def check_init_centers(init: Any, n_clusters: int | None, n_features: int, place: Place) -> Array:
     """Initial centres as a new float64 array at `place`, of the shape that the data need."""
-    centers = _floats(init.toarray() if issparse(init) else init, "init")
+    centers = floats(init.toarray() if issparse(init) else init, "init")
     if centers.ndim != 2 or (n_clusters is not None and centers.shape[0] != n_clusters):
         msg = (
             f"The shape of the initial centers {centers.shape} does not match the number of "
@@ -263,7 +168,7 @@ def check_init_centers(init: Any, n_clusters: int | None, n_features: int, place
     return asarray(centers, place)
 
 
-def _floats(x: Any, name: str) -> np.ndarray:
+def floats(x: Any, name: str) -> np.ndarray:
     """Weights or centres, of any library, as a new float64 array on the host."""
     x = adopted(x)
     return host_floats(to_host(x) if is_array(x) and not isinstance(x, np.ndarray) else x, name)

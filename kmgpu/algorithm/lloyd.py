@@ -30,13 +30,8 @@ from kmgpu.backend.arrays import (
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.devices import borrowed
 from kmgpu.backend.layout import arranged
-from kmgpu.validation import (
-    check_choice,
-    check_data,
-    check_init_centers,
-    check_n_clusters,
-    relative_weights,
-)
+from kmgpu.validation import check_choice, check_data, check_init_centers, check_n_clusters
+from kmgpu.weights import relative_weights
 
 EMPTY_CLUSTER = ("farthest", "keep", "error")
 

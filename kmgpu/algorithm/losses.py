@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kmgpu.algorithm.refit import means, medians
 from kmgpu.backend.arrays import Array, namespace
@@ -67,6 +68,12 @@ class Loss:
     def kernel_name(self) -> str | None:
         """The name, for `L2` and `L1` themselves; None for any other record, whatever its name."""
         return self.name if self is L2 or self is L1 else None
+
+    def __reduce__(self) -> Any:
+        # in another process `L2` and `L1` are its own, which have kernels
+        if self.kernel_name is not None:
+            return get_loss, (self.name,)
+        return super().__reduce__()
 
 
 def _squared_scorer(centers: Array) -> Callable[[Array], Array]:

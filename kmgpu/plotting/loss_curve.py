@@ -12,7 +12,8 @@ from kmgpu.algorithm.refit import group_rows
 from kmgpu.backend.arrays import HOST, to_host
 from kmgpu.backend.blocks import CPU_BLOCK_BYTES
 from kmgpu.plotting.figures import legend_below, new_figure
-from kmgpu.validation import check_data, check_sample_weight
+from kmgpu.validation import check_data
+from kmgpu.weights import check_sample_weight
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -25,13 +25,8 @@ from kmgpu.estimators import ESTIMATORS
 from kmgpu.parameters import check_parameters, work_of
 from kmgpu.selection.table import Sweep as Sweep
 from kmgpu.selection.table import SweepEntry as SweepEntry
-from kmgpu.validation import (
-    check_data,
-    check_integer,
-    check_n_clusters,
-    check_sample_weight,
-    random_generator,
-)
+from kmgpu.validation import check_data, check_integer, check_n_clusters, random_generator
+from kmgpu.weights import check_sample_weight
 
 METRICS: dict[str | None, str] = {"l2": "euclidean", "l1": "manhattan"}
 

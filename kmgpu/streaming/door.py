@@ -18,7 +18,8 @@ from kmgpu.sources.base import Block, Source
 from kmgpu.sources.row_blocks import RowBlocks, check_rereadable
 from kmgpu.sources.stream import PIECE_BYTES, Stream
 from kmgpu.streaming.survey import check_finite, named
-from kmgpu.validation import check_distances, is_plain, relative_weights
+from kmgpu.validation import check_distances, is_plain
+from kmgpu.weights import relative_weights
 
 LEAST_PIECE = 1 << 20  # bytes of a block on a GPU
 

@@ -1,6 +1,7 @@
 """What a point costs at a centre."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -129,3 +130,8 @@ def test_a_third_loss_that_is_entered_has_no_kernels_yet(monkeypatch):
     mine = dataclasses.replace(L1, name="mine")
     monkeypatch.setitem(LOSSES, "mine", mine)
     assert get_loss("mine").kernel_name is None
+
+
+@pytest.mark.parametrize("loss", [L1, L2])
+def test_a_loss_that_is_sent_to_another_process_keeps_its_kernels(loss):
+    assert pickle.loads(pickle.dumps(loss)) is loss

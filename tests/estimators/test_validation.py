@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from kmgpu import KMeans, KMedians, lloyd, validation
+from kmgpu import KMeans, KMedians, lloyd, weights
 from kmgpu.backend.arrays import place_of
-from kmgpu.validation import check_data, check_sample_weight
+from kmgpu.validation import check_data
+from kmgpu.weights import check_sample_weight, relative_weights
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 X = np.arange(40.0).reshape(20, 2)
@@ -130,12 +131,12 @@ def test_weights_on_a_gpu_stay_there(cupy, backend, monkeypatch, kind, dtype):
     if dtype == "bool" and kind == "others":
         kind = "some absent"
     most = given.max().astype(float)
-    copied, to_host = [], validation.to_host
-    monkeypatch.setattr(validation, "to_host", lambda x: copied.append(x.size) or to_host(x))
+    copied, to_host = [], weights.to_host
+    monkeypatch.setattr(weights, "to_host", lambda x: copied.append(x.size) or to_host(x))
     weight = cupy.asarray(given)
     place = place_of(weight)
     found = check_sample_weight(weight, 40, place)
-    relative, factor = validation.relative_weights(weight, 40, place)
+    relative, factor = relative_weights(weight, 40, place)
     assert copied == [5, 5]
     weight[:] = 0
     assert found.dtype == cupy.float64

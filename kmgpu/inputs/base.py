@@ -1,0 +1,53 @@
+"""What every input of an estimator does."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from kmgpu.algorithm.progress import Progress
+from kmgpu.algorithm.restarts import Restart
+from kmgpu.backend.arrays import Array, Place, asarray
+
+
+class Fitted(NamedTuple):
+    """What a fit has found: its best restart, whose arrays are where results go."""
+
+    best: Restart
+    n_init: int
+    centers: Array
+    labels: Array
+    counts: Array
+    place: Place
+
+
+class Input(Protocol):
+    """Rows whose shape, dtype and names are checked; parameters are those of an estimator."""
+
+    def fit(self, sample_weight: Any) -> Fitted:
+        """The best restart of the estimator's plan."""
+        ...
+
+    def labels(self) -> Array:
+        """The nearest centre of every row, (n_samples,), int32."""
+        ...
+
+    def distances(self) -> Array:
+        """The distance of every row to every centre, (n_samples, n_clusters)."""
+        ...
+
+    def loss(self, sample_weight: Any) -> float:
+        """Weighted costs of all rows at their nearest centres."""
+        ...
+
+
+def progress_of(estimator: Any) -> Progress:
+    """What a fit tells of itself."""
+    name, most = type(estimator).__name__, estimator.max_iter
+    return Progress(name, most, bool(estimator.verbose), bool(estimator.progress))
+
+
+def fitted_at(best: Restart, n_init: int, home: Place, place: Place) -> Fitted:
+    """What a fit at `place` has found, its arrays where results go."""
+    arrays = best.last.centers, best.last.labels, best.weights
+    centers, labels, counts = (asarray(array, home) for array in arrays)
+    return Fitted(best, n_init, centers, labels, counts, place)
