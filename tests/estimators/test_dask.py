@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from kmgpu import KMeans, KMedians
+from kmgpu import KMeans, KMedians, load_model, save_model
 
 rng = np.random.default_rng(0)
 X = (rng.normal(size=(2000, 4)) + 8 * rng.integers(0, 3, size=(2000, 1))).astype(np.float32)
@@ -95,7 +95,7 @@ def test_counts_are_weights_of_clusters(estimator, weights):
     assert found.device_ == "cpu"
 
 
-def test_pickles_and_copies_hold_no_data(estimator):
+def test_pickles_and_copies_hold_no_data(estimator, tmp_path):
     with dask.config.set(scheduler="sync"):
         found = estimator.fit(da.from_array(X, chunks=CHUNKS))
     text = pickle.dumps(found)
@@ -105,6 +105,11 @@ def test_pickles_and_copies_hold_no_data(estimator):
     assert not hasattr(again, "labels_")
     np.testing.assert_array_equal(again.predict(X), found.predict(X))
     assert again.get_params().keys() == KMeans().get_params().keys()
+    with pytest.raises(ValueError, match="has no labels_: set them"):
+        save_model(again, tmp_path / "m.npz")
+    with dask.config.set(scheduler="sync"):
+        save_model(found, tmp_path / "m.npz")
+    np.testing.assert_array_equal(load_model(tmp_path / "m.npz").labels_, again.predict(X))
 
 
 def test_short_tasks_are_remarked_upon(estimator, capsys):
