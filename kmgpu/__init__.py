@@ -6,7 +6,7 @@ from kmgpu.algorithm.lloyd import lloyd as lloyd
 from kmgpu.algorithm.losses import L1 as L1
 from kmgpu.algorithm.losses import L2 as L2
 from kmgpu.algorithm.losses import Loss as Loss
-from kmgpu.algorithm.restarts import HistoryEntry as HistoryEntry
+from kmgpu.algorithm.plan import HistoryEntry as HistoryEntry
 from kmgpu.backend.threads import get_num_threads as get_num_threads
 from kmgpu.backend.threads import set_num_threads as set_num_threads
 from kmgpu.estimators import KMeans as KMeans

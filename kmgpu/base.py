@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from kmgpu.algorithm.losses import Loss
 from kmgpu.backend.arrays import Array
 from kmgpu.backend.cards import Work
+from kmgpu.files import PathLike
 from kmgpu.inputs import Input, input_of, is_dask
 from kmgpu.parameters import check_parameters, work_of
 from kmgpu.validation import check_memory_budget
@@ -50,6 +51,8 @@ class AlternatingMinimizer(
         device: str | None = None,
         memory_budget: int | None = None,
         progress: bool = False,
+        max_samples: float | None = None,
+        checkpoint: PathLike | None = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
@@ -64,6 +67,8 @@ class AlternatingMinimizer(
         self.device = device
         self.memory_budget = memory_budget
         self.progress = progress
+        self.max_samples = max_samples
+        self.checkpoint = checkpoint
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Cluster the rows of `X`.

@@ -55,6 +55,15 @@ memory_budget : int, optional
     half of the memory that is free), else converted block by block.
 progress : bool, default=False
     Show a progress bar.
+max_samples : int or float, optional
+    Fit so many rows, or this share of them, drawn without replacement among those of positive
+    weight; labels, loss and counts are of all rows. By default all rows are fitted.
+checkpoint : str or path-like, optional
+    A file that keeps the state of a fit: written as a whole every 10 iterations (a few more where
+    clusters were empty), read by a fit that finds it, removed when a fit ends. A fit that was
+    killed goes on from there and ends in the same bits as one with a checkpoint that was not. The
+    data, the parameters and the version of kmgpu must be the same, which is checked; give
+    `random_state` with `max_samples`.
 
 Attributes
 ----------

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from numbers import Integral
 from typing import Any
 
 from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
+from kmgpu.algorithm.plan import Plan, digest
 from kmgpu.algorithm.progress import Progress
-from kmgpu.algorithm.restarts import Plan
 from kmgpu.algorithm.seeding import METHODS
-from kmgpu.backend.arrays import Array, place_of
+from kmgpu.backend.arrays import Array, place_of, to_host
 from kmgpu.backend.cards import Work
+from kmgpu.backend.devices import device_name
+from kmgpu.checkpoints import CheckpointFile
 from kmgpu.validation import (
     check_choice,
     check_init_centers,
     check_integer,
+    check_max_samples,
     check_memory_budget,
     check_tol,
     random_generator,
@@ -38,6 +43,8 @@ def check_parameters(estimator: Any) -> None:
     check_choice("algorithm", estimator.algorithm, tuple(ALGORITHMS))
     check_choice("empty_cluster", estimator.empty_cluster, EMPTY_CLUSTER)
     check_memory_budget(estimator.memory_budget)
+    check_max_samples(estimator.max_samples)
+    _check_checkpoint(estimator)
     if isinstance(estimator.init, str):
         check_choice("init", estimator.init, METHODS)
     if estimator.algorithm == "elkan" and estimator.n_clusters == 1:
@@ -92,7 +99,53 @@ def plan_of(
         weight_factor=weight_factor,
         rng=random_generator(estimator.random_state),
         progress=progress,
+        checkpoint=_checkpoint_of(estimator, init, dtype, memory_budget, weight_factor, x),
     )
+
+
+def _checkpoint_of(
+    estimator: Any, init: Any, dtype: Any, memory_budget: int | None, factor: float, x: Array
+) -> CheckpointFile | None:
+    """The file of the parameter, with all that the bits of a result depend on but the data."""
+    if estimator.checkpoint is None:
+        return None
+    plain = (
+        "n_clusters", "n_init", "max_iter", "tol", "empty_cluster", "algorithm", "max_samples",
+    )  # fmt: skip
+    told = {name: getattr(estimator, name) for name in plain}
+    seed = estimator.random_state
+    if callable(init):
+        init = getattr(init, "__qualname__", type(init).__qualname__)
+    elif not isinstance(init, str):
+        init = digest(to_host(init))
+    return CheckpointFile(
+        estimator.checkpoint,
+        {
+            "loss": estimator.loss.name,
+            **told,
+            "init": init,
+            "random_state": int(seed) if isinstance(seed, Integral) else None,
+            "memory_budget": memory_budget,
+            "weight_factor": factor,
+            "dtype": str(dtype).rpartition(".")[2].strip("'>"),
+            "device": device_name(place_of(x)),
+        },
+    )
+
+
+def _check_checkpoint(estimator: Any) -> None:
+    path = estimator.checkpoint
+    if path is None:
+        return
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        msg = f"checkpoint={path!r} is no path; give the name of a file, or None."
+        raise TypeError(msg)
+    if estimator.max_samples is not None and estimator.random_state is None:
+        msg = (
+            f"checkpoint={str(path)!r} with max_samples={estimator.max_samples} needs a "
+            f"random_state: a fit that goes on must draw the same rows."
+        )
+        raise ValueError(msg)
 
 
 def _restarts(estimator: Any) -> int:

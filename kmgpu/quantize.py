@@ -17,7 +17,7 @@ import numpy as np
 from kmgpu.backend.arrays import to_host
 from kmgpu.backend.blocks import row_blocks
 from kmgpu.base import AlternatingMinimizer
-from kmgpu.io.files import PathLike, replacing
+from kmgpu.files import PathLike, replacing
 from kmgpu.io.reading import BadFile, opened, shortened
 from kmgpu.plotting.figures import INSTALL_PLOT
 

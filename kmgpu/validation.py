@@ -181,6 +181,20 @@ def check_n_clusters(n_clusters: int, n_samples: int) -> None:
         raise ValueError(msg)
 
 
+def check_max_samples(value: Any) -> None:
+    """Raise TypeError or ValueError for what is neither a number of rows nor a share of them."""
+    if value is None:
+        return
+    if isinstance(value, Integral):
+        check_integer("max_samples", value, 1)
+    elif not isinstance(value, Real):
+        msg = f"max_samples must be an integer, a float or None, got {value!r}."
+        raise TypeError(msg)
+    elif not 0 < float(value) <= 1:
+        msg = f"max_samples={value!r} is no share of the rows; pass 0 < share <= 1 or an integer."
+        raise ValueError(msg)
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Raise ValueError when `value` is not one of `choices`."""
     if not isinstance(value, str) or value not in choices:

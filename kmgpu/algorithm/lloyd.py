@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,6 +74,21 @@ class HalfStep:
     n_changed: int = 0
     n_relocated: int = 0
     stop: str | None = None
+
+
+class Pause(NamedTuple):
+    """Where the loop can go on with a new engine: after a refit before which no row was moved.
+
+    Attributes
+    ----------
+    iteration : int
+    previous, centers : arrays of shape (n_clusters, n_features), float64
+        What that iteration assigned to, and what it refitted.
+    """
+
+    iteration: int
+    previous: Array
+    centers: Array
 
 
 def lloyd(
@@ -180,17 +195,22 @@ def half_steps(
     max_iter: int,
     tol: float,
     empty_cluster: str,
+    pause: Pause | None = None,
 ) -> Iterator[HalfStep]:
     """The loop itself, on any engine; see `lloyd`. The input is taken as checked.
 
-    The last record's centres are of `dtype`. `labels` are those of the first assignment, where
-    seeding knows them. The engine owns the labels of a record, which hold until the next half-step;
-    the last record has a copy.
-    Losses are those of `weight_factor` times the weights.
+    After a `pause`, it goes on from there instead of from `centers`: the engine learns its labels
+    again. The last record's centres are of `dtype`. `labels` are those of the first assignment,
+    where seeding knows them. The engine owns the labels of a record, which hold until the next
+    half-step; the last record has a copy. Losses are those of `weight_factor` times the weights.
     """
     assign = partial(assigned, steps, sample_weight, weight_factor)
-    yield HalfStep("init", 0, centers)
     iteration, stop = 0, None
+    if pause is None:
+        yield HalfStep("init", 0, centers)
+    else:
+        assign(pause.previous)
+        iteration, centers = pause.iteration, pause.centers
     while stop is None:
         iteration += 1
         known = labels if iteration == 1 else None

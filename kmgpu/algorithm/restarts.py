@@ -2,162 +2,148 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator
+from dataclasses import replace
 
-import numpy as np
-
-from kmgpu.algorithm.lloyd import HalfStep, half_steps
-from kmgpu.algorithm.losses import Loss
-from kmgpu.algorithm.progress import Progress
-from kmgpu.algorithm.scale import check_scale
-from kmgpu.algorithm.seeding import Start, initial_centers
-from kmgpu.algorithm.spread import scaled_tolerance
-from kmgpu.algorithm.steps import Steps, cluster_weights, engine
-from kmgpu.backend.arrays import Array
+from kmgpu.algorithm.lloyd import HalfStep, Pause, half_steps
+from kmgpu.algorithm.plan import Data, HistoryEntry, Plan, Restart, State
+from kmgpu.algorithm.seeding import Start
+from kmgpu.algorithm.steps import cluster_weights, labels_to_keep
+from kmgpu.backend.arrays import asarray, namespace, to_host
 
 # a restart that is better by rounding alone is the same clustering
 LEAST_GAIN = 1e-12
-
-
-class HistoryEntry(NamedTuple):
-    """One half-step of a fit: what a `HalfStep` says, without the arrays."""
-
-    kind: str
-    iteration: int
-    loss: float
-    shift: float
-    n_changed: int
-    n_relocated: int
-
-
-class Restart(NamedTuple):
-    """The outcome of one restart.
-
-    Attributes
-    ----------
-    last : HalfStep
-        The result: centres, and the labels and loss that belong to them.
-    history : tuple of HistoryEntry
-        Every half-step after the initialisation.
-    loss : float
-    weights : numpy.ndarray of shape (n_clusters,), float64
-        Of the rows of each cluster.
-    """
-
-    last: HalfStep
-    history: tuple[HistoryEntry, ...]
-    loss: float
-    weights: np.ndarray
-
-    @property
-    def n_found(self) -> int:
-        """Clusters that hold a row of positive weight."""
-        return int(np.count_nonzero(self.weights))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to run: the parameters of an estimator, checked and resolved.
-
-    `dtype` is that of the resulting centres. Losses are those of `weight_factor` times the
-    weights.
-    """
-
-    loss: Loss
-    n_clusters: int
-    dtype: Any
-    init: Any
-    n_init: int
-    max_iter: int
-    tol: float
-    empty_cluster: str
-    memory_budget: int | None
-    algorithm: str
-    weight_factor: float
-    rng: np.random.Generator
-    progress: Progress
-
-
-class Data(Protocol):
-    """What restarts need of the data, wherever they are."""
-
-    @property
-    def sample_weight(self) -> Array | None: ...
-
-    def begin(self, plan: Plan) -> tuple[Steps, float]:
-        """Check the scale of the data; the engine, and the tolerance in units of the data."""
-        ...
-
-    def start(self, plan: Plan) -> Start:
-        """Initial centres."""
-        ...
-
-
-class ArrayData(NamedTuple):
-    """Data that are one array, `x`, with the weights of its rows."""
-
-    x: Array
-    sample_weight: Array | None
-
-    def begin(self, plan: Plan) -> tuple[Steps, float]:
-        x, weight, budget = self.x, self.sample_weight, plan.memory_budget
-        check_scale(x, weight, plan.loss, budget)
-        tol = scaled_tolerance(x, weight, plan.loss, plan.tol, budget)
-        return engine(x, weight, plan.n_clusters, plan.loss, budget, plan.algorithm), tol
-
-    def start(self, plan: Plan) -> Start:
-        return initial_centers(
-            self.x, plan.init, plan.n_clusters, plan.loss, self.sample_weight, plan.rng,
-            plan.memory_budget,
-        )  # fmt: skip
+# iterations between checkpoints; a new engine begins with a whole pass, the work of about one
+EVERY = 10
 
 
 def best_restart(data: Data, plan: Plan) -> Restart:
-    """Run the loop `plan.n_init` times; the restart of lowest loss, the first of equals."""
-    steps, tol = data.begin(plan)
-    best: Restart | None = None
-    for _ in range(plan.n_init):
-        start = data.start(plan)
-        plan.progress.say("Initialization complete")
-        found = _restart(steps, data.sample_weight, start, tol, plan)
+    """Run the loop `plan.n_init` times; the restart of lowest loss, the first of equals.
+
+    With a checkpoint, the state is saved every `EVERY` iterations, after the next refit before
+    which no row was moved. A new engine goes on from there, in the fit that saves as in one that
+    begins with the saved state: what engines keep from earlier iterations, such as sums kept by
+    difference, is the same for both, and so is every bit.
+    """
+    run = _Run(data, plan)
+    for _ in range(run.state.n_ended, plan.n_init):
+        run.restart()
+    return run.ended()
+
+
+class _Run:
+    """The restarts of one fit, and their state."""
+
+    def __init__(self, data: Data, plan: Plan) -> None:
+        self._data, self._plan, self.state = data, plan, State()
+        self._tol = data.tolerance(plan)
+        self._facts = {} if plan.checkpoint is None else data.facts()
+        saved = None if plan.checkpoint is None else plan.checkpoint.load(self._facts)
+        if saved is not None:
+            self.state = saved
+            plan.rng.bit_generator.state = saved.random
+        self._steps = data.engine(plan)
+
+    def restart(self) -> None:
+        """One restart, or the rest of it."""
+        plan, state = self._plan, self.state
+        start = None
+        if state.pause is None:
+            start = self._data.start(plan)
+            plan.progress.say("Initialization complete")
+        else:
+            plan.progress.say(f"Goes on after iteration {state.pause.iteration}.")
+        for step in plan.progress.shown(self._half_steps(start)):
+            self._note(step)
+        self._tell_end(step)
+        factor, weight = plan.weight_factor, self._data.sample_weight
+        weights = factor * cluster_weights(self._steps, weight)
+        found = Restart(step, tuple(state.history), state.history[-1].loss, weights)
+        best = state.best
         if best is None or found.loss < best.loss * (1 - LEAST_GAIN):
             best = found
-    assert best is not None
-    return best
+        self.state = State(best, state.n_ended + 1)
+        if plan.checkpoint is not None and self.state.n_ended < plan.n_init:
+            self._renew()
 
+    def ended(self) -> Restart:
+        """The best restart, with its labels."""
+        best, plan = self.state.best, self._plan
+        assert best is not None
+        if best.last.labels is None:
+            centers = asarray(best.last.centers, self._data.place)
+            xp = namespace(centers)
+            self._steps.assign(xp.astype(centers, xp.float64))
+            last = replace(best.last, centers=centers, labels=labels_to_keep(self._steps))
+            best = best._replace(last=last)
+        if plan.checkpoint is not None:
+            plan.checkpoint.clear()
+        return best
 
-def _restart(
-    steps: Steps, sample_weight: Array | None, start: Start, tol: float, plan: Plan
-) -> Restart:
-    loop = half_steps(
-        steps,
-        sample_weight,
-        start.centers,
-        plan.dtype,
-        start.labels,
-        weight_factor=plan.weight_factor,
-        max_iter=plan.max_iter,
-        tol=tol,
-        empty_cluster=plan.empty_cluster,
-    )
-    history: list[HistoryEntry] = []
-    for step in plan.progress.shown(loop):
-        if step.loss is None:
-            continue
-        history.append(
-            HistoryEntry(
-                step.kind, step.iteration, step.loss, step.shift, step.n_changed, step.n_relocated
+    def _half_steps(self, start: Start | None) -> Iterator[HalfStep]:
+        """The loop; at every checkpoint it goes on with a new engine."""
+        plan, place = self._plan, self._data.place
+        while True:
+            pause = self.state.pause
+            if pause is not None:
+                at, to = (asarray(array, place) for array in (pause.previous, pause.centers))
+                pause = Pause(pause.iteration, at, to)
+            loop = half_steps(
+                self._steps,
+                self._data.sample_weight,
+                None if start is None else start.centers,
+                plan.dtype,
+                None if start is None else start.labels,
+                weight_factor=plan.weight_factor,
+                max_iter=plan.max_iter,
+                tol=self._tol,
+                empty_cluster=plan.empty_cluster,
+                pause=pause,
             )
-        )
+            previous = None
+            for step in loop:
+                yield step
+                if step.kind == "assign":
+                    previous = step.centers
+                elif step.kind == "refit" and self._saves(step):
+                    self._save(Pause(step.iteration, previous, step.centers))
+                    break
+            else:
+                return
+            del loop, step  # two engines would keep bounds for all rows
+            self._renew()
+
+    def _saves(self, step: HalfStep) -> bool:
+        if self._plan.checkpoint is None or step.n_relocated:
+            return False
+        pause = self.state.pause
+        since = step.iteration - (0 if pause is None else pause.iteration)
+        return since >= EVERY and step.shift > self._tol and step.iteration < self._plan.max_iter
+
+    def _save(self, pause: Pause) -> None:
+        assert self._plan.checkpoint is not None
+        self.state.pause = Pause(pause.iteration, to_host(pause.previous), to_host(pause.centers))
+        self.state.random = dict(self._plan.rng.bit_generator.state)
+        self._plan.checkpoint.save(self._facts, self.state)
+
+    def _renew(self) -> None:
+        del self._steps
+        self._steps = self._data.engine(self._plan)
+
+    def _note(self, step: HalfStep) -> None:
+        if step.loss is None:
+            return
+        told = step.loss, step.shift, step.n_changed, step.n_relocated
+        self.state.history.append(HistoryEntry(step.kind, step.iteration, *told))
         if step.kind == "refit":
-            plan.progress.say(f"Iteration {step.iteration}, inertia {step.loss}.")
-    if step.stop == "labels":
-        plan.progress.say(f"Converged at iteration {step.iteration}: strict convergence.")
-    elif step.stop == "shift":
-        shift = history[-2].shift
-        plan.progress.say(
-            f"Converged at iteration {step.iteration}: center shift {shift} within tolerance {tol}."
-        )
-    weights = plan.weight_factor * cluster_weights(steps, sample_weight)
-    return Restart(step, tuple(history), history[-1].loss, weights)
+            self._plan.progress.say(f"Iteration {step.iteration}, inertia {step.loss}.")
+
+    def _tell_end(self, step: HalfStep) -> None:
+        if step.stop == "labels":
+            self._plan.progress.say(f"Converged at iteration {step.iteration}: strict convergence.")
+        elif step.stop == "shift":
+            shift = self.state.history[-2].shift
+            self._plan.progress.say(
+                f"Converged at iteration {step.iteration}: center shift {shift} within tolerance "
+                f"{self._tol}."
+            )

@@ -53,6 +53,17 @@ def add(commands: Any) -> None:
     fit.add_argument("--weights", metavar="FILE", help="one non-negative number a row")
     fit.add_argument("--out", metavar="FILE.npz", help="write the fitted model there")
     fit.add_argument("--labels", metavar="FILE.npy", help="write the label of every row there")
+    fit.add_argument(
+        "--max-samples",
+        metavar="N",
+        type=_samples,
+        help="fit so many rows, or with a point such a share (0.1), and label all",
+    )
+    fit.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="keep the state there every few iterations; where it is there, go on from it",
+    )
     add_running(fit)
     add_cluster(fit)
     fit.set_defaults(run=_fit)
@@ -65,7 +76,8 @@ def _fit(args: argparse.Namespace) -> None:
 
 def _fit_here(args: argparse.Namespace) -> None:
     inputs = args.data, args.weights, args.init
-    check_outputs({"--out": (args.out, ".npz"), "--labels": (args.labels, ".npy")}, inputs)
+    outputs = {"--out": (args.out, ".npz"), "--labels": (args.labels, ".npy")}
+    check_outputs({**outputs, "--checkpoint": (args.checkpoint, "")}, inputs)
     table = _opened(args)
     drawn = {"--seed": args.seed, "--n-init": args.n_init}
     estimator = ESTIMATORS[args.loss](
@@ -78,6 +90,8 @@ def _fit_here(args: argparse.Namespace) -> None:
         empty_cluster=args.empty_cluster,
         device=args.device,
         progress=show_progress(args),
+        max_samples=args.max_samples,
+        checkpoint=args.checkpoint,
     )
     weights = None if args.weights is None else read_weights(args.weights)
     start = perf_counter()
@@ -109,6 +123,10 @@ def _opened(args: argparse.Namespace) -> Table:
         msg = f"--header is for text; {args.data} is read by workers of Dask, which read no text."
         raise ValueError(msg)
     return open_lazy(args.data, args.array)
+
+
+def _samples(text: str) -> int | float:
+    return int(text) if text.isdecimal() else float(text)
 
 
 def _n_init(text: str) -> int | str:

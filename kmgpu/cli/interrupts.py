@@ -9,7 +9,7 @@ from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
-from kmgpu.io.files import discard_unfinished
+from kmgpu.files import discard_unfinished
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 # a signal that is sent to a process and to its group arrives twice

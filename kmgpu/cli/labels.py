@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from kmgpu.io.files import replacing
+from kmgpu.files import replacing
 
 MAGIC = b"\x93NUMPY\x01\x00"
 # bytes of a header, so that one of any number of rows fits

@@ -13,7 +13,7 @@ import numpy as np
 
 from kmgpu.algorithm.seeding import METHODS
 from kmgpu.estimators import ESTIMATORS
-from kmgpu.io.files import check_writable
+from kmgpu.files import check_writable
 from kmgpu.io.models import is_model, load_model
 from kmgpu.io.stores import HDF5
 from kmgpu.io.tables import READERS, STDIN, Table, read_table
@@ -139,14 +139,14 @@ def check_outputs(outputs: dict[str, tuple[str | None, str]], inputs: Sequence[s
     Parameters
     ----------
     outputs : dict
-        Option -> the file given for it, and what the file's name must end in.
+        Option -> the file given for it, and what the file's name must end in, if anything.
     inputs : sequence of str or None
     """
     taken: dict[str, str] = {}
     for option, (name, suffix) in outputs.items():
         if name is None:
             continue
-        if Path(name).suffix.lower() != suffix:
+        if suffix and Path(name).suffix.lower() != suffix:
             msg = f"{name} cannot be written: its name must end in {suffix}."
             raise ValueError(msg)
         check_writable(name)

@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
 from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
-from kmgpu.algorithm.restarts import ArrayData, best_restart
+from kmgpu.algorithm.plan import ArrayData
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -29,10 +29,12 @@ from kmgpu.backend.host_data import host_numbers
 from kmgpu.backend.layout import arranged
 from kmgpu.backend.sparse import canonical
 from kmgpu.backend.upload import uploaded
-from kmgpu.inputs.base import Fitted, fitted_at, progress_of
+from kmgpu.inputs.base import Fitted, fitted_at, progress_of, with_labels
+from kmgpu.inputs.sampling import best_of
 from kmgpu.kernels.compilation import COMPILATION
 from kmgpu.kernels.dispatch import remark
 from kmgpu.parameters import plan_of
+from kmgpu.sources.whole import Whole
 from kmgpu.validation import (
     check_device_array,
     check_distances,
@@ -76,7 +78,12 @@ class ArrayInput:
                 check_finite(x, "X")
                 weight, factor = relative_weights(sample_weight, x.shape[0], place)
                 plan = plan_of(estimator, x, dtype, budget, factor, progress)
-                best = best_restart(ArrayData(x, weight), plan)
+                source = Whole(x, weight)
+                best, whole = best_of(ArrayData(x, weight), source, plan, estimator.max_samples)
+                if not whole:
+                    centers = namespace(x).astype(best.last.centers, namespace(x).float64)
+                    labels = nearest(x, centers, estimator.loss, budget)
+                    best = with_labels(best, labels)
             return fitted_at(best, plan.n_init, self.home, place)
 
         return self._at_place(fitted)

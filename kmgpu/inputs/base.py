@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
+from kmgpu.algorithm.plan import Restart
 from kmgpu.algorithm.progress import Progress
-from kmgpu.algorithm.restarts import Restart
 from kmgpu.backend.arrays import Array, Place, asarray
 from kmgpu.backend.devices import device_name
 
@@ -45,6 +46,11 @@ def progress_of(estimator: Any) -> Progress:
     """What a fit tells of itself."""
     name, most = type(estimator).__name__, estimator.max_iter
     return Progress(name, most, bool(estimator.verbose), bool(estimator.progress))
+
+
+def with_labels(best: Restart, labels: Array) -> Restart:
+    """The same with labels of all rows."""
+    return best._replace(last=replace(best.last, labels=labels))
 
 
 def fitted_at(best: Restart, n_init: int, home: Place, place: Place) -> Fitted:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from kmgpu.algorithm.restarts import best_restart
 from kmgpu.backend.arrays import HOST, Array, compute_dtype, to_host
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.cards import Work
 from kmgpu.backend.devices import resolve
-from kmgpu.inputs.base import Fitted, fitted_at, progress_of
+from kmgpu.inputs.base import Fitted, fitted_at, progress_of, with_labels
+from kmgpu.inputs.sampling import best_of
 from kmgpu.kernels.compilation import COMPILATION
 from kmgpu.parameters import plan_of
 from kmgpu.sources.row_blocks import RowBlocks
@@ -40,7 +40,11 @@ class BlocksInput:
             extent = survey(source, estimator.loss, budget)
             check_n_clusters(estimator.n_clusters, source.n_samples)
             plan = plan_of(estimator, self._x, compute_dtype(self._x), budget, factor, progress)
-            best = best_restart(StreamedData(source, extent, weight), plan)
+            data = StreamedData(source, extent, weight)
+            best, whole = best_of(data, source, plan, estimator.max_samples)
+            if not whole:
+                at = to_host(best.last.centers).astype(np.float64)
+                best = with_labels(best, labels_of_all(source, at, estimator.loss, budget))
             return fitted_at(best, plan.n_init, HOST, self._place)
 
     def labels(self) -> Array:

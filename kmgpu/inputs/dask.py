@@ -11,7 +11,7 @@ from sklearn.utils.validation import validate_data
 
 from kmgpu.algorithm.assignment import distances, nearest
 from kmgpu.algorithm.losses import Loss
-from kmgpu.algorithm.restarts import Plan, best_restart
+from kmgpu.algorithm.plan import Plan
 from kmgpu.algorithm.steps import Steps
 from kmgpu.backend.arrays import HOST, Array, asarray, compute_dtype, place_of, to_host
 from kmgpu.backend.blocks import working_at
@@ -19,6 +19,7 @@ from kmgpu.backend.cards import Work, cpu_seconds
 from kmgpu.backend.devices import resolve
 from kmgpu.backend.threads import get_num_threads
 from kmgpu.inputs.base import Fitted, progress_of
+from kmgpu.inputs.sampling import best_of
 from kmgpu.kernels.compilation import COMPILATION
 from kmgpu.parameters import plan_of
 from kmgpu.sources.base import Block
@@ -64,7 +65,7 @@ class DaskInput:
                 plan = plan_of(estimator, x, compute_dtype(x), budget, factor, progress)
                 if said := _remark(source, self._work):
                     progress.say(said)
-                best = best_restart(data, plan)
+                best, _ = best_of(data, source, plan, estimator.max_samples)
                 devices = source.devices
         finally:
             source.close()
@@ -110,9 +111,9 @@ class DaskInput:
 class _LazyData(StreamedData):
     """`StreamedData` whose labels are left where the rows are."""
 
-    def begin(self, plan: Plan) -> tuple[Steps, float]:  # type: ignore[override]
-        steps, tol = super().begin(plan)
-        return _LazySteps(steps), tol
+    def engine(self, plan: Plan) -> Steps:
+        super().engine(plan)
+        return _LazySteps(self.steps)
 
 
 class _LazySteps:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.io.files import PathLike
+from kmgpu.files import PathLike
 from kmgpu.io.opening import PARQUET, files_of
 from kmgpu.io.parquet import parquet_blocks, parquet_parts, read_part
 from kmgpu.io.reading import BadFile, reading

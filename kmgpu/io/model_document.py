@@ -11,7 +11,7 @@ import numpy as np
 
 from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
 from kmgpu.algorithm.mini_batch import Running
-from kmgpu.algorithm.restarts import HistoryEntry
+from kmgpu.algorithm.plan import HistoryEntry
 from kmgpu.algorithm.seeding import METHODS
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import KMeans, KMedians
@@ -74,6 +74,7 @@ PARAMETERS: dict[str, Check] = {
     ),
     "memory_budget": lambda value: value is None or _count(MIN_MEMORY_BUDGET)(value),
     "progress": _plain,
+    "max_samples": lambda value: value is None or (_number(value) and value > 0),
 }
 SCALARS: dict[str, Check] = {
     "inertia_": lambda value: isinstance(value, float) and isfinite(value) and value >= 0,

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from kmgpu.backend.arrays import to_host
 from kmgpu.base import AlternatingMinimizer
-from kmgpu.io.files import PathLike, replacing
+from kmgpu.files import PathLike, replacing
 from kmgpu.io.model_document import (
     CLASSES,
     DOCUMENT,
@@ -151,8 +151,9 @@ def is_model(path: PathLike) -> bool:
 
 def _parameters(estimator: AlternatingMinimizer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The parameters that JSON can hold; an array `init` is added to `arrays`."""
-    kept = {}
-    for name, value in estimator.get_params(deep=False).items():
+    parameters, kept = estimator.get_params(deep=False), {}
+    del parameters["checkpoint"]  # a file of this machine
+    for name, value in parameters.items():
         plain = _plain(value)
         if isinstance(plain, bool | int | float | str | None):
             kept[name] = plain

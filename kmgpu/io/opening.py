@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kmgpu.io.files import PathLike
+from kmgpu.files import PathLike
 from kmgpu.io.parquet import parquet_blocks
 from kmgpu.io.reading import BadFile, reading
 from kmgpu.io.stores import HDF5, is_zarr, store_blocks

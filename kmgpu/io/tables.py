@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-from kmgpu.io.files import PathLike
+from kmgpu.files import PathLike
 from kmgpu.io.npz import LONGEST_HEADER, WrongDtype, header_of, member_array, members_of
 from kmgpu.io.npz import SUFFIX as NPY
 from kmgpu.io.parquet import read_parquet

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kmgpu.backend.devices import Unavailable
-from kmgpu.io.files import PathLike, check_writable, named_errors, replacing
+from kmgpu.files import PathLike, check_writable, named_errors, replacing
 from kmgpu.plotting.page import Caption, page
 
 FORMATS = (".html", ".gif", ".mp4")

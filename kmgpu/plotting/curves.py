@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from kmgpu.algorithm.restarts import HistoryEntry
+from kmgpu.algorithm.plan import HistoryEntry
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.plotting.figures import (
     ASSIGN_COLOUR,

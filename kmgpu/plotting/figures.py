@@ -6,7 +6,7 @@ from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from kmgpu.io.files import PathLike, replacing
+from kmgpu.files import PathLike, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 
 from kmgpu.algorithm.lloyd import HalfStep, lloyd
 from kmgpu.algorithm.losses import Loss, get_loss
-from kmgpu.algorithm.restarts import HistoryEntry
+from kmgpu.algorithm.plan import HistoryEntry
 from kmgpu.algorithm.seeding import initial_centers
 from kmgpu.backend.arrays import Array, to_host
 from kmgpu.kernels import use

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from kmgpu.algorithm.assignment import nearest
-from kmgpu.algorithm.restarts import Plan
+from kmgpu.algorithm.plan import Plan, digest
 from kmgpu.algorithm.seeding import Start
-from kmgpu.backend.arrays import is_narrow, to_host
+from kmgpu.algorithm.steps import Steps
+from kmgpu.backend.arrays import HOST, Place, is_narrow, to_host
 from kmgpu.backend.blocks import kept_bytes
 from kmgpu.sources.base import Source
 from kmgpu.streaming.brackets import Sample
@@ -42,10 +45,18 @@ class StreamedData:
         self.sample_weight = sample_weight
         self.steps: StreamedSteps
 
-    def begin(self, plan: Plan) -> tuple[StreamedSteps, float]:
+    @property
+    def place(self) -> Place:
+        return HOST
+
+    def tolerance(self, plan: Plan) -> float:
+        if not plan.tol:
+            return 0.0
+        return plan.tol * spread(self._source, self._extent, plan.loss, plan.memory_budget)
+
+    def engine(self, plan: Plan) -> Steps:
         source, loss, budget = self._source, plan.loss, plan.memory_budget
         n, d = source.n_samples, source.n_features
-        tol = plan.tol * spread(source, self._extent, loss, budget) if plan.tol else 0.0
         n_bytes = n * d * source.dtype.itemsize
         room = max(0.0, kept_bytes(n_bytes, budget) / n - BYTES_OF_LABELS)
         sample, most = None, MOST_COLLECTED
@@ -61,7 +72,13 @@ class StreamedData:
             sample = Sample(rows, lambda x, centers: nearest(x, centers, loss))
         task = Task(loss, budget, room)
         self.steps = StreamedSteps(source, plan.n_clusters, task, sample, most, self._extent.mass)
-        return self.steps, tol
+        return self.steps
+
+    def facts(self) -> dict[str, Any]:
+        extent = self._extent
+        shape = [extent.n_rows, self._source.n_features]
+        arrays = extent.mean, extent.squares, extent.low, extent.high
+        return {"shape": shape, "rows": digest(np.array(extent.mass), *arrays)}
 
     def start(self, plan: Plan) -> Start:
         found = streamed_start(

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from kmgpu.algorithm.losses import L1, L2
+from kmgpu.algorithm.plan import ArrayData, Plan
 from kmgpu.algorithm.progress import Progress
-from kmgpu.algorithm.restarts import ArrayData, Plan, best_restart
+from kmgpu.algorithm.restarts import best_restart
 from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L2, L1], ids=lambda loss: loss.name)

@@ -15,6 +15,7 @@ import pytest
 
 import kmgpu
 from kmgpu import KMeans, KMedians, load_model
+from kmgpu.algorithm import restarts
 from kmgpu.backend.arrays import HOST, Place, Usable
 from kmgpu.backend.devices import device_name
 from kmgpu.cli import main
@@ -124,6 +125,32 @@ def test_options_reach_the_estimator(folder):
     assert expected.items() <= found.get_params().items()
 
 
+def test_an_interrupted_fit_goes_on_from_its_checkpoint(folder, monkeypatch, capsys):
+    """What is left is the checkpoint alone; the next run ends as one that was not interrupted."""
+    command = "fit x.npy -k 20 --init random --seed 1 --tol 0 --n-init 2 --max-samples 250"
+    monkeypatch.setattr(restarts, "EVERY", 2)
+    assert cli(f"{command} --checkpoint other --out whole.npz --labels whole.npy") == 0
+    before = set(folder.iterdir())
+    save = restarts._Run._save
+
+    def interrupted(run, pause):
+        save(run, pause)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(restarts._Run, "_save", interrupted)
+        assert cli(f"{command} --checkpoint state --out m.npz --labels l.npy") == 130
+    assert set(folder.iterdir()) - before == {folder / "state"}
+    assert cli(f"{command} --checkpoint state --out m.npz --labels l.npy") == 0
+    assert not (folder / "state").exists()
+    for a, b in (("whole.npz", "m.npz"), ("whole.npy", "l.npy")):
+        assert (folder / a).read_bytes() == (folder / b).read_bytes()
+    found = load_model("m.npz")
+    assert (found.max_samples, found.checkpoint) == (250, None)
+    assert cli("fit x.npy -k 2 --checkpoint x.npy") == 2
+    assert "x.npy is an input" in capsys.readouterr().err
+
+
 def test_a_run_cut_short_says_so(folder, capsys):
     assert cli("fit x.npy -k 4 --seed 0 --tol 0 --max-iter 1") == 0
     assert table(capsys.readouterr().out)["converged"] == "no, max_iter=1"
@@ -198,7 +225,7 @@ def test_outputs_are_checked_before_the_work_starts(folder, capsys, monkeypatch)
     def full(part, _):
         raise OSError(28, "No space left on device", str(part))
 
-    monkeypatch.setattr("kmgpu.io.files._created", full)
+    monkeypatch.setattr("kmgpu.files._created", full)
     capsys.readouterr()
     assert cli("fit x.npy -k 2 --labels z.npy") == 2
     assert_one_line(capsys.readouterr().err, "z.npy cannot be written: No space left on device in")

@@ -52,7 +52,9 @@ def test_the_parameters_are_scikit_learns_and_more():
         for name, parameter in theirs.items():
             assert ours[name].default == parameter.default, name
             assert ours[name].kind == parameter.kind, name
-        assert set(ours) - set(theirs) == {"empty_cluster", "device", "memory_budget", "progress"}
+        assert set(ours) - set(theirs) == {
+            "empty_cluster", "device", "memory_budget", "progress", "max_samples", "checkpoint",
+        }  # fmt: skip
 
 
 @BOTH

@@ -15,9 +15,8 @@ from tempfile import gettempdir
 import numpy as np
 import pytest
 
-from kmgpu import KMeans, load_model, save_model
-from kmgpu.io import files
-from kmgpu.io.files import check_writable, replacing
+from kmgpu import KMeans, files, load_model, save_model
+from kmgpu.files import check_writable, replacing
 from tests.faults.commands import (
     FIT,
     POSIX,
@@ -238,7 +237,7 @@ def test_what_a_killed_process_left_is_removed(folder, name):
 
 HOLDS = """
 import sys
-from kmgpu.io.files import replacing
+from kmgpu.files import replacing
 with replacing("held.npz") as file:
     file.write(b"first half")
     print("begun", flush=True)

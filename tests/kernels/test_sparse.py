@@ -14,8 +14,8 @@ from kmgpu import KMeans, KMedians, kernels
 from kmgpu.algorithm.assignment import costs_at, distances, nearest
 from kmgpu.algorithm.losses import L1, L2
 from kmgpu.algorithm.refit import group_rows
-from kmgpu.algorithm.restarts import scaled_tolerance
 from kmgpu.algorithm.seeding import initial_centers
+from kmgpu.algorithm.spread import scaled_tolerance
 from kmgpu.backend.sparse import SparseRows, canonical
 from kmgpu.kernels import dispatch
 from kmgpu.kernels.sparse import plain, rows
