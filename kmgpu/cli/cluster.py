@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,7 @@ def workers(args: argparse.Namespace) -> Iterator[None]:
             ) as cluster,
             distributed.Client(cluster) as client,
         ):
+            client.run(_ignore_interrupts)
             _say(client)
             yield
         return
@@ -87,6 +89,11 @@ def _connected(distributed: Any, address: str) -> Any:
         )
         raise ValueError(msg) from error
     return client
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which a terminal sends to workers too, to the command, which ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _say(client: Any) -> None:

@@ -45,6 +45,8 @@ from kmgpu.weights import WeightFacts, relative_weights
 GROUP_BYTES = 1 << 27  # of the chunks that one task works on, unless it is one chunk,
 FEWEST_GROUPS = 256  # and of small data so few that there are tasks for many workers
 FAN_IN = 16  # results that one task merges
+# how errors of Dask begin where chunks were another client's: of today, and of 2025
+GONE = "Missing dependency", "Found no accessible jobs"
 
 Layer = dict[Any, Any]
 
@@ -141,7 +143,7 @@ class DaskRows(Source):
             drop_axis=[1] if like.ndim == 1 else [],
             dtype=like.dtype,
             meta=asarray(like, place_of(self.array._meta)),
-            token=f"kmgpu-{_name_of(function)}",
+            name=f"kmgpu-{_name_of(function)}-{uuid4().hex}",
         )
 
     def where(self, row: int) -> str:
@@ -262,7 +264,7 @@ class DaskRows(Source):
         try:
             return Delayed(key, graph, layer=name).compute()
         except Exception as error:
-            if not (str(error).startswith("Missing dependency") or "Cancelled" in repr(error)):
+            if not (str(error).startswith(GONE) or "Cancelled" in repr(error)):
                 raise
             msg = (
                 "chunks of X are no longer there: they were persisted by a distributed.Client that "

@@ -1,5 +1,7 @@
 """``kmgpu fit --cluster`` and ``--workers``."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -78,6 +80,26 @@ def test_processes_of_this_machine_compute():
     check(np.arange(600.0) % 3)
     (said,) = done.stderr.splitlines()
     assert said.startswith("kmgpu: dashboard at http://127.0.0.1:")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals of groups of processes")
+def test_ctrl_c_ends_the_command_and_its_workers():
+    line = [sys.executable, "-m", "kmgpu", *FIT, "--workers", "1"]
+    many = np.concatenate([X] * 2000)
+    pd.DataFrame(many, columns=NAMES).to_parquet("x/0.parquet")
+    child = subprocess.Popen(
+        line,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with child:
+        assert "dashboard" in child.stderr.readline()
+        os.killpg(child.pid, signal.SIGINT)
+        assert child.stderr.read() == "kmgpu: interrupted; unfinished output was discarded\n"
+    assert child.returncode == 130
 
 
 MISTAKES = {

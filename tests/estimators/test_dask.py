@@ -52,6 +52,10 @@ def test_frames_have_names_and_unknown_lengths(estimator):
         np.testing.assert_array_equal(found.labels_, clone(estimator).fit(X).labels_)
         with pytest.raises(ValueError, match="feature names"):
             found.predict(frame[list("abdc")])
+        weights = dd.from_pandas(pd.Series(WEIGHTS), npartitions=3)
+        found = clone(estimator).fit(frame, sample_weight=weights)
+        memory = clone(estimator).fit(X, sample_weight=WEIGHTS)
+        np.testing.assert_array_equal(found.counts_, memory.counts_)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

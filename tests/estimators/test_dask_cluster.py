@@ -117,6 +117,10 @@ def dying(chunk, flag):
     return chunk
 
 
+def n_kept():
+    return len(KEPT._kept)
+
+
 def forget_calls(dask_worker):
     dask_worker.calls = 0
 
@@ -134,6 +138,7 @@ def test_a_worker_that_is_killed_changes_no_bit(processes, estimator, tmp_path: 
     second = estimator.fit(mortal)
     assert flag.exists()
     assert bits == (second.cluster_centers_.tobytes(), second.inertia_, second.history_)
+    assert not any(processes.run(n_kept).values())  # closed sources leave nothing on workers
     labels = second.labels_.compute()
     processes.wait_for_workers(2)
     assert pids != set(processes.run(os.getpid).values())
