@@ -27,6 +27,7 @@ COMPILER = os.environ.get("GPULESS_CXX", "g++")
 FLAGS = ("-O1", "-shared", "-fPIC", "-w", "-ffp-contract=off", "-fno-gnu-unique", "-mf16c")
 EXTERN_SHARED = re.compile(r"extern\s+__shared__\s+([^;\[\]]+?)\s*\b(\w+)\s*\[\s*\]\s*;")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+ON_HOST, OF_CUPY = '#include "cuda_on_host.h"', '#include "cupy_prelude.h"'
 BOUNDS = r"(?:__launch_bounds__\s*\([^)]*\)\s+)?"
 KERNEL = rf"__global__\s+{BOUNDS}void\s+{BOUNDS}(\w+)\s*\("
 ENTRY = """\
@@ -87,10 +88,7 @@ def exported(code: str) -> list[str]:
 
 def translate(code: str, symbols: dict[str, str]) -> str:
     """The C++ text for `code`, with an entry point for each kernel of ``{kernel: symbol}``."""
-    of_cupy = "#include <cupy/" in code
-    prelude = '#include "cupy_prelude.h"' if of_cupy else '#include "cuda_on_host.h"'
-    if of_cupy:  # its reductions let threads return before the last __syncthreads()
-        prelude = "#define COH_ALLOW_EXIT\n" + prelude
+    prelude = OF_CUPY if "#include <cupy/" in code else ON_HOST
     size = r"[coh::max_dynamic_shared / sizeof(\1)]"
     code = EXTERN_SHARED.sub(rf"\1 (&\2){size} = *(\1 (*){size})coh::dynamic_shared;", code)
     entries = "".join(ENTRY.format(kernel=k, symbol=symbol) for k, symbol in symbols.items())
@@ -145,8 +143,23 @@ def _headers(options: Sequence[str]) -> Iterator[str]:
 
 def _compile(source: Path, target: Path, flags: Sequence[str]) -> None:
     compiler_version()
-    command = [COMPILER, *flags, f"-I{INCLUDE}", str(source), "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    text = source.read_text(encoding="utf-8")
+    parsed = _parsed("cuda_on_host.h" if text.startswith(ON_HOST) else "cupy_prelude.h", flags)
+    _run_compiler(*flags, f"-I{parsed}", f"-I{INCLUDE}", str(source), "-o", str(target))
+
+
+def _parsed(header: str, flags: Sequence[str]) -> Path:
+    """The folder of a header as g++ has parsed it: in most kernels, more work than the rest."""
+    flags = [flag for flag in flags if flag != "-shared" and not re.match("-I|-D(?!COH_)", flag)]
+    path = kernel_folder() / f"parsed-{digest(*flags)}" / f"{header}.gch"
+    if not path.exists():
+        command = *flags, "-x", "c++-header", f"-I{INCLUDE}", str(INCLUDE / header)
+        place(path, lambda temporary: _run_compiler(*command, "-o", str(temporary)))
+    return path.parent
+
+
+def _run_compiler(*arguments: str) -> None:
+    done = subprocess.run([COMPILER, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise KernelError(done.stderr)
 

@@ -34,14 +34,14 @@ def stream(backend, x=X, weight=None, block_rows=50):
 def test_the_centres_are_those_of_the_rows_in_memory(backend, loss, weighted, init, passes):
     weight = WEIGHT if weighted else None
     in_memory = "k-means||" if init == "k-means++" else init
-    for seed in range(3):
-        for block_rows in (1, 50, 1000) if backend.name == "numpy" else (50,):
-            source = stream(backend, X, weight, block_rows)
-            found = streamed_start(source, init, 8, loss, rng(seed)).centers
-            expected = initial_centers(X, in_memory, 8, loss, weight, rng(seed)).centers
-            np.testing.assert_array_equal(backend.to_numpy(found), expected)
-            assert passes is None or source.n_passes == passes
-            assert not any(source._caches)
+    block_sizes = (1, 50, 1000) if backend.name == "numpy" else (50,)
+    for seed, block_rows in enumerate(block_sizes):
+        source = stream(backend, X, weight, block_rows)
+        found = streamed_start(source, init, 8, loss, rng(seed)).centers
+        expected = initial_centers(X, in_memory, 8, loss, weight, rng(seed)).centers
+        np.testing.assert_array_equal(backend.to_numpy(found), expected)
+        assert passes is None or source.n_passes == passes
+        assert not any(source._caches)
 
 
 @BOTH
