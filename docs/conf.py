@@ -18,7 +18,8 @@ release = version = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
 exclude_patterns = ["_pictures"]
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_prev_next": False, "navigation_with_keys": True}
+html_title = "kmgpu"
+html_theme_options = {"show_prev_next": False, "header_links_before_dropdown": 4}
 html_sidebars = {"api": [], "faq": [], "benchmarks": []}
 html_show_copyright = False
 html_copy_source = False

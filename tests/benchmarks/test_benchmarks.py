@@ -389,7 +389,7 @@ def test_import_cost_is_measured() -> None:
 
 
 def test_import_cost_is_what_comes_on_top(monkeypatch) -> None:
-    monkeypatch.setattr(imports, "seconds", {"sklearn.cluster": 1.0, "kmgpu": 1.25}.get)
+    monkeypatch.setattr(imports, "seconds", {"sklearn.cluster": 1.0, "kmgpu.estimators": 1.25}.get)
     assert imports.extra(rounds=3) == (1.0, 0.25)
 
 
