@@ -49,6 +49,8 @@ def test_the_blocks_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatc
     for language, options, text in blocks(page):
         if "gpu" in options and not cupy_usable().yes:
             compile(text, label(page), "exec")
+        elif language == "docker":
+            assert [line.split()[0] for line in text.split("\n") if line] == ["ENV", "RUN"]
         elif language == "python":
             exec(compile(text, label(page), "exec"), names)
         else:
