@@ -27,7 +27,7 @@ from uuid import uuid4
 import numba
 from numba.core import cgutils as cgutils
 from numba.core import event
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.environment import Environment, lookup_environment
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
@@ -47,7 +47,7 @@ class _Places(CompileResultCacheImpl):
 
     _locator_classes = sorted(
         CompileResultCacheImpl._locator_classes,
-        key=lambda locator: issubclass(locator, InTreeCacheLocator),
+        key=lambda locator: "InTree" in locator.__name__,
     )
 
 
