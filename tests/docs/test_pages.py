@@ -3,6 +3,8 @@
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -89,3 +91,15 @@ def test_the_names_of_public_modules_are_in_the_reference(name):
     for public in module.__all__:
         assert getattr(module, public).__doc__
         assert re.search(rf"^\.\. [\w:]+:: (kmgpu\.{name}\.)?{public}$", text, re.MULTILINE), public
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<p id="here"><a href="b.html#there">1</a><a href="#here">2</a><a href="https://x.y">3</a>'
+        '<a href="b.html#gone">4</a><a href="c.html">5</a><img src="d.png">'
+    )
+    (tmp_path / "b.html").write_text('<p id="there">')
+    command = [sys.executable, DOCS / "links.py", tmp_path]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.stdout.splitlines() == [f"a.html: {to}" for to in ("b.html#gone", "c.html", "d.png")]
+    assert run.returncode == 1
