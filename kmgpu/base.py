@@ -19,8 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from kmgpu.algorithm.losses import Loss
 from kmgpu.backend.arrays import Array
 from kmgpu.backend.cards import Work
-from kmgpu.backend.devices import device_name
-from kmgpu.inputs import Input, input_of
+from kmgpu.inputs import Input, input_of, is_dask
 from kmgpu.parameters import check_parameters, work_of
 from kmgpu.validation import check_memory_budget
 
@@ -101,7 +100,7 @@ class AlternatingMinimizer(
             best = found.best
             self.cluster_centers_, self.labels_ = found.centers, found.labels
             self.counts_ = found.counts
-            self.device_ = device_name(found.place)
+            self.device_ = found.device
             for name in OF_BATCHES:
                 self.__dict__.pop(name, None)
             self._n_init = found.n_init
@@ -201,6 +200,13 @@ class AlternatingMinimizer(
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickles and copies hold: lazy labels, which lead to all data, are left out."""
+        state: dict[str, Any] = super().__getstate__()
+        if is_dask(state.get("labels_")):
+            state = {name: value for name, value in state.items() if name != "labels_"}
+        return state
 
     @contextmanager
     def _unchanged_by_errors(self) -> Iterator[None]:

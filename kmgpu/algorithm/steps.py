@@ -6,7 +6,7 @@ An engine of kernels (`kmgpu.kernels.cpu`) may keep bounds or sums from one half
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -240,8 +240,20 @@ def labels_to_keep(steps: Steps) -> Array:
     return namespace(steps.labels).asarray(steps.labels, copy=True)
 
 
+@runtime_checkable
+class Weighing(Protocol):
+    """Half-steps that know the weights of rows, which may be in no one place."""
+
+    @property
+    def masses(self) -> np.ndarray:
+        """Weight of the rows of each cluster, (n_clusters,), float64."""
+        ...
+
+
 def cluster_weights(steps: Steps, sample_weight: Array | None) -> np.ndarray:
     """Weight of the rows of each cluster as they are now, (n_clusters,) float64, on the host."""
+    if isinstance(steps, Weighing):
+        return steps.masses
     if sample_weight is None:
         return steps.sizes.astype(np.float64)
     return np.bincount(to_host(steps.labels), to_host(sample_weight), minlength=len(steps.sizes))

@@ -170,6 +170,17 @@ def is_floating(x: Array) -> bool:
     return _is_bfloat16(x) or bool(namespace(x).isdtype(x.dtype, "real floating"))
 
 
+def itemsize(x: Array) -> int:
+    """Bytes of a number; the standard names no attribute for it."""
+    size = getattr(x.dtype, "itemsize", None)
+    if size is not None:
+        return int(size)
+    xp = namespace(x)
+    if x.dtype == xp.bool:
+        return 1
+    return int((xp.finfo if is_floating(x) else xp.iinfo)(x.dtype).bits) // 8
+
+
 def is_real(x: Array) -> bool:
     """Whether the dtype of `x` is boolean, integer or floating, and no mere storage format."""
     if is_extension(x):

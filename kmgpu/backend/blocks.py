@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kmgpu.backend.arrays import Array, Place
+from kmgpu.backend.arrays import Array, Place, itemsize
 from kmgpu.backend.devices import device_name
 from kmgpu.backend.gpus import GB, bytes_a_row, free_bytes, is_out_of_memory, room_for
 from kmgpu.backend.machine import free_memory
@@ -181,19 +181,19 @@ def falling_back(device: str | None, place: Place, home: Place, work: Callable[[
 
 def _shortage(error: Exception, place: Place, x: Array, n_clusters: int) -> str:
     n, d = x.shape
-    itemsize = x.dtype.itemsize
+    size = itemsize(x)
     centers = 8 * n_clusters * d
-    needed = room_for((n, d), itemsize) + 4 * centers
+    needed = room_for((n, d), size) + 4 * centers
     free = elsewhere = ""
     if place.on_gpu:
         left = free_bytes(place)
-        fitting = max(0, left - 4 * centers - room_for((0, d), itemsize))
-        rows = fitting // bytes_a_row(d, itemsize)
+        fitting = max(0, left - 4 * centers - room_for((0, d), size))
+        rows = fitting // bytes_a_row(d, size)
         free = f"{left / GB:.3g} GB are free there now, enough for about {rows:,} such rows. "
         elsewhere = ", or device='cpu'"
     return (
         f"not enough memory on {device_name(place)} for X of shape {(n, d)} and n_clusters="
-        f"{n_clusters}: about {needed / GB:.3g} GB are needed, {n * d * itemsize / GB:.3g} GB of "
+        f"{n_clusters}: about {needed / GB:.3g} GB are needed, {n * d * size / GB:.3g} GB of "
         f"them for X itself. {free}Free some, pass a smaller memory_budget, use fewer rows or "
         f"clusters{elsewhere}. ({' '.join(str(error).split())})"
     )

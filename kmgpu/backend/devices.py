@@ -10,7 +10,7 @@ import array_api_compat as compat
 import numpy as np
 from scipy.sparse import issparse
 
-from kmgpu.backend.arrays import HOST, Array, Place, handed_over, is_array, place_of
+from kmgpu.backend.arrays import HOST, Array, Place, handed_over, is_array, itemsize, place_of
 from kmgpu.backend.cards import LEAST_RATES, Rates, Work, cpu_seconds, gpu_seconds
 from kmgpu.backend.gpus import (
     GB,
@@ -121,9 +121,10 @@ def _named(device: str, torch_home: bool) -> Place:
 
 def _automatic(home: Place, x: Array, work: Work) -> Place:
     """The first GPU that is faster and has room; a context is made on no other that is roomy."""
-    needed, most, scarce = room_for(x.shape, x.dtype.itemsize), 0, None
+    size = itemsize(x)
+    needed, most, scarce = room_for(x.shape, size), 0, None
     for place, card in _candidates(home):
-        if gpu_seconds(x.shape, x.dtype.itemsize, work, card) >= cpu_seconds(x.shape, work):
+        if gpu_seconds(x.shape, size, work, card) >= cpu_seconds(x.shape, work):
             continue
         free = _usable_bytes(place)
         if needed <= free:

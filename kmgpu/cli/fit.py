@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
+from kmgpu.cli.cluster import add_cluster, by_workers, workers
 from kmgpu.cli.labels import write_labels
 from kmgpu.cli.options import (
     add_data,
@@ -20,9 +21,10 @@ from kmgpu.cli.options import (
 )
 from kmgpu.cli.streams import output, report
 from kmgpu.estimators import ESTIMATORS
+from kmgpu.io.lazy import open_lazy
 from kmgpu.io.models import save_model
 from kmgpu.io.opening import open_table
-from kmgpu.io.tables import read_weights
+from kmgpu.io.tables import Table, read_weights
 from kmgpu.summary import fit_summary
 from kmgpu.summary import table as summary_table
 
@@ -50,13 +52,19 @@ def add(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--out", metavar="FILE.npz", help="write the fitted model there")
     fit.add_argument("--labels", metavar="FILE.npy", help="write the label of every row there")
     add_running(fit)
+    add_cluster(fit)
     fit.set_defaults(run=_fit)
 
 
 def _fit(args: argparse.Namespace) -> None:
+    with workers(args):
+        _fit_here(args)
+
+
+def _fit_here(args: argparse.Namespace) -> None:
     inputs = args.data, args.weights, args.init
     check_outputs({"--out": (args.out, ".npz"), "--labels": (args.labels, ".npy")}, inputs)
-    table = open_table(args.data, args.array, args.header)
+    table = _opened(args)
     drawn = {"--seed": args.seed, "--n-init": args.n_init}
     estimator = ESTIMATORS[args.loss](
         args.n_clusters,
@@ -76,6 +84,8 @@ def _fit(args: argparse.Namespace) -> None:
         estimator.feature_names_in_ = np.asarray(table.names, dtype=object)
     summary = fit_summary(estimator, perf_counter() - start)
     estimator.progress = False
+    if by_workers(args) and (args.out or args.labels):
+        estimator.labels_ = estimator.labels_.compute()
     written = []
     if args.out is not None:
         save_model(estimator, args.out)
@@ -88,6 +98,15 @@ def _fit(args: argparse.Namespace) -> None:
         report(said)
     else:
         output(said)
+
+
+def _opened(args: argparse.Namespace) -> Table:
+    if not by_workers(args):
+        return open_table(args.data, args.array, args.header)
+    if args.header is not None:
+        msg = f"--header is for text; {args.data} is read by workers of Dask, which read no text."
+        raise ValueError(msg)
+    return open_lazy(args.data, args.array)
 
 
 def _n_init(text: str) -> int | str:

@@ -11,7 +11,7 @@ from kmgpu.inputs.blocks import BlocksInput
 from kmgpu.inputs.dask import DaskInput, is_dask
 from kmgpu.streaming.door import streamed
 
-__all__ = ["ArrayInput", "Fitted", "Input", "input_of"]
+__all__ = ["ArrayInput", "Fitted", "Input", "input_of", "is_dask"]
 
 
 def input_of(estimator: Any, X: Any, work: Work, *, reset: bool) -> Input:

@@ -7,17 +7,18 @@ from typing import Any, NamedTuple, Protocol
 from kmgpu.algorithm.progress import Progress
 from kmgpu.algorithm.restarts import Restart
 from kmgpu.backend.arrays import Array, Place, asarray
+from kmgpu.backend.devices import device_name
 
 
 class Fitted(NamedTuple):
-    """What a fit has found: its best restart, whose arrays are where results go."""
+    """What a fit has found: its best restart, arrays where results go, where it was computed."""
 
     best: Restart
     n_init: int
     centers: Array
     labels: Array
     counts: Array
-    place: Place
+    device: str
 
 
 class Input(Protocol):
@@ -50,4 +51,4 @@ def fitted_at(best: Restart, n_init: int, home: Place, place: Place) -> Fitted:
     """What a fit at `place` has found, its arrays where results go."""
     arrays = best.last.centers, best.last.labels, best.weights
     centers, labels, counts = (asarray(array, home) for array in arrays)
-    return Fitted(best, n_init, centers, labels, counts, place)
+    return Fitted(best, n_init, centers, labels, counts, device_name(place))

@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
+from kmgpu.algorithm.assignment import distances, nearest
 from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.restarts import Plan, best_restart
 from kmgpu.algorithm.steps import Steps
 from kmgpu.backend.arrays import HOST, Array, asarray, compute_dtype, place_of, to_host
 from kmgpu.backend.blocks import working_at
-from kmgpu.backend.cards import Work
+from kmgpu.backend.cards import Work, cpu_seconds
 from kmgpu.backend.devices import resolve
+from kmgpu.backend.threads import get_num_threads
 from kmgpu.inputs.base import Fitted, progress_of
 from kmgpu.kernels.compilation import COMPILATION
 from kmgpu.parameters import plan_of
 from kmgpu.sources.base import Block
+from kmgpu.streaming.door import loss_of_all
 from kmgpu.streaming.fit import StreamedData
 from kmgpu.streaming.steps import StreamedSteps
 from kmgpu.streaming.survey import survey
@@ -29,6 +31,8 @@ from kmgpu.validation import (
     check_finite,
     check_n_clusters,
 )
+
+LEAST_SECONDS = 0.1  # of a task, for the work of a scheduler not to matter
 
 
 def is_dask(x: Any) -> bool:
@@ -42,7 +46,7 @@ class DaskInput:
     """An array or a frame of Dask; results of a row are lazy, in its chunks."""
 
     def __init__(self, estimator: Any, X: Any, work: Work, *, reset: bool) -> None:
-        self._estimator, self._x = estimator, X
+        self._estimator, self._x, self._work = estimator, X, work
         self._place_for = partial(resolve, estimator.device, work=work)
         self._source(None, reset=reset)
 
@@ -58,7 +62,10 @@ class DaskInput:
                 data = _LazyData(source, survey(source, loss, budget))
                 factor = source.weight_factor
                 plan = plan_of(estimator, x, compute_dtype(x), budget, factor, progress)
+                if said := _remark(source, self._work):
+                    progress.say(said)
                 best = best_restart(data, plan)
+                devices = source.devices
         finally:
             source.close()
         # the rows without their weights, of which labels do not depend
@@ -66,7 +73,7 @@ class DaskInput:
         labels = rows.rowwise(_labels, _on_host(best.last.centers), loss, budget)
         home = place_of(rows.array._meta)
         centers, counts = asarray(best.last.centers, home), asarray(best.weights, home)
-        return Fitted(best, plan.n_init, centers, labels, counts, home)
+        return Fitted(best, plan.n_init, centers, labels, counts, devices)
 
     def labels(self) -> Array:
         return self._rowwise(_labels)
@@ -77,7 +84,7 @@ class DaskInput:
     def loss(self, sample_weight: Any) -> float:
         source = self._source(sample_weight)
         try:
-            return source.weight_factor * float(source.fold(_loss, _sum, *self._model()))
+            return source.weight_factor * loss_of_all(source, *self._model())
         finally:
             source.close()
 
@@ -122,36 +129,37 @@ class _LazySteps:
     def sizes(self) -> np.ndarray:
         return self._steps.sizes
 
+    @property
+    def masses(self) -> np.ndarray:
+        return self._steps.masses
+
+
+def _remark(source: Any, work: Work) -> str:
+    """Where tasks are short for a scheduler, what to do; else empty."""
+    n_tasks, n_rows = source.n_tasks, source.n_samples
+    one = Work(work.n_clusters, work.squared)
+    seconds = get_num_threads() * cpu_seconds((n_rows // n_tasks, source.n_features), one)
+    if n_tasks == 1 or seconds >= LEAST_SECONDS:
+        return ""
+    return (
+        f"An iteration is {n_tasks} tasks of about {1000 * seconds:.1g} ms, and a scheduler needs "
+        f"about 1 ms for each. Larger chunks are faster, as is an array in memory where X fits."
+    )
+
 
 def _on_host(centers: Array) -> np.ndarray:
     return np.asarray(to_host(centers), np.float64)
 
 
 def _labels(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> Array:
-    return _nearest(block, centers, loss, memory_budget)[0]
+    check_finite(block.rows, f"chunk {block.index} of X")
+    at = asarray(centers, place_of(block.rows))
+    return nearest(block.rows, at, loss, memory_budget)
 
 
 def _distances(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> Array:
-    check_finite(block.rows, f"X (block {block.index})")
+    check_finite(block.rows, f"chunk {block.index} of X")
     at = asarray(centers, place_of(block.rows))
     found = distances(block.rows, at, loss, memory_budget)
     check_distances(found)
     return found
-
-
-def _loss(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> float:
-    labels, at = _nearest(block, centers, loss, memory_budget)
-    costs = costs_at(block.rows, at, labels, loss, memory_budget)
-    return float(weighted_sum(costs, block.weight))
-
-
-def _nearest(
-    block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None
-) -> tuple[Array, Array]:
-    check_finite(block.rows, f"X (block {block.index})")
-    at = asarray(centers, place_of(block.rows))
-    return nearest(block.rows, at, loss, memory_budget), at
-
-
-def _sum(a: float, b: float) -> float:
-    return a + b

@@ -68,6 +68,9 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
         msg = f"estimator is of {type(estimator)!r}; only {', '.join(CLASSES)} can be saved."
         raise TypeError(msg)
     check_is_fitted(estimator)
+    if not hasattr(estimator, "labels_"):  # a pickle of a fit of Dask's data
+        msg = "the estimator has no labels_: set them, labels_ = predict(X), and save it again."
+        raise ValueError(msg)
     arrays = {name: to_host(getattr(estimator, name)) for name in (*ARRAYS, "counts_")}
     batches = hasattr(estimator, "n_steps_")
     if batches:

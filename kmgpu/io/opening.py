@@ -96,8 +96,8 @@ def _check_unused(path: PathLike, array: str | None, header: bool | None) -> Non
         raise BadFile(msg)
 
 
-def _folder(path: Path) -> Table:
-    """All files of a folder as one table."""
+def files_of(path: Path) -> list[Path]:
+    """The files of a folder that together are one table, in order; all have one ending."""
     shards = sorted(
         (file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._"),
         key=lambda file: _natural(file.relative_to(path).as_posix()),
@@ -110,7 +110,13 @@ def _folder(path: Path) -> Table:
             f"{', '.join((*MAPPED, PARQUET))}, or a zarr folder."
         )
         raise BadFile(msg)
-    if kinds[0] != PARQUET:
+    return shards
+
+
+def _folder(path: Path) -> Table:
+    """All files of a folder as one table."""
+    shards = files_of(path)
+    if shards[0].suffix.lower() != PARQUET:
         return Table(_shards(shards))
     blocks, names = parquet_blocks(shards)
     if not blocks.n_samples:

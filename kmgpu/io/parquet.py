@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,10 +66,45 @@ def parquet_blocks(paths: Sequence[Path]) -> tuple[RowBlocks, tuple[str, ...]]:
     return RowBlocks(blocks, n_samples=n_samples), names
 
 
-def _blocks_of(path: Path, names: Sequence[str], dtype: np.dtype) -> Iterator[np.ndarray]:
+class Part(NamedTuple):
+    """Some consecutive row groups of a file."""
+
+    path: Path
+    row_groups: list[int]
+    n_rows: int
+
+
+def parquet_parts(paths: Sequence[Path], most: int) -> list[Part]:
+    """The row groups of these files in parts of at most `most` rows, larger groups apart."""
+    parts: list[Part] = []
+    for path in paths:
+        with reading(path):
+            found = _parquet(path).ParquetFile(path).metadata
+        part = Part(path, [], 0)
+        for group in range(found.num_row_groups):
+            n_rows = found.row_group(group).num_rows
+            if part.row_groups and part.n_rows + n_rows > most:
+                parts.append(part)
+                part = Part(path, [], 0)
+            part = Part(path, [*part.row_groups, group], part.n_rows + n_rows)
+        parts.append(part)
+    return [part for part in parts if part.n_rows]
+
+
+def read_part(part: Part, names: Sequence[str], dtype: np.dtype) -> np.ndarray:
+    """The rows of a part, with the columns in the order of `names`."""
+    with reading(part.path):
+        blocks = _blocks_of(part.path, names, dtype, part.row_groups)
+        return np.concatenate(list(blocks))
+
+
+def _blocks_of(
+    path: Path, names: Sequence[str], dtype: np.dtype, row_groups: list[int] | None = None
+) -> Iterator[np.ndarray]:
     n_rows = max(1, BLOCK_BYTES // (len(names) * dtype.itemsize))
     file = _parquet(path).ParquetFile(path)
-    for batch in file.iter_batches(n_rows, columns=list(names), use_threads=False):
+    columns = list(names)
+    for batch in file.iter_batches(n_rows, row_groups, columns=columns, use_threads=False):
         block = np.empty((batch.num_rows, len(names)), dtype)
         for at, name in enumerate(names):
             column = batch.column(name)

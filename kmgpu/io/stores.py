@@ -41,14 +41,18 @@ def store_blocks(path: Path, array: str | None) -> RowBlocks:
     ImportError
         Where the library is missing; the message names the extra.
     """
-    opened = _opened_zarr if path.is_dir() else _opened_hdf5
-    found = ArrayBlocks(_chosen(path, opened, array))
+    found = ArrayBlocks(store_array(path, array))
 
     def blocks() -> Iterator[np.ndarray]:
         with reading(path):
             yield from found.blocks()
 
     return RowBlocks(blocks, n_samples=found.n_samples)
+
+
+def store_array(path: Path, name: str | None) -> Any:
+    """The array that `store_blocks` reads, as its library opens it."""
+    return _chosen(path, _opened_zarr if path.is_dir() else _opened_hdf5, name)
 
 
 def _chosen(path: Path, opened: Callable[[Path], dict[str, Any]], name: str | None) -> Any:

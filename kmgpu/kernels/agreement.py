@@ -18,13 +18,6 @@ from kmgpu.backend.arrays import Array, namespace, to_host
 CANCELLED = 1e-3
 # trials of seeding whose potentials differ by less of the present one tie, however summed
 TIE = 1e-11
-# Sums kept by difference hold the rounding of all that has left: 2**-53 of it for every addition.
-# Where that is more than this many times what is left, sums are added up anew. Of weights: means
-# stay within about 1e-14 of the data's extent times the root of the number of additions. Of weights
-# times lengths, beside weight times the lesser of the data's spread and the centre's length: within
-# about 1e-12 of these, also where rows far away have left.
-MOST_LEFT = 64.0
-MOST_LENGTHS_LEFT = 4096.0
 UNIT_BITS = 62
 ROUNDED = 52  # bits of a float64 weight beyond which its own rounding begins
 
@@ -91,33 +84,3 @@ def unit_factors(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     shift = UNIT_BITS - np.frexp(totals)[1]
     return np.ldexp(1.0, shift // 2), np.ldexp(1.0, shift - shift // 2)
-
-
-def lost_too_much(
-    sizes: np.ndarray,
-    weight: np.ndarray,
-    left: np.ndarray,
-    lengths_left: np.ndarray,
-    centers: np.ndarray,
-    loss: float,
-) -> bool:
-    """Whether rounding that departed rows left behind may matter in the sums that remain.
-
-    Parameters
-    ----------
-    sizes : ndarray of shape (n_clusters,), int64
-    weight : ndarray of shape (n_clusters,), float64
-        As kept by difference.
-    left, lengths_left : the same
-        Weight that has left each cluster, and weight times length (about the origin of the sums).
-    centers : ndarray of shape (n_clusters, n_features), float64
-        About the same origin.
-    loss : float
-        Sum of squared distances, weighted.
-    """
-    with np.errstate(all="ignore"):
-        lengths = np.sqrt(np.einsum("jp,jp->j", centers, centers))
-        spread = np.fmin(np.sqrt(loss / weight.sum()), lengths)
-        little = lengths_left <= MOST_LENGTHS_LEFT * weight * spread
-    little &= left <= MOST_LEFT * weight
-    return not bool((little | (left == 0) | (sizes == 0)).all())

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from kmgpu.backend.arrays import Array, Place, adopted, asarray, place_of, to_host
-from kmgpu.backend.devices import borrowed
+from kmgpu.backend.devices import borrowed, device_name
 from kmgpu.backend.host_data import host_floats, host_numbers
 from kmgpu.sources.base import Block
 from kmgpu.sources.kept import Kept
@@ -30,14 +30,14 @@ class Chunk(NamedTuple):
     n_rows : int
     mark : int
         A checksum of three rows.
-    library : str
-        The package of its arrays.
+    device : str
+        Where its worker computes on it, as `device_name` says; empty for a chunk without rows.
     weights : WeightFacts or None
     """
 
     n_rows: int
     mark: int
-    library: str
+    device: str
     weights: WeightFacts | None
 
 
@@ -146,8 +146,8 @@ def look(reader: Reader, number: int, chunk: Any, weight: Any) -> Chunk:
     rows = reader.rows(chunk, number)
     n = rows.shape[0]
     weights = None if weight is None else WeightFacts.of(reader.weights(weight, number, n))
-    library = type(rows).__module__.partition(".")[0]
-    return Chunk(n, _mark(rows) if n else 0, library, weights)
+    device = device_name(reader.place_for(rows)) if n else ""
+    return Chunk(n, _mark(rows) if n else 0, device, weights)
 
 
 def visit(call: Call, group: Group, chunks: list[Any], weights: list[Any] | None) -> Any:
@@ -177,6 +177,11 @@ def join(call: Call, parts: list[Any]) -> Any:
     """The results of consecutive groups as one."""
     with np.errstate(all="ignore"):
         return reduce(call.merge, parts)
+
+
+def forget(source: str) -> None:
+    """Drop what this process keeps beside the blocks of a source."""
+    KEPT.drop(source)
 
 
 def each_row(

@@ -8,6 +8,7 @@ the chunks, one small result. Whatever Dask computes with at that moment runs it
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
 from itertools import accumulate
@@ -17,6 +18,7 @@ from uuid import uuid4
 
 import dask
 import dask.array as da
+import dask.base
 import numpy as np
 from dask._task_spec import DataNode, List, Task, TaskRef
 from dask.delayed import Delayed
@@ -26,13 +28,13 @@ from dask.utils import funcname
 from kmgpu.backend.arrays import HOST, Array, Place, adopted, asarray, place_of
 from kmgpu.sources.base import Block, Source
 from kmgpu.sources.chunks import (
-    KEPT,
     Call,
     Chunk,
     Group,
     Piece,
     Reader,
     each_row,
+    forget,
     join,
     look,
     visit,
@@ -108,10 +110,10 @@ class DaskRows(Source):
         return sum(chunk.n_rows for chunk in self._chunks)
 
     @property
-    def library(self) -> str:
-        """The package of the chunks' arrays, such as "numpy" or "cupy"."""
+    def devices(self) -> str:
+        """Where the workers compute: "cpu", "cuda:0", or several, each once."""
         self._look()
-        return next(chunk.library for chunk in self._chunks if chunk.n_rows)
+        return ", ".join(sorted({chunk.device for chunk in self._chunks if chunk.n_rows}))
 
     def map(self, function: Callable[..., Any], *broadcast: Any) -> list[Any]:
         return self._run(_name_of(function), partial(_listed, function), add, broadcast)
@@ -152,8 +154,12 @@ class DaskRows(Source):
         return f"row {own} of chunk {number} (row {row} of all)"
 
     def close(self) -> None:
-        """Forget what this process keeps beside the blocks."""
-        KEPT.drop(self._key)
+        """Forget what this process, and the current client's workers, keep beside the blocks."""
+        forget(self._key)
+        client = getattr(dask.base.get_scheduler(), "__self__", None)
+        if client is not None and client.status == "running":
+            with suppress(OSError):  # of a connection that breaks now
+                client.run(forget, self._key, on_error="ignore")
 
     def _run(
         self,

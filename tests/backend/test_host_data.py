@@ -103,7 +103,7 @@ REFUSED = {
     "text of NaN": ([["1"], ["nan"]], "contains NaN: first at row 1, column 0"),
     "ragged": ([[1, 2], [3]], "rows differ in length"),
     "a name": ("x.csv", "is of type str.*read the file first"),
-    "generator": ((row for row in X), "is of type generator.*a list of rows"),
+    "generator": ((row for row in X), "is a generator, which can be read once.*RowBlocks"),
     "dict": ({"a": [1, 2]}, "is of type dict.*a frame"),
     "nothing": (None, "is of type NoneType"),
     "dask with NaN": (dask.array.full((9, 2), np.nan), "contains NaN: first at row 0, column 0"),

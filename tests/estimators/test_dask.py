@@ -1,10 +1,6 @@
-"""Fits of Dask's arrays and frames: the in-memory fit's answer, lazily, also where workers die."""
+"""Fits of Dask's arrays and frames: the in-memory fit's answer, lazily, in its own chunks."""
 
-import os
 import pickle
-import signal
-import threading
-import time
 
 import dask
 import dask.array as da
@@ -14,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from kmgpu import KMeans, KMedians
+from kmgpu import KMeans, KMedians, load_model, save_model
 
 rng = np.random.default_rng(0)
 X = (rng.normal(size=(2000, 4)) + 8 * rng.integers(0, 3, size=(2000, 1))).astype(np.float32)
@@ -77,31 +73,48 @@ def test_nan_is_named_by_chunk_and_row(estimator):
     assert not hasattr(estimator, "labels_")
 
 
-def kill(pid, after):
-    time.sleep(after)
-    os.kill(pid, signal.SIGKILL)
+def test_nan_in_what_is_lazy_is_named_by_chunk_and_row(estimator):
+    bad = da.from_array(np.where(np.arange(2000)[:, None] == 1007, np.nan, X), chunks=CHUNKS)
+    with dask.config.set(scheduler="sync"):
+        estimator.fit(X)
+        for lazy in (estimator.predict(bad), estimator.transform(bad)):
+            with pytest.raises(ValueError, match=r"chunk 3 of X contains NaN: first at row 7"):
+                lazy.compute()
+        with pytest.raises(ValueError, match=r"NaN: first at row 7 of chunk 3 \(row 1007"):
+            estimator.score(bad)
 
 
-def slowly(chunk):
-    time.sleep(0.01)
-    return chunk
+@pytest.mark.parametrize("weights", [None, WEIGHTS, da.from_array(WEIGHTS * 0.5, chunks=333)])
+def test_counts_are_weights_of_clusters(estimator, weights):
+    with dask.config.set(scheduler="sync"):
+        found = estimator.fit(da.from_array(X, chunks=CHUNKS), sample_weight=weights)
+        expected = np.bincount(
+            found.labels_.compute(), None if weights is None else np.asarray(weights)
+        )
+    np.testing.assert_array_equal(found.counts_, expected)
+    assert found.device_ == "cpu"
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-def test_a_worker_that_is_killed_changes_no_bit(estimator):
-    distributed = pytest.importorskip("distributed")
-    data = da.from_array(X, chunks=(100, 4))
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        first = clone(estimator).fit(data)
-        lazy = data.map_blocks(slowly, dtype=X.dtype, meta=X[:0])
-        pid = next(iter(client.run(os.getpid).values()))
-        killer = threading.Thread(target=kill, args=(pid, 0.5))
-        killer.start()
-        second = clone(estimator).fit(lazy)
-        killer.join()
-        assert pid not in client.run(os.getpid).values()
-        np.testing.assert_array_equal(first.cluster_centers_, second.cluster_centers_)
-        assert first.inertia_ == second.inertia_
-        np.testing.assert_array_equal(second.labels_, estimator.fit(X).labels_)
+def test_pickles_and_copies_hold_no_data(estimator, tmp_path):
+    with dask.config.set(scheduler="sync"):
+        found = estimator.fit(da.from_array(X, chunks=CHUNKS))
+    text = pickle.dumps(found)
+    assert len(text) < 8000 < X.nbytes
+    assert b"dask" not in text
+    again = pickle.loads(text)
+    assert not hasattr(again, "labels_")
+    np.testing.assert_array_equal(again.predict(X), found.predict(X))
+    assert again.get_params().keys() == KMeans().get_params().keys()
+    with pytest.raises(ValueError, match="has no labels_: set them"):
+        save_model(again, tmp_path / "m.npz")
+    with dask.config.set(scheduler="sync"):
+        save_model(found, tmp_path / "m.npz")
+    np.testing.assert_array_equal(load_model(tmp_path / "m.npz").labels_, again.predict(X))
+
+
+def test_short_tasks_are_remarked_upon(estimator, capsys):
+    with dask.config.set(scheduler="sync"):
+        estimator.set_params(verbose=1, max_iter=1).fit(da.from_array(X, chunks=(1000, 4)))
+        assert "An iteration is 3 tasks of about" in capsys.readouterr().out
+        estimator.fit(da.from_array(X, chunks=-1))
+        assert "tasks" not in capsys.readouterr().out

@@ -369,8 +369,8 @@ MUTANTS = {
         "common",
         (
             (
-                "float(at<Origin<T>>(row, column) - origin)",
-                "float(at<Origin<T>>(row, column)) - float(origin)",
+                "float(converted<Origin<T>>(value) - origin)",
+                "float(converted<Origin<T>>(value)) - float(origin)",
             ),
         ),
         partial(dtypes.test_labels, loss="l2", dtype="uint32", case="near the end", d=3),

@@ -87,7 +87,7 @@ def test_every_chunk_is_a_block(name, weights):
     dtype = np.float64 if name == "nullable columns" else np.float32
     assert (source.n_samples, source.n_features, source.dtype) == (20, 3, dtype)
     assert source.weighted is (weights is not None)
-    assert source.library == "numpy"
+    assert source.devices == "cpu"
     np.testing.assert_array_equal(source.rowwise(total).compute(), X.sum(axis=1))
 
 

@@ -81,12 +81,15 @@ template <typename T>
 struct Matrix {
   const T* __restrict__ data;
   long long row_stride, column_stride;
+  __device__ __forceinline__ T given(long long row, int column) const {
+    return data[row * row_stride + column * column_stride];
+  }
   template <typename To>
   __device__ __forceinline__ To at(long long row, int column) const {
-    return converted<To>(data[row * row_stride + column * column_stride]);
+    return converted<To>(given(row, column));
   }
   __device__ __forceinline__ float about(long long row, int column, Origin<T> origin) const {
-    return less(data[row * row_stride + column * column_stride], origin);
+    return less(given(row, column), origin);
   }
 };
 

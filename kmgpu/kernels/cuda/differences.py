@@ -34,7 +34,7 @@ def rank(cost: str, x: Array, origin: Array, shifted: Array, norms: Array) -> Ou
     x : array of shape (n_samples, n_features)
         Of any strides.
     origin, shifted, norms : arrays
-        Of the centres; see `kmgpu.kernels.cuda.nearest._Centers`.
+        Of the centres; see `kmgpu.kernels.cuda.centers.Centers`.
 
     Returns
     -------

@@ -21,8 +21,8 @@ def row_ranges(x: Array, n_clusters: int) -> Iterator[tuple[int, int]]:
     than `LONGEST_SECONDS`, each in float64.
     """
     n, d = x.shape
-    step, index = n, place_of(x).ordinal
-    if draws_display(index):
-        a_row = n_clusters * d * INSTRUCTIONS / (cupy_rates(index).double * EFFICIENCY)
+    step, place = n, place_of(x)
+    if place.on_gpu and draws_display(place.ordinal):
+        a_row = n_clusters * d * INSTRUCTIONS / (cupy_rates(place.ordinal).double * EFFICIENCY)
         step = max(1, min(n, int(LONGEST_SECONDS / a_row)))
     return ((start, min(n, start + step)) for start in range(0, n, step))

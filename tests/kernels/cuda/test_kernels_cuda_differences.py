@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kmgpu.kernels.cuda import differences, nearest, screen
+from kmgpu.kernels.cuda.centers import prepared
 from tests.support import oracles
 from tests.support.cuda import BOTH, DTYPES, LAYOUTS, found_labels
 from tests.support.kernels_on_host import kernels_on_host
@@ -32,7 +33,7 @@ def problem(n, d, k, dtype="float32", seed=0):
 
 def ready_for(gpu, x, centers):
     there = gpu.asarray(x)
-    return there, nearest._prepared("l1", there, gpu.asarray(centers))
+    return there, prepared("l1", there, gpu.asarray(centers))
 
 
 def screened(gpu, x, centers):
@@ -66,7 +67,7 @@ def test_costs(gpu, loss, d):
     """Of the best centre and of the runner-up; they err by the rounding of float32."""
     x, centers = problem(130, d, 70)
     there = gpu.asarray(x)
-    ready = nearest._prepared(loss, there, gpu.asarray(centers))
+    ready = prepared(loss, there, gpu.asarray(centers))
     _, best, second = map(gpu.to_numpy, nearest._tiled(loss, there, ready))
     two = np.sort(oracles.costs(x, centers, loss), axis=1)[:, :2]
     atol = (d + 8) * 2.0**-23 * two.max()
@@ -87,7 +88,7 @@ def test_strides(gpu, monkeypatch, loss, d, of):
     arguments = whole, *strides
     monkeypatch.setattr(differences, "matrix", lambda _: arguments)
     monkeypatch.setattr(screen, "matrix", lambda _: arguments)
-    ready = nearest._prepared(loss, view, centers)
+    ready = prepared(loss, view, centers)
     rank = partial(nearest._tiled, loss) if loss == "l2" or d <= 16 else nearest._screened
     label, _, _ = rank(view, ready)
     np.testing.assert_array_equal(label, labels_in_order(x, centers, loss))

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from kmgpu.kernels.agreement import lost_too_much
 from kmgpu.kernels.cpu.highdim.dense import row_norms
 from kmgpu.kernels.cpu.highdim.targets import FAST, apart
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.departed import lost_too_much
 from kmgpu.kernels.cpu.lowlevel.rows import weight_of
 
 _RECOUNT_EVERY = 64  # updates: incremental sums drift

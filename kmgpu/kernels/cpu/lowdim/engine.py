@@ -3,9 +3,9 @@
 import numpy as np
 
 from kmgpu.backend.threads import Workers
-from kmgpu.kernels.agreement import lost_too_much
 from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.departed import lost_too_much
 from kmgpu.kernels.cpu.lowlevel.relocation import Relocations
 from kmgpu.kernels.cpu.lowlevel.rows import Rows, costs_at, weight_of
 
@@ -247,7 +247,7 @@ class LowDimMeans:
         if not loss > 1e-5 * total:
             costs = self._costs(centers)
             loss = float((costs * self._weight).sum() if self._weight.size else costs.sum())
-        weight, left, _, lengths_left = self._mass.T
+        weight, left, _, lengths_left = np.ascontiguousarray(self._mass.T)
         self._stale = lost_too_much(
             self.sizes, weight, left, lengths_left, centers - self._origin, loss
         )

@@ -1,0 +1,114 @@
+"""``kmgpu fit --cluster`` and ``--workers``."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+
+from kmgpu import KMedians, load_model
+from kmgpu.cli import cluster as command
+from kmgpu.cli import main
+
+distributed = pytest.importorskip("distributed")
+pytestmark = pytest.mark.filterwarnings("default")
+
+rng = np.random.default_rng(0)
+X = (rng.normal(size=(600, 3)) + 9 * rng.integers(0, 3, size=(600, 1))).astype(np.float32)
+NAMES = ["a", "b", "c"]
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Of a scheduler whose worker is a thread of this process."""
+    options = {"protocol": "tcp://", "host": "127.0.0.1", "dashboard_address": ":0"}
+    with distributed.LocalCluster(1, threads_per_worker=1, processes=False, **options) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(autouse=True)
+def _data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "PATIENCE", 0.3)
+    (tmp_path / "x").mkdir()
+    for number, part in enumerate(np.array_split(X, 3)):
+        pd.DataFrame(part, columns=NAMES).to_parquet(f"x/{number}.parquet")
+    np.save("w.npy", np.arange(600.0) % 3)
+    np.save("init.npy", X[[0, 100, 200]])
+
+
+FIT = ["fit", "x", "-k", "3", "--loss", "l1", "--init", "init.npy", "--tol", "0"]
+OUT = ["--weights", "w.npy", "--out", "m.npz", "--labels", "l.npy"]
+
+
+def check(weights):
+    model = load_model("m.npz")
+    expected = KMedians(3, init=X[[0, 100, 200]], tol=0).fit(X, sample_weight=weights)
+    np.testing.assert_allclose(model.cluster_centers_, expected.cluster_centers_, rtol=1e-6)
+    np.testing.assert_array_equal(np.load("l.npy"), expected.labels_)
+    np.testing.assert_array_equal(model.labels_, expected.labels_)
+    np.testing.assert_allclose(model.counts_, expected.counts_)
+    assert model.inertia_ == pytest.approx(expected.inertia_, rel=1e-9)
+    assert model.feature_names_in_.tolist() == NAMES
+
+
+def test_a_scheduler_that_is_there_computes(address, capsys):
+    assert main([*FIT, *OUT, "--cluster", address]) == 0
+    check(np.arange(600.0) % 3)
+    said = capsys.readouterr()
+    assert "rows         600" in said.out
+    assert "kmgpu: dashboard at http://" in said.err
+
+
+def test_zarr_and_what_is_wrong_with_it(address, capsys):
+    bad = np.where(np.arange(600)[:, None] == 417, np.nan, X)
+    zarr.create_array("z", shape=bad.shape, chunks=(200, 3), dtype=bad.dtype)[:] = bad
+    assert main(["fit", "z", "-k", "3", "--cluster", address]) == 2
+    assert "NaN: first at row 417" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_processes_of_this_machine_compute():
+    """As a user starts it: the module's name and the current folder are others in the workers."""
+    line = [sys.executable, "-m", "kmgpu", *FIT, *OUT, "--workers", "2"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    check(np.arange(600.0) % 3)
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("kmgpu: dashboard at http://127.0.0.1:")
+
+
+MISTAKES = {
+    "nobody there": (["--cluster", "tcp://127.0.0.1:9"], "no scheduler of Dask can be reached"),
+    "no address": (["--cluster", "here"], "--cluster here: no scheduler of Dask can be reached"),
+    "no workers": (["--workers", "0"], "argument --workers: 0 must be at least 1"),
+    "both": (["--workers", "1", "--cluster", "tcp://h:1"], "not allowed with argument"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_an_error_says_what_is_wrong(name, capsys):
+    options, message = MISTAKES[name]
+    assert main([*FIT, *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_text_is_not_for_workers(address, capsys):
+    assert main([*FIT, "--header", "--cluster", address]) == 2
+    assert "--header is for text" in capsys.readouterr().err
+
+
+def test_a_scheduler_without_workers_is_not_waited_for(capsys):
+    options = {"protocol": "tcp://", "host": "127.0.0.1", "dashboard_address": ":0"}
+    scheduler = {"cls": distributed.Scheduler, "options": options}
+    with distributed.SpecCluster({}, scheduler) as cluster:
+        assert main([*FIT, "--cluster", cluster.scheduler_address]) == 2
+    assert "the scheduler has no workers; start some by `dask worker" in capsys.readouterr().err
+
+
+def test_without_distributed_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main([*FIT, "--workers", "1"]) == 2
+    assert "pip install 'kmgpu[dask]'" in capsys.readouterr().err
