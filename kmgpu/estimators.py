@@ -85,7 +85,7 @@ counts_ : array of shape (n_clusters,), float64
 device_ : str
     Where the fit was computed: "cpu" or "cuda:N".
 n_features_in_ : int
-feature_names_in_ : array of shape (n_features_in_,)
+feature_names_in_ : array of shape (n_features,)
     Only where `X` was a frame with string column names.
 """
 

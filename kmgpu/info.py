@@ -13,6 +13,8 @@ from kmgpu.kernels import describe
 from kmgpu.plotting.figures import INSTALL_PLOT
 from kmgpu.version import __version__
 
+__all__ = ["info"]
+
 REQUIRED = ("numpy", "array-api-compat", "scikit-learn", "numba", "tqdm")
 AUTO = "device='auto'"
 OPTIONAL = {

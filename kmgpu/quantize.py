@@ -21,6 +21,18 @@ from kmgpu.files import PathLike, replacing
 from kmgpu.io.reading import BadFile, opened, shortened
 from kmgpu.plotting.figures import INSTALL_PLOT
 
+__all__ = [
+    "Colours",
+    "Picture",
+    "Quantised",
+    "colours_of",
+    "distinct_colours",
+    "quantise",
+    "read_picture",
+    "save_palette",
+    "save_picture",
+]
+
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 OPAQUE = 255

@@ -8,6 +8,8 @@ from kmgpu.backend.arrays import Place
 from kmgpu.backend.devices import device_name
 from kmgpu.base import AlternatingMinimizer
 
+__all__ = ["fit_summary", "predict_summary", "table"]
+
 NAMES = {"l2": "k-means", "l1": "k-medians"}
 
 

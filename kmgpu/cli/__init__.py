@@ -1,4 +1,7 @@
-"""The command line: ``kmgpu fit | predict | animate | quantize | info | demo``, a file each."""
+"""The command line: ``kmgpu fit | predict | animate | …``, a file each.
+
+The file of a command is imported when that command is given: ``kmgpu --help`` needs none of them.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,24 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NoReturn, TextIO
 
-from kmgpu.backend.devices import Unavailable
-from kmgpu.cli import animate, demo, fit, info, predict, quantize
 from kmgpu.cli.interrupts import Interrupts
 from kmgpu.cli.streams import harmless_stderr, output
+from kmgpu.version import __version__
 
 INTERNAL = 1
 BAD_INPUT = 2
-COMMANDS = (fit, predict, animate, quantize, info, demo)
+COMMANDS = {
+    "fit": "cluster the rows of a table",
+    "predict": "the nearest centre of every row",
+    "animate": "watch the algorithm, half-step by half-step",
+    "quantize": "reduce a picture to k colours",
+    "info": "versions, and which backends are usable",
+    "demo": "the 16 colours of a photograph, with both losses",
+    "warmup": "compile the usual kernels before they are needed",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,11 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         ends processes, when no unfinished file is left; 1 for an error of kmgpu's own, with its
         traceback.
     """
+    given = sys.argv[1:] if argv is None else list(argv)
     interrupts = Interrupts()
     with harmless_stderr():
         try:
+            parser = _parser(given)  # imports, which Ctrl-C may end at once
             with interrupts, warnings.catch_warnings():
-                args = _parser().parse_args(argv)
+                args = parser.parse_args(given)
                 warnings.simplefilter("always", UserWarning)
                 warnings.simplefilter("always", RuntimeWarning)
                 warnings.showwarning = _show_warning
@@ -54,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _explain(error: Exception) -> int:
+    from kmgpu.backend.devices import Unavailable
+
     if isinstance(error, (ValueError, OSError, Unavailable, ImportError, MemoryError)):
         print(f"kmgpu: error: {_one_line(error)}", file=sys.stderr)
         return BAD_INPUT
@@ -92,9 +107,22 @@ class _Parser(argparse.ArgumentParser):
         output([self.format_help()])
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Version(argparse.Action):
+    """argparse's own would not notice that standard output cannot be written."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> NoReturn:
+        del rest
+        output([f"kmgpu {__version__}\n"])
+        parser.exit()
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of all commands; only the one that is given has its arguments."""
     parser = _Parser(prog="kmgpu", description="k-means and k-medians on CPUs and GPUs.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose)
+        if name in given:
+            import_module(f"kmgpu.cli.{name}").add(command)
     return parser

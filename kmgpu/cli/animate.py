@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from kmgpu.cli.options import (
     DATA_HELP,
@@ -23,9 +22,8 @@ MOVING = (".html", ".gif", ".mp4")
 MAX_FRAMES = 60
 
 
-def add(commands: Any) -> None:
+def add(animate: argparse.ArgumentParser) -> None:
     """Add the subcommand and its arguments."""
-    animate = commands.add_parser("animate", help="watch the algorithm, half-step by half-step")
     animate.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; or give --example")
     add_reading(animate)
     animate.add_argument("--example", choices=tuple(EXAMPLES), help="use data of this name")

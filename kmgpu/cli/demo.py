@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from kmgpu.cli.options import add_running, check_outputs, show_progress
 from kmgpu.cli.streams import output, report
@@ -12,9 +11,8 @@ from kmgpu.summary import table
 DEMO_PICTURE = "kmgpu-demo.png"
 
 
-def add(commands: Any) -> None:
+def add(demo: argparse.ArgumentParser) -> None:
     """Add the subcommand and its arguments."""
-    demo = commands.add_parser("demo", help="the 16 colours of a photograph, with both losses")
     demo.add_argument("--out", metavar="FILE.png", help=f"(default: {DEMO_PICTURE})")
     add_running(demo)
     demo.set_defaults(run=_demo)

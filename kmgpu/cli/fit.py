@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
@@ -30,9 +29,8 @@ from kmgpu.summary import fit_summary
 from kmgpu.summary import table as summary_table
 
 
-def add(commands: Any) -> None:
+def add(fit: argparse.ArgumentParser) -> None:
     """The subcommand and its arguments."""
-    fit = commands.add_parser("fit", help="cluster the rows of a table")
     add_data(fit)
     fit.add_argument("-k", "--n-clusters", metavar="K", type=int, required=True)
     add_loss(fit)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from kmgpu.cli.streams import output
+from kmgpu.info import info as text
 
 
-def add(commands: Any) -> None:
+def add(info: argparse.ArgumentParser) -> None:
     """The subcommand and its arguments."""
-    info = commands.add_parser("info", help="versions, and which backends are usable")
     info.set_defaults(run=_info)
 
 
 def _info(args: argparse.Namespace) -> None:
     del args
-    from kmgpu.info import info
-
-    output([info(), "\n"])
+    output([text(), "\n"])

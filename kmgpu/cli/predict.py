@@ -33,9 +33,8 @@ from kmgpu.validation import check_finite
 AT_A_TIME = 1 << 14
 
 
-def add(commands: Any) -> None:
+def add(predict: argparse.ArgumentParser) -> None:
     """The subcommand and its arguments."""
-    predict = commands.add_parser("predict", help="the nearest centre of every row")
     predict.add_argument("model", metavar="MODEL", help="an .npz that kmgpu fit --out wrote")
     add_data(predict)
     predict.add_argument(

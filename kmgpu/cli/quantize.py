@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import warnings
 from time import perf_counter
-from typing import Any
 
 from kmgpu.cli.options import add_loss, add_running, check_outputs, show_progress
 from kmgpu.cli.streams import report
@@ -13,9 +12,8 @@ from kmgpu.estimators import ESTIMATORS
 from kmgpu.summary import fit_summary, table
 
 
-def add(commands: Any) -> None:
+def add(quantize: argparse.ArgumentParser) -> None:
     """Add the subcommand and its arguments."""
-    quantize = commands.add_parser("quantize", help="reduce a picture to k colours")
     quantize.add_argument(
         "picture",
         metavar="PICTURE",

@@ -30,14 +30,12 @@ def open_data(
 ) -> np.ndarray | RowBlocks:
     """Open data of any size, for `fit` and `partial_fit` of what fits, and for `fit` of the rest.
 
-    | path | what comes back |
-    |---|---|
-    | .npy, .fbin, .u8bin, .i8bin, .fvecs, .bvecs, .ivecs | a read-only `numpy.memmap` |
-    | a folder of shards, all with one of these endings | `RowBlocks`, a block for each shard |
-    | .parquet, or a folder of such files | an array; `RowBlocks` from 1 GB on |
-    | .csv, .tsv, .txt, also with .gz | an array; `RowBlocks` from 1 GB on (128 MB with .gz) |
-    | a zarr folder, .h5, .hdf5 | `RowBlocks` of whole chunks |
-    | .npz | an array |
+    - .npy, .fbin, .u8bin, .i8bin, .fvecs, .bvecs, .ivecs: a read-only `numpy.memmap`
+    - a folder of shards, all with one of these endings: `RowBlocks`, a block for each shard
+    - .parquet, or a folder of such files: an array; `RowBlocks` from 1 GB on
+    - .csv, .tsv, .txt, also with .gz: an array; `RowBlocks` from 1 GB on (128 MB with .gz)
+    - a zarr folder, .h5, .hdf5: `RowBlocks` of whole chunks
+    - .npz: an array
 
     Shards are ordered by name, numbers in names by their value: ``part-2`` before ``part-10``.
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+BEGINS = "Compiling kernels (first use on this machine) ..."
+
 
 class Compilation:
-    """Tells listeners when kernels are being compiled; silent otherwise."""
+    """Tells listeners when kernels are being compiled, and once a process who sits before it."""
 
     def __init__(self) -> None:
+        self._shown = False
         self._listeners: list[Callable[[str], None]] = []
         self._seconds = 0.0
 
@@ -34,10 +38,20 @@ class Compilation:
 
     def begins(self) -> None:
         for say in self._listeners:
-            say("Compiling kernels (first use on this machine) ...")
+            say(BEGINS)
+        if not self._shown and _is_watched():
+            self._shown = True
+            from tqdm import tqdm  # its bars are left whole
+
+            tqdm.write(f"kmgpu: {BEGINS}", file=sys.stderr)
 
     def took(self, seconds: float) -> None:
         self._seconds += seconds
+
+
+def _is_watched() -> bool:
+    """Whether someone sees what is written to standard error: a terminal, a notebook."""
+    return sys.stderr is not None and (sys.stderr.isatty() or hasattr(sys, "ps1"))
 
 
 COMPILATION = Compilation()

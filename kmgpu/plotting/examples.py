@@ -8,6 +8,8 @@ import numpy as np
 
 from kmgpu.validation import check_choice
 
+__all__ = ["load_example"]
+
 SEED = 0
 
 

@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from benchmarks import (
     compare,
     engines,
+    first,
     imports,
     machine,
     memory,
@@ -389,7 +390,7 @@ def test_import_cost_is_measured() -> None:
 
 
 def test_import_cost_is_what_comes_on_top(monkeypatch) -> None:
-    monkeypatch.setattr(imports, "seconds", {"sklearn.cluster": 1.0, "kmgpu": 1.25}.get)
+    monkeypatch.setattr(imports, "seconds", {"sklearn.cluster": 1.0, "kmgpu.estimators": 1.25}.get)
     assert imports.extra(rounds=3) == (1.0, 0.25)
 
 
@@ -398,3 +399,16 @@ def test_machine_says_what_it_is() -> None:
     assert int(told["cores"]) >= 1
     assert "numpy" in told
     assert 0 < machine.resident_bytes() <= machine.peak_bytes()
+
+
+def test_first_minutes_are_held_against_their_bars(monkeypatch, capsys) -> None:
+    for seconds, code, word in ((0.1, 0, "met"), (9.0, 1, "EXCEEDED")):
+        for measure in ("whole", "fit"):
+            monkeypatch.setattr(first, measure, lambda case, seconds=seconds: seconds)
+        assert first.main() == code
+        assert capsys.readouterr().out.count(word) == 5
+
+
+def test_first_minutes_are_measured() -> None:
+    assert 0 < first.whole(first.COMMANDS["import kmgpu"]) < 60
+    assert first.fit(first.First(["-c", "print(1.5)"], 2.0)) == 1.5

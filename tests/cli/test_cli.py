@@ -21,6 +21,7 @@ from kmgpu.backend.devices import device_name
 from kmgpu.cli import main
 from tests.support import oracles
 
+ROOT = Path(kmgpu.__file__).parents[1]
 ESTIMATORS = {"l2": KMeans, "l1": KMedians}
 
 
@@ -387,3 +388,19 @@ class Touch:
 
     def __reduce__(self):
         return Path.touch, (self.path,)
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"kmgpu {kmgpu.__version__}\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_version_that_nobody_can_read_is_an_error():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "kmgpu", "--version"]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "standard output cannot be written" in done.stderr

@@ -86,7 +86,9 @@ def test_imports_are_absolute():
             assert not (isinstance(node, ast.ImportFrom) and node.level), path
 
 
-SHOWN = "import sys, kmgpu; print(*sorted(name.split('.')[0] for name in sys.modules))"
+SHOWN = (
+    "from kmgpu import *; import sys; print(*sorted(name.split('.')[0] for name in sys.modules))"
+)
 
 
 def test_importing_kmgpu_imports_no_gpu_library_and_no_extra(request):
@@ -100,3 +102,32 @@ def test_importing_kmgpu_imports_no_gpu_library_and_no_extra(request):
     )
     assert "kmgpu" in run.stdout.split()
     assert not ONLY_WHEN_NEEDED & set(run.stdout.split())
+
+
+LIGHT = """
+import sys
+try:
+    {}
+except SystemExit:
+    pass
+loaded = {{name.split('.')[0] for name in sys.modules}}
+print(loaded & {{"numpy", "scipy", "sklearn", "pandas", "array_api_compat"}}, file=sys.stderr)
+"""
+USES = {
+    "import": "import kmgpu; dir(kmgpu)",
+    "help": "from kmgpu.cli import main; main(['--help'])",
+    "version": "from kmgpu.cli import main; main(['--version'])",
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_kmgpu_its_help_and_its_version_import_no_array_library(use, request):
+    run = subprocess.run(
+        [sys.executable, "-c", LIGHT.format(USES[use])],
+        cwd=request.config.rootpath,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert run.stderr == "set()\n"

@@ -1,5 +1,6 @@
 """The names users may rely on."""
 
+import ast
 import doctest
 import inspect
 import re
@@ -31,10 +32,31 @@ METHODS = ["fit", "predict", "fit_predict", "transform", "fit_transform", "score
 
 def test_all_names_what_is_there():
     assert set(NAMES) <= set(kmgpu.__all__)
-    public = {name for name in vars(kmgpu) if not name.startswith("_")}
+    public = {name for name in dir(kmgpu) if not name.startswith("_")}
     modules = {name for name in public if inspect.ismodule(getattr(kmgpu, name))}
     assert public - modules == set(kmgpu.__all__)
     assert re.fullmatch(r"\d+\.\d+\.\d+", kmgpu.__version__)
+
+
+def test_names_are_imported_from_the_homes_that_type_checkers_read():
+    tree = ast.parse(inspect.getsource(kmgpu))
+    (checked,) = [node for node in tree.body if isinstance(node, ast.If) and not node.orelse][:1]
+    read = {alias.name: node.module for node in checked.body for alias in node.names}
+    homes = {name: f"kmgpu.{home}" for name, home in kmgpu._HOMES.items()}
+    assert read == homes | dict.fromkeys(kmgpu._MODULES, "kmgpu")
+    assert sorted(homes) == sorted(kmgpu.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'kmgpu' has no attribute 'KMeens'"):
+        kmgpu.KMeens  # noqa: B018
+    assert not hasattr(kmgpu, "KMeens")
+
+
+def test_a_star_brings_all_public_names():
+    names = {}
+    exec("from kmgpu import *", names)
+    assert set(kmgpu.__all__) <= set(names)
 
 
 @pytest.mark.parametrize("name", kmgpu.__all__)

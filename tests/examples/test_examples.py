@@ -1,5 +1,7 @@
 """Every notebook of examples/ runs to its end, on few rows; what is stored is clean."""
 
+import ast
+import importlib
 import os
 from pathlib import Path
 
@@ -58,3 +60,46 @@ def test_the_cloud_notebook_is_stored_without_outputs():
     """Its times are those of whoever runs it."""
     notebook = read(ROOT / "examples" / "cloud_gpu.ipynb")
     assert not [cell for cell in notebook.cells if cell.get("outputs")]
+
+
+def test_notebooks_import_public_names_alone(path):
+    code = "\n".join(
+        line
+        for cell in read(path).cells
+        if cell.cell_type == "code"
+        for line in cell.source.splitlines()
+        if not line.startswith("%")
+    )
+    imported = [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "kmgpu"
+        for alias in node.names
+    ]
+    assert imported
+    for module, name in imported:
+        public = importlib.import_module(module).__all__
+        assert name in public or (module, name) == ("kmgpu", "plotting"), f"{module}.{name}"
+
+
+@pytest.mark.parametrize("there", ["wheel", "folder", "nothing"])
+def test_the_cloud_notebook_finds_what_it_installs(there, tmp_path, monkeypatch):
+    notebook = read(ROOT / "examples" / "cloud_gpu.ipynb")
+    tree = ast.parse(notebook.cells[2].source)
+    function = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    names = {"Path": Path}
+    exec(compile(ast.Module(function, []), "cloud_gpu", "exec"), names)
+    beside = tmp_path / "examples"
+    beside.mkdir()
+    monkeypatch.chdir(beside)
+    if there == "wheel":
+        (beside / "kmgpu-0.1.0-py3-none-any.whl").touch()
+        assert names["source"]() == beside / "kmgpu-0.1.0-py3-none-any.whl"
+    elif there == "folder":
+        (tmp_path / "kmgpu").mkdir()
+        (tmp_path / "kmgpu" / "__init__.py").touch()
+        (tmp_path / "pyproject.toml").touch()
+        assert names["source"]() == tmp_path
+    else:
+        with pytest.raises(FileNotFoundError, match="beside this notebook"):
+            names["source"]()

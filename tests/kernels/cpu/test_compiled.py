@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -129,6 +130,29 @@ def test_a_kernel_is_out_of_date_when_a_file_of_another_room_has_changed():
         assert repr(f"{source}.py") in made_from
 
 
+def test_a_copy_of_kernels_and_cache_is_not_out_of_date(tmp_path):
+    """As in an image, whose files get other times."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.py").write_text("1")
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    os.utime(tmp_path / "there" / "a.py", (0, 0))
+    stamp = compiled._stamp(tmp_path / "here")
+    assert compiled._stamp(tmp_path / "there") == stamp
+    (tmp_path / "there" / "a.py").write_text("2")
+    assert compiled._stamp.__wrapped__(tmp_path / "there") != stamp
+
+
+def test_no_kernel_is_kept_in_the_folder_of_the_package(tmp_path):
+    """Uninstalling would leave it."""
+    code = "from kmgpu.kernels.cpu.spread import _sums; print(_sums._cache._cache_path)"
+    variables = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    variables |= {"PYTHONPATH": str(PACKAGE.parent), "XDG_CACHE_HOME": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True
+    )
+    assert PACKAGE not in Path(run.stdout.strip()).parents
+
+
 @pytest.mark.slow
 def test_a_fit_survives_a_damaged_cache(calls):
     assert calls("float32") == (0, 1)
@@ -190,9 +214,7 @@ def test_a_folder_that_becomes_a_file(calls):
 
 
 def test_without_any_folder_it_is_said_once(monkeypatch):
-    from numba.core.caching import CacheImpl
-
-    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    monkeypatch.setattr(compiled._Places, "_locator_classes", [])
     compiled._warned.cache_clear()
     with pytest.warns(RuntimeWarning, match="in any folder that can be written.*NUMBA_CACHE_DIR"):
         assert compiled.njit(cache=True)(lambda x: 2 * x)(21) == 42
@@ -276,7 +298,13 @@ MOVED = (
 ATTRIBUTES = {
     "numba.core.caching": {
         "FunctionCache": ["_load_overload", "_save_overload", "_index_key", "_impl_class"],
-        "CompileResultCacheImpl": ["filename_base", "locator", "reduce", "rebuild"],
+        "CompileResultCacheImpl": [
+            "_locator_classes",
+            "filename_base",
+            "locator",
+            "reduce",
+            "rebuild",
+        ],
     },
     "numba.core.environment": {"Environment": ["_memo"]},
     "numba.core.event": {"Listener": ["on_start", "on_end"]},

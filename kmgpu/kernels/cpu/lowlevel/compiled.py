@@ -1,7 +1,7 @@
 """Numba's ``njit`` as the kernels use it.
 
 Kernels are cached on disk if possible, and load fast; compilation is reported to
-`kmgpu.kernels.compilation`. Where neither the package's folder nor the user's cache can be written,
+`kmgpu.kernels.compilation`. Where neither the user's cache nor the package's folder can be written,
 every process compiles its kernels anew.
 
 This is the only file that uses private names of Numba; tests/kernels/cpu/test_compiled.py fails
@@ -27,7 +27,7 @@ from uuid import uuid4
 import numba
 from numba.core import cgutils as cgutils
 from numba.core import event
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.environment import Environment, lookup_environment
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
@@ -42,6 +42,15 @@ def make_array(array_type: Any) -> Any:
     return make_array(array_type)
 
 
+class _Places(CompileResultCacheImpl):
+    """Numba's folders for what it compiles, that of the package last: uninstalling leaves none."""
+
+    _locator_classes = sorted(
+        CompileResultCacheImpl._locator_classes,
+        key=lambda locator: "InTree" in locator.__name__,
+    )
+
+
 class _Cache(FunctionCache):
     """Numba's cache, except for what loading imports and for when a kernel is out of date.
 
@@ -51,6 +60,8 @@ class _Cache(FunctionCache):
     A kernel holds the machine code of all functions that it calls. So it is out of date when any
     source below `kmgpu.kernels` has changed, not its own file alone.
     """
+
+    _impl_class = _Places
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
@@ -91,12 +102,11 @@ _KERNELS = Path(__file__).parents[2]
 
 
 @cache
-def _stamp(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, time and size of every source in a folder and below."""
-    sources = ((path, path.stat()) for path in sorted(folder.rglob("*.py")))
+def _stamp(folder: Path) -> list[tuple[str, str]]:
+    """Name and checksum of every source in a folder and below; the same where it is copied to."""
     return [
-        (path.relative_to(folder).as_posix(), status.st_mtime_ns, status.st_size)
-        for path, status in sources
+        (path.relative_to(folder).as_posix(), sha256(path.read_bytes()).hexdigest())
+        for path in sorted(folder.rglob("*.py"))
     ]
 
 
