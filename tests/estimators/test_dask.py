@@ -11,6 +11,7 @@ import pytest
 from sklearn.base import clone
 
 from kmgpu import KMeans, KMedians, load_model, save_model
+from kmgpu.algorithm import restarts
 
 rng = np.random.default_rng(0)
 X = (rng.normal(size=(2000, 4)) + 8 * rng.integers(0, 3, size=(2000, 1))).astype(np.float32)
@@ -122,3 +123,32 @@ def test_short_tasks_are_remarked_upon(estimator, capsys):
         assert "An iteration is 3 tasks of about" in capsys.readouterr().out
         estimator.fit(da.from_array(X, chunks=-1))
         assert "tasks" not in capsys.readouterr().out
+
+
+def test_a_fit_that_ended_early_goes_on_from_its_checkpoint(estimator, tmp_path, monkeypatch):
+    monkeypatch.setattr(restarts, "EVERY", 1)
+    estimator.set_params(init=X[:5], random_state=0, checkpoint=tmp_path / "c")
+    looks = []
+
+    def fading(chunk, most):
+        looks.append(len(chunk))
+        if len(looks) > most:
+            raise ConnectionError
+        return chunk
+
+    def lazy(most):
+        data = da.from_array(X, chunks=(500, 4))
+        return data.map_blocks(fading, most, dtype=X.dtype, meta=X[:0])
+
+    with dask.config.set(scheduler="sync"):
+        whole = estimator.fit(lazy(10**6), sample_weight=WEIGHTS)
+        expected = whole.cluster_centers_.tobytes(), whole.inertia_, whole.history_
+        n_looks = len(looks)
+        looks.clear()
+        with pytest.raises(ConnectionError):
+            estimator.fit(lazy(n_looks * 3 // 4), sample_weight=WEIGHTS)
+        assert (tmp_path / "c").exists()
+        looks.clear()
+        again = estimator.fit(lazy(10**6), sample_weight=WEIGHTS)
+    assert (again.cluster_centers_.tobytes(), again.inertia_, again.history_) == expected
+    assert len(looks) < n_looks
