@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 ROOM = Path(__file__).resolve().parent
@@ -66,6 +67,7 @@ def compiler_version() -> str:
     return subprocess.check_output([COMPILER, "--version"], text=True).splitlines()[0]
 
 
+@cache
 def toolchain() -> str:
     """A key of the compiler and of the headers that every kernel includes."""
     sources = [Path(__file__), *sorted(path for path in INCLUDE.rglob("*") if path.is_file())]

@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from itertools import product
 from unittest import mock
 
 import numpy as np
@@ -135,8 +136,7 @@ def in_pairs(rng, d, apart):
     return x.astype(np.float32), centers
 
 
-@SCREENED
-@pytest.mark.parametrize("apart", [3, 300, 1e4])
+@pytest.mark.parametrize(("d", "apart"), [*product([17, 40], [3, 300, 1e4]), (128, 3), (200, 1e4)])
 def test_near_ties(gpu, d, apart):
     """Far from the origin halves lose more of a row and of a centre than their sums round."""
     x, centers = in_pairs(np.random.default_rng(5), d, apart)
