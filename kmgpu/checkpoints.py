@@ -57,17 +57,18 @@ class CheckpointFile:
         return state
 
     def save(self, facts: dict[str, Any], state: State) -> None:
-        assert state.pause is not None
         document: dict[str, Any] = {
             "format": FORMAT,
             "parameters": self._parameters,
             "data": facts,
             "n_ended": state.n_ended,
-            "iteration": state.pause.iteration,
             "history": state.history,
             "random": state.random,
         }
-        arrays = {"previous": state.pause.previous, "centers": state.pause.centers}
+        arrays: dict[str, Any] = {}
+        if state.pause is not None:
+            document["iteration"] = state.pause.iteration
+            arrays = {"previous": state.pause.previous, "centers": state.pause.centers}
         if state.best is not None:
             last = state.best.last
             document["best"] = {name: getattr(last, name) for name in OF_A_STEP}
@@ -97,8 +98,9 @@ class CheckpointFile:
 
 
 def _state(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> State:
-    pause = Pause(int(document["iteration"]), arrays["previous"], arrays["centers"])
-    best = None
+    best = pause = None
+    if "iteration" in document:
+        pause = Pause(int(document["iteration"]), arrays["previous"], arrays["centers"])
     if "best" in document:
         last = HalfStep(centers=arrays["best_centers"], **document["best"])
         history = tuple(HistoryEntry(*entry) for entry in document["best_history"])

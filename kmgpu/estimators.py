@@ -60,9 +60,10 @@ max_samples : int or float, optional
     weight; labels, loss and counts are of all rows. By default all rows are fitted.
 checkpoint : str or path-like, optional
     A file that keeps the state of a fit: written as a whole every 10 iterations (a few more where
-    clusters were empty), read by a fit that finds it, removed when a fit ends. A fit that was
-    killed goes on from there and ends in the same bits as one with a checkpoint that was not. The
-    data, the parameters and the version of kmgpu must be the same, which is checked; give
+    clusters were empty) and between restarts, read by a fit that finds it, removed when a fit
+    ends. A fit that was killed goes on from there and ends in the same bits as one with a
+    checkpoint that was not. The data, the parameters and the version of kmgpu must be the same,
+    which is checked, though of an array's rows only 256; give
     `random_state` with `max_samples`.
 
 Attributes

@@ -128,7 +128,8 @@ def _checkpoint_of(
             "memory_budget": memory_budget,
             "weight_factor": factor,
             "dtype": str(dtype).rpartition(".")[2].strip("'>"),
-            "device": device_name(place_of(x)),
+            # "auto" may go on with the CPU where a GPU's memory runs out
+            "device": "auto" if estimator.device == "auto" else device_name(place_of(x)),
         },
     )
 

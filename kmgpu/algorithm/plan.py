@@ -15,7 +15,15 @@ from kmgpu.algorithm.scale import check_scale
 from kmgpu.algorithm.seeding import Start, initial_centers
 from kmgpu.algorithm.spread import scaled_tolerance
 from kmgpu.algorithm.steps import Steps, engine
-from kmgpu.backend.arrays import Array, Place, asarray, picked_rows, place_of, to_host
+from kmgpu.backend.arrays import (
+    Array,
+    Place,
+    asarray,
+    parts_on_host,
+    picked_rows,
+    place_of,
+    to_host,
+)
 
 # that `ArrayData.facts` looks at
 FEW_ROWS = 256
@@ -176,8 +184,11 @@ class ArrayData(NamedTuple):
     def facts(self) -> dict[str, Any]:
         n = self.x.shape[0]
         few = np.unique(np.linspace(0, n - 1, FEW_ROWS).astype(np.int64))
-        rows = to_host(picked_rows(self.x, asarray(few, self.place)))
-        told = {"shape": list(self.x.shape), "rows": digest(rows)}
+        rows = parts_on_host(picked_rows(self.x, asarray(few, self.place)))
+        told = {
+            "shape": list(self.x.shape),
+            "rows": digest(*(part.astype(np.float64) for part in rows)),
+        }
         if self.sample_weight is not None:
             told["weights"] = digest(to_host(self.sample_weight))
         return told

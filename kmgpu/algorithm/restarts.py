@@ -21,9 +21,9 @@ def best_restart(data: Data, plan: Plan) -> Restart:
     """Run the loop `plan.n_init` times; the restart of lowest loss, the first of equals.
 
     With a checkpoint, the state is saved every `EVERY` iterations, after the next refit before
-    which no row was moved. A new engine goes on from there, in the fit that saves as in one that
-    begins with the saved state: what engines keep from earlier iterations, such as sums kept by
-    difference, is the same for both, and so is every bit.
+    which no row was moved, and between restarts. A new engine goes on from there, in the
+    fit that saves as in one that begins with the saved state: what engines keep from earlier
+    iterations, such as sums kept by difference, is the same for both, and so is every bit.
     """
     run = _Run(data, plan)
     for _ in range(run.state.n_ended, plan.n_init):
@@ -64,6 +64,7 @@ class _Run:
             best = found
         self.state = State(best, state.n_ended + 1)
         if plan.checkpoint is not None and self.state.n_ended < plan.n_init:
+            self._save(None)
             self._renew()
 
     def ended(self) -> Restart:
@@ -120,9 +121,11 @@ class _Run:
         since = step.iteration - (0 if pause is None else pause.iteration)
         return since >= EVERY and step.shift > self._tol and step.iteration < self._plan.max_iter
 
-    def _save(self, pause: Pause) -> None:
+    def _save(self, pause: Pause | None) -> None:
         assert self._plan.checkpoint is not None
-        self.state.pause = Pause(pause.iteration, to_host(pause.previous), to_host(pause.centers))
+        if pause is not None:
+            pause = Pause(pause.iteration, to_host(pause.previous), to_host(pause.centers))
+        self.state.pause = pause
         self.state.random = dict(self._plan.rng.bit_generator.state)
         self._plan.checkpoint.save(self._facts, self.state)
 

@@ -226,6 +226,11 @@ def picked_rows(x: Array, indices: Array) -> Array:
     return namespace(x).take(x, indices, axis=0)
 
 
+def parts_on_host(x: Array) -> tuple[np.ndarray, ...]:
+    """All numbers of `x` on the host: itself, or what sparse rows are stored as."""
+    return (x.data, x.indices, x.indptr) if issparse(x) else (to_host(x),)
+
+
 def column(x: Array, feature: int, dtype: Any) -> Array:
     """One feature of every row, (n_samples,), dense."""
     if issparse(x):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import isfinite
+from numbers import Integral
 
 import numpy as np
+from scipy.sparse import issparse
 
 from kmgpu.algorithm.assignment import costs_at, nearest, weighted_sum
 from kmgpu.algorithm.losses import Loss
@@ -51,7 +53,7 @@ def _sample_of(source: Source, max_samples: float, plan: Plan) -> ArrayData | No
     """Rows drawn without replacement, in their order; None for all rows."""
     counts = np.asarray(source.map(_n_positive))
     total = int(counts.sum())
-    n = max_samples if isinstance(max_samples, int) else max(1, int(max_samples * total))
+    n = max_samples if isinstance(max_samples, Integral) else max(1, int(max_samples * total))
     if n >= total:
         return None
     if n < plan.n_clusters:
@@ -62,8 +64,9 @@ def _sample_of(source: Source, max_samples: float, plan: Plan) -> ArrayData | No
         raise ValueError(msg)
     ranks = np.sort(plan.rng.choice(total, n, replace=False))
     parts = source.map(_drawn, ranks, np.concatenate([[0], np.cumsum(counts)]))
-    rows, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
-    weight = asarray(weights, source.place) if source.weighted else None
+    picked, weights = zip(*parts, strict=True)
+    rows = picked[0] if issparse(picked[0]) else np.concatenate(picked)  # sparse: one block
+    weight = asarray(np.concatenate(weights), source.place) if source.weighted else None
     return ArrayData(asarray(rows, source.place), weight)
 
 
@@ -73,14 +76,14 @@ def _n_positive(block: Block) -> int:
     return int(namespace(block.weight).count_nonzero(block.weight))
 
 
-def _drawn(block: Block, ranks: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(block: Block, ranks: np.ndarray, starts: np.ndarray) -> tuple[Array, np.ndarray]:
     """The block's rows and weights of these ranks among all rows of positive weight."""
     start, stop = starts[block.index : block.index + 2]
     own = ranks[slice(*np.searchsorted(ranks, [start, stop]))] - start
     weight = np.ones(block.rows.shape[0]) if block.weight is None else to_host(block.weight)
     own = np.flatnonzero(weight)[own]
     rows = picked_rows(block.rows, asarray(own, place_of(block.rows)))
-    return to_host(rows), weight[own]
+    return rows if issparse(rows) else to_host(rows), weight[own]
 
 
 def _costs_and_weights(

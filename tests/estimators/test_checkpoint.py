@@ -7,9 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 
-from kmgpu import KMeans, KMedians, RowBlocks
+from kmgpu import KMeans, KMedians, RowBlocks, set_num_threads
 from kmgpu.algorithm import restarts
 from tests.support import oracles
 
@@ -77,9 +78,59 @@ def test_the_same_bits(tmp_path, monkeypatch, estimator, d, weights, at):
         restarts, "half_steps", lambda *a, **k: calls.append(k["pause"]) or start(*a, **k)
     )
     same(model.fit(x, sample_weight=weight), whole)
-    assert calls[0] is not None
+    assert calls
     assert not list(tmp_path.iterdir())
     np.testing.assert_array_equal(model.predict(x), model.labels_)
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["float64", "integers", "sparse", "dask"])
+def test_other_rows(tmp_path, monkeypatch, estimator, kind):
+    x, _, k = data(3)
+    if kind == "dask":
+        pytest.importorskip("dask.array")
+    monkeypatch.setattr(restarts, "EVERY", 3)
+    given = {
+        "float64": lambda: x.astype(np.float64),
+        "integers": lambda: np.rint(1000 * x).astype(np.int64),
+        "sparse": lambda: sparse.csr_matrix(np.where(np.abs(x) > 0.5, x, 0)),
+        "dask": lambda: __import__("dask.array").array.from_array(x, chunks=(250, 3)),
+    }[kind]()
+    whole = made(estimator, k, tmp_path / "whole").fit(given)
+    model = made(estimator, k, tmp_path / "state")
+    killed(monkeypatch, model, 2, given)
+    same(model.fit(given), whole)
+    killed(monkeypatch, model, 1, given)
+    other = given * 2
+    with pytest.raises(ValueError, match="is of a fit with other data than this one"):
+        model.fit(other)
+
+
+def test_the_same_bits_on_other_threads(tmp_path, monkeypatch):
+    x, weight, k = data(40, "some")
+    monkeypatch.setattr(restarts, "EVERY", 3)
+    model = made(KMeans, k, tmp_path / "state")
+    try:
+        set_num_threads(1)
+        whole = made(KMeans, k, tmp_path / "whole").fit(x, sample_weight=weight)
+        killed(monkeypatch, model, 1, x, sample_weight=weight)
+        set_num_threads(2)
+        same(model.fit(x, sample_weight=weight), whole)
+    finally:
+        set_num_threads(None)
+
+
+def test_between_restarts(tmp_path, monkeypatch):
+    """Restarts that end before the first checkpoint are not made again."""
+    x, _, k = data(3)
+    monkeypatch.setattr(restarts, "EVERY", 1000)
+    whole = made(KMeans, k, tmp_path / "whole", n_init=4).fit(x)
+    model = made(KMeans, k, tmp_path / "state", n_init=4)
+    killed(monkeypatch, model, 3, x)
+    calls, start = [], restarts.half_steps
+    monkeypatch.setattr(restarts, "half_steps", lambda *a, **k: calls.append(1) or start(*a, **k))
+    same(model.fit(x), whole)
+    assert len(calls) == 1
 
 
 @BOTH
@@ -285,6 +336,18 @@ def test_max_samples(backend, estimator):
         backend.asarray(x), sample_weight=weight
     )
     np.testing.assert_array_equal(backend.to_numpy(share.cluster_centers_), centers)
+
+
+@BOTH
+def test_a_sample_of_sparse_rows(estimator):
+    x, weight, k = data(3, "some")
+    x = np.where(np.abs(x) > 0.5, x, 0)
+    options = {"random_state": 0, "max_samples": np.int64(300)}
+    dense = estimator(k, **options).fit(x, sample_weight=weight)
+    found = estimator(k, **options).fit(sparse.csr_matrix(x), sample_weight=weight)
+    assert found.history_[0].n_changed == dense.history_[0].n_changed == 300
+    np.testing.assert_allclose(found.cluster_centers_, dense.cluster_centers_, atol=1e-6)
+    np.testing.assert_array_equal(found.labels_, dense.labels_)
 
 
 @BOTH
