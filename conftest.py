@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import array_api_compat.numpy
 import numpy as np
@@ -133,7 +134,12 @@ ONLY_ON = {
 }
 # what no kernels run on tells 200 features from 40 by nothing but time
 WITHOUT_KERNELS = ("strict", "torch")
+# cases of a test of CUDA kernels that run on NumPy's arrays without -m slow
+MOST_EMULATED = 4
+# .ci/run runs this file on NumPy's arrays alone, as it would take long on CuPy's
+NOT_ON_CUPY = "test_kernels_cuda_tensor"
 MARKERS = (
+    "emulated: slow, and the same kernels run on CuPy's arrays in .ci/run",
     "backend: depends on --backend; set where it is a fixture",
     "only(*names): a test about these backends (cupy: on a CPU, too) is collected for no other",
     "never(**params): is not collected where all these parameters, backend one of them, meet",
@@ -199,6 +205,23 @@ def _concerned(item: pytest.Item) -> bool:
     return not any(each.items() <= params.items() for each in never)
 
 
+def _leave_to_cupy(items: list[pytest.Item]) -> None:
+    """Mark as slow what NumPy's arrays repeat of tests that CuPy on the CPU runs whole.
+
+    Of every test of CUDA kernels some cases stay, chosen by their names as if by chance.
+    """
+    emulated: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if "gpu" in getattr(item, "fixturenames", ()) and callspec.params["backend"] == "numpy":
+            emulated.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for name, cases in emulated.items():
+        for item in sorted(cases, key=lambda item: crc32(item.nodeid.encode()))[MOST_EMULATED:]:
+            item.add_marker("slow")
+            if NOT_ON_CUPY not in name:
+                item.add_marker("emulated")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     kept = []
@@ -209,6 +232,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("backend")
         kept.append(item)
     items[:] = kept
+    _leave_to_cupy(items)
 
 
 @pytest.fixture(scope="session")
