@@ -118,9 +118,7 @@ def tensor(bar: Bar, card: Card) -> Iterator[Work]:
     """Squared distances on tensor cores: one product, then three for the rows left open."""
     del card
     n, k, width = bar.n, up(bar.k, 64), max(16, up(bar.d, 16))
-    kernel = (
-        f"nearest_tensor<float, float, {width}, " if width <= 256 else "nearest_wide<float, float, "
-    )
+    kernel = f"nearest_tensor<float, {width}, " if width <= 256 else "nearest_wide<float, "
     for share, products, split in ((1.0, 1, "false"), (OPEN["tensor"], 3, "true")):
         scores = share * n * k
         multiplied = scores * width * products
@@ -214,11 +212,23 @@ def medians(bar: Bar) -> Iterator[Work]:
     yield Work("add_losses<float, false", issue=8 * numbers, double=4 * numbers, moved=read)
 
 
+def preparing(bar: Bar, card: Card) -> Iterator[Work]:
+    """The centres as rankings read them; little beside the launches."""
+    numbers = bar.k * bar.d
+    name = "Manhattan" if bar.loss == "l1" else "Squared"
+    yield Work("choose_origin<float", moved=8.0 * numbers)
+    yield Work(f"shift_centers<float, {name}", moved=12.0 * numbers)
+    if bar.loss == "l2":
+        yield Work("pack_centers<float", moved=12.0 * numbers)
+    elif int(card.arch[3:]) in screen.CAPABILITIES:
+        yield Work("pack_halves<", moved=6.0 * numbers)
+
+
 def iteration(bar: Bar, card: Card) -> list[Work]:
     """Every kernel of one iteration."""
     rank: Callable[[Bar, Card], Iterator[Work]] = tensor if bar.loss == "l2" else absolute
     refit = means if bar.loss == "l2" else medians
-    return [*rank(bar, card), *grouping(bar), *refit(bar)]
+    return [*preparing(bar, card), *rank(bar, card), *grouping(bar), *refit(bar)]
 
 
 def compiled(kernels: Sequence[str], arch: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import paper
+from kmgpu.kernels import cuda
 
 
 @pytest.mark.parametrize("bar", paper.BARS, ids=str)
@@ -25,3 +26,11 @@ def test_the_busiest_resource_by_hand():
 def test_a_card_that_adds_halves_slowly_ranks_in_float32():
     works = paper.iteration(paper.BARS[-1], paper.CARDS["RTX 4090"])
     assert not any(work.half for work in works)
+
+
+@pytest.mark.parametrize("card", paper.CARDS)
+@pytest.mark.parametrize("bar", paper.BARS, ids=str)
+def test_every_kernel_is_one_that_can_be_launched(bar, card):
+    names = [name for source in cuda.SOURCES for name in source.name_expressions]
+    for work in paper.iteration(bar, paper.CARDS[card]):
+        assert any(name.startswith(work.kernel) for name in names), work.kernel

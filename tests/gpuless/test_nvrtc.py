@@ -7,6 +7,7 @@ import pytest
 from tests.gpuless import nvrtc
 from tests.gpuless.kernel_build import ROOM, Unavailable
 from tests.gpuless.samples import L1_NAMES
+from tests.hardware.test_tensor_cores import PROBE
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -72,3 +73,11 @@ def test_a_spill_and_an_error_are_found(tmp_path):
 def test_occupancy(arch, threads, registers, shared, blocks, warps):
     row = nvrtc.Compiled("f", arch, threads, registers, shared, 0, 0)
     assert row.occupancy == blocks * (threads // 32) / warps
+
+
+def test_the_probe_of_tensor_cores_compiles(tmp_path):
+    """It runs on hardware alone, so that nothing else here reads it."""
+    (tmp_path / "probe.cu").write_text(PROBE.replace('extern "C" ', "template <int>\n"))
+    rows, wrong = nvrtc.check(tmp_path, [source("probe.cu", "product<0>")], list(nvrtc.ARCHS))
+    assert not wrong
+    assert len(rows) == len(nvrtc.ARCHS)

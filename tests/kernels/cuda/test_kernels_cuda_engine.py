@@ -200,3 +200,24 @@ def test_parts_of_many_blocks(gpu, loss, weights):
     expected = oracles.centers(x, label, centers, loss, weight)
     np.testing.assert_allclose(gpu.to_numpy(after), expected, rtol=1e-13, atol=1e-12)
     assert value == pytest.approx(share @ oracles.own_costs(x, expected, label, loss), rel=1e-11)
+
+
+@BOTH
+@WEIGHTED
+def test_the_costliest_rows(gpu, loss, weights):
+    """The highest weighted costs first, of equals the lowest row; every row occurs twice."""
+    x, centers = problem(300, 5, 4, "float32", "blobs")
+    x = np.concatenate([x, x])
+    weight, there = weights_of(gpu, weights, 300)
+    share = np.tile(np.ones(300) if weight is None else weight, 2)
+    there = None if weight is None else gpu.asarray(share)
+    steps = KERNELS["engine"](gpu.asarray(x), there, 4, LOSSES[loss])
+    steps.assign(gpu.asarray(centers), True)
+    label = oracles.labels_in_order(x, centers, loss)
+    worth = share * oracles.own_costs(x, centers, label, loss)
+    rows, costs, labels = steps.costliest(7)
+    expected = np.argsort(-worth, kind="stable")[:7]
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_allclose(costs, worth[expected], rtol=1e-12)
+    np.testing.assert_array_equal(labels, label[expected])
+    assert all(isinstance(each, np.ndarray) for each in (rows, costs, labels))
