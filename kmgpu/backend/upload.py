@@ -6,7 +6,7 @@ CuPy's own way stages a whole array in pinned memory, rounded up to a power of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import array_api_compat as compat
 import numpy as np
@@ -42,9 +42,10 @@ def uploaded(x: Array, place: Place) -> Array:
 def uploaded_blocks(blocks: Iterable[Array], place: Place) -> Iterator[Array]:
     """Each of `blocks` at `place`, in turn.
 
-    A block is copied by a stream of its own, for which the current stream waits before the block is
-    handed out. So a GPU still works on a block while the next one is on its way, if the caller's
-    loop reads nothing back. The buffers are freed when the iterator ends or is closed.
+    A block is copied by a stream of its own, for which the current stream waits when the block is
+    handed out. The copy of the next one has begun by then, so it is on its way while the GPU works,
+    up to what the buffers hold: two blocks are on the GPU at a time. The buffers are freed when the
+    iterator ends or is closed.
 
     Parameters
     ----------
@@ -57,12 +58,21 @@ def uploaded_blocks(blocks: Iterable[Array], place: Place) -> Iterator[Array]:
         yield from (asarray(block, place) for block in blocks)
         return
     with _Copies(place) as copies:
+        before: _Coming | None = None
         for block in blocks:
-            if place_of(block).on_gpu:
-                yield asarray(block, place)
-                continue
-            host = to_host(block)
-            yield copies.of(host) if host.nbytes >= LEAST_BYTES else asarray(host, place)
+            coming = copies.begun(block)
+            if before is not None:
+                yield copies.handed_out(before)
+            before = coming
+        if before is not None:
+            yield copies.handed_out(before)
+
+
+class _Coming(NamedTuple):
+    """A block on its way, and the event after which it is there; None where it is there."""
+
+    array: Array
+    there: Any
 
 
 class _Copies:
@@ -84,10 +94,28 @@ class _Copies:
                 self._stream.synchronize()  # the buffers must not be freed under a copy
         self._buffers, self._passed, self._stream = [], [], None
 
-    def of(self, host: np.ndarray) -> Array:
-        """A copy of `host` on the GPU; the current stream waits for it."""
+    def begun(self, block: Array) -> _Coming:
+        """The block, its memory free to be reused, on its way to the GPU."""
+        if place_of(block).on_gpu:
+            return _Coming(asarray(block, self._place), None)
+        host = to_host(block)
+        if host.nbytes < LEAST_BYTES:
+            return _Coming(asarray(host, self._place), None)
         if host.ndim == 2 and host.flags.f_contiguous and not host.flags.c_contiguous:
-            return self.of(host.T).T
+            turned = self._copied(host.T)
+            return turned._replace(array=turned.array.T)
+        return self._copied(host)
+
+    def handed_out(self, coming: _Coming) -> Array:
+        """The block; the current stream waits for it."""
+        if coming.there is not None:
+            import cupy
+
+            with self._place.current():
+                cupy.cuda.get_current_stream().wait_event(coming.there)
+        return coming.array
+
+    def _copied(self, host: np.ndarray) -> _Coming:
         import cupy
 
         with self._place.current():
@@ -100,8 +128,7 @@ class _Copies:
             except BaseException:
                 self._stream.synchronize()  # nobody may get this memory while it is written to
                 raise
-            cupy.cuda.get_current_stream().wait_event(self._stream.record())
-        return there
+            return _Coming(there, self._stream.record())
 
     def _prepare(self, n_bytes: int) -> None:
         """Make the stream, and two buffers for arrays of so many bytes."""

@@ -11,6 +11,7 @@ from zlib import crc32
 import numpy as np
 
 from kmgpu.backend.arrays import HOST, Array, Place, asarray
+from kmgpu.backend.upload import uploaded_blocks
 from kmgpu.sources.base import Block, Source
 from kmgpu.sources.row_blocks import RowBlocks
 
@@ -86,15 +87,21 @@ class Stream(Source):
         first, start = not self.n_passes, 0
         if first:  # also after a first pass that was broken off
             self._seen, self._caches = [], []
-        for index, rows in enumerate(self._pieces()):
-            self._recognise(index, start, rows, first)
-            stop = start + len(rows)
+        pieces = self._recognised(first)
+        for index, rows in enumerate(uploaded_blocks(pieces, self.place)):
+            stop = start + rows.shape[0]
             weight = None if self._weight is None else self._weights(start, stop)
-            uploaded = asarray(rows, self.place)
-            yield Block(uploaded, weight, index, start, self._caches[index])
+            yield Block(rows, weight, index, start, self._caches[index])
             start = stop
         self._ended(start)
         self.n_passes += 1
+
+    def _recognised(self, first: bool) -> Iterator[np.ndarray]:
+        start = 0
+        for index, rows in enumerate(self._pieces()):
+            self._recognise(index, start, rows, first)
+            yield rows
+            start += len(rows)
 
     def _recognise(self, index: int, start: int, rows: np.ndarray, first: bool) -> None:
         mark = len(rows), crc32(rows[[0, len(rows) // 2, -1]].tobytes())

@@ -173,6 +173,20 @@ def test_streams_wait_for_each_other(cupy, place, monkeypatch):
 
 
 @pytest.mark.usefixtures("small")
+def test_the_next_block_is_on_its_way_when_one_is_handed_out(place, monkeypatch):
+    told, copy, out = [], upload._copy, upload._Copies.handed_out
+    monkeypatch.setattr(upload, "_copy", lambda to, part: told.append("copy") or copy(to, part))
+    monkeypatch.setattr(
+        upload._Copies, "handed_out", lambda *args: told.append("handed out") or out(*args)
+    )
+    blocks = [data(shape=(4, 16)) + i for i in range(3)]
+    found = list(upload.uploaded_blocks(blocks, place))
+    assert told == ["copy", "copy", "handed out", "copy", "handed out", "handed out"]
+    for there, block in zip(found, blocks, strict=True):
+        np.testing.assert_array_equal(there.get(), block)
+
+
+@pytest.mark.usefixtures("small")
 def test_an_estimator_uploads_so(place, buffers):
     x = data()
     model = KMeans(3, init=x[:3], device="cuda").fit(x)

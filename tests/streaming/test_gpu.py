@@ -24,3 +24,29 @@ def test_an_array_larger_than_the_gpu_is_streamed_to_it(estimator, weight, cupy,
     np.testing.assert_allclose(read.cluster_centers_, held.cluster_centers_, rtol=1e-6)
     assert read.inertia_ == pytest.approx(held.inertia_, rel=1e-9)
     np.testing.assert_array_equal(read.predict(X), read.labels_)
+
+
+@pytest.mark.parametrize("estimator", [KMeans, KMedians])
+def test_with_a_quarter_of_the_memory_that_x_takes(estimator, cupy, backend, counted):
+    """Rows are copied to the GPU once a pass, in few copies, and nothing of n rows comes back."""
+    x = np.random.default_rng(1).normal(size=(60_000, 64)).astype(np.float32)
+    options = {"init": x[:4], "max_iter": 2, "tol": 0}
+    held = estimator(4, **options).fit(x)
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    limit = pool.get_limit()
+    pool.set_limit(size=pool.used_bytes() + x.nbytes // 4)
+    try:
+        read = estimator(4, device="cuda", **options)
+        read.fit(x)
+        with counted() as cost:
+            labels = read.predict(x)
+    finally:
+        pool.set_limit(size=limit)
+    np.testing.assert_array_equal(read.labels_, held.labels_)
+    np.testing.assert_array_equal(labels, held.labels_)
+    assert read.inertia_ == pytest.approx(held.inertia_, rel=1e-9)
+    blocks = -(-x.nbytes // door.LEAST_PIECE)
+    # of a block its rows and the centres go there; its labels and a check of NaN come back
+    assert cost.host_to_device_copies <= 4 * blocks
+    assert cost.device_to_host_copies <= 3 * blocks

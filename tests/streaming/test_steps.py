@@ -152,14 +152,12 @@ def test_medians_are_those_of_numpy(small_blocks):
 
 def test_few_looks_at_the_rows(monkeypatch):
     made = []
-    begin = streaming.StreamedData.begin
-
-    def remembered(self, plan):
-        steps, tol = begin(self, plan)
-        made.append(steps)
-        return steps, tol
-
-    monkeypatch.setattr(streaming.StreamedData, "begin", remembered)
+    engine = streaming.StreamedData.engine
+    monkeypatch.setattr(
+        streaming.StreamedData,
+        "engine",
+        lambda self, plan: made.append(engine(self, plan)) or made[-1],
+    )
     monkeypatch.setattr(streaming, "MOST_COLLECTED", 1 << 15)
     x = np.random.default_rng(0).normal(size=(60_000, 8)).astype(np.float32)
     KMedians(5, init=x[:5], max_iter=12, tol=0).fit(cut(x, 10_000))
@@ -174,9 +172,9 @@ def test_a_memmap_beyond_the_budget_is_streamed(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     opened = []
-    real = streaming.StreamedData.begin
+    real = streaming.StreamedData.engine
     monkeypatch.setattr(
-        streaming.StreamedData, "begin", lambda self, plan: opened.append(1) or real(self, plan)
+        streaming.StreamedData, "engine", lambda self, plan: opened.append(1) or real(self, plan)
     )
     KMeans(3, init=x[:3], memory_budget=1 << 20).fit(mapped)
     assert not opened
