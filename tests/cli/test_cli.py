@@ -332,6 +332,7 @@ sys.exit(main("predict m.npz {data}".split()))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", [1, 1000])
 def test_a_reader_that_stops_reading_is_no_error(folder, repeats):
     x = np.load("x.npy")
@@ -357,6 +358,7 @@ sys.exit(main("fit x.npy -k 3 --seed 0 --out m.npz --labels z.npy".split()))
 INTERRUPTED_IN = [("kmgpu", "KMeans", "fit"), ("kmgpu.io", "models", "np.savez")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill with SIGINT ends the process there")
 @pytest.mark.parametrize(("home", "where", "what"), INTERRUPTED_IN)
 def test_an_interrupt_is_exit_code_130_and_leaves_no_file(folder, home, where, what):

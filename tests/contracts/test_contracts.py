@@ -283,6 +283,7 @@ def test_contract_11_global_state_is_untouched():
     assert {pool["filepath"]: pool["num_threads"] for pool in limits}.items() <= after.items()
 
 
+@pytest.mark.slow
 def test_contract_11_threads_and_joblib():
     seeds = [0, 1, 2, 3]
     expected = [fitted(seed) for seed in seeds]
@@ -301,6 +302,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system"
 )

@@ -39,8 +39,7 @@ def test_contract_07_no_samples_by_clusters_array(estimator):
 
 
 @BOTH
-@pytest.mark.parametrize("layout", ["rows", "columns"])
-@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize(("layout", "dtype"), [("rows", "float32"), ("columns", "uint8")])
 def test_contract_07_the_input_is_not_copied(estimator, layout, dtype):
     """16 MB of float32; 4 MB of integers, which would be 32 MB converted."""
     shape = (20_000, 200)

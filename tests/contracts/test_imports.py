@@ -59,6 +59,7 @@ def test_imports_keep_the_contracts():
         assert f"{name} KEPT" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_violation_is_found(planted, tmp_path):
     file, line, broken = PLANTED[planted]

@@ -88,7 +88,7 @@ def test_the_result_is_a_fixed_point(loss, problem):
 
 @EACH_WAY
 @BOTH
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     problem=problems(max_rows=7, widths=(1, 2), max_clusters=3),
     copies=st.sampled_from([1, 20, 100]),

@@ -56,6 +56,7 @@ def until(true):
     assert true()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", estimators())
 def test_the_same_bits_whoever_computes(client, estimator):
     data = da.from_array(X, chunks=(170, 4))

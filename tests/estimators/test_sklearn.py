@@ -138,6 +138,7 @@ def test_frames_in_and_out(estimator):
         model.predict(frame[["c", "b", "a"]])
 
 
+@pytest.mark.slow
 @BOTH
 def test_joblib(estimator):
     models = [estimator(3, random_state=seed) for seed in range(3)]

@@ -71,6 +71,7 @@ def test_undamaged_pictures(met, name):
     assert met(name, samples.picture(name)).shape == (16, 16, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_that_are_cut(met, name):
     content = samples.tables()[name]
@@ -120,6 +121,7 @@ def test_all_flips_where_there_are_checksums(met, name):
     assert_checksums_are_tested(met, name, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TABLES, *PICTURES])
 def test_some_flips_of_other_files(met, name):
     content = samples.picture(name) if name in PICTURES else samples.tables()[name]

@@ -87,6 +87,7 @@ def assert_flips_are_met(tmp_path, bits):
     assert n_refused > len(bits) / 3
 
 
+@pytest.mark.slow
 def test_flips_in_the_directory_and_some_before(tmp_path):
     content = samples.model()
     start = 8 * content.index(b"PK\1\2")

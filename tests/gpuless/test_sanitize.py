@@ -40,6 +40,7 @@ def run(sanitizer, code):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
 def test_the_sample_kernel_is_clean(sanitizer):
     done = run(sanitizer, L1_ASSIGN)

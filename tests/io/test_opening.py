@@ -171,6 +171,7 @@ def reader(request, monkeypatch):
     monkeypatch.setattr(text_tables, "READERS", chosen.get(request.param, ()))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("n_bytes", [1, 50, 1 << 20])
 @pytest.mark.parametrize("packed", [False, True])

@@ -135,6 +135,7 @@ print("numba.typed.typeddict" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_compiling_is_said_once_and_loading_is_silent_and_light(tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
 

@@ -44,6 +44,7 @@ def test_a_page_of_thirty_steps_is_small(tmp_path):
     assert (tmp_path / "x.html").stat().st_size < sum(sizes) + 50_000
 
 
+@pytest.mark.slow
 def test_a_gif_has_every_frame(movie, tmp_path):
     movie.save(tmp_path / "x.gif")
     with Image.open(tmp_path / "x.gif") as gif:
@@ -57,6 +58,7 @@ def test_a_gif_has_every_frame(movie, tmp_path):
     assert all((one != other).any() for one, other in pairwise(frames))
 
 
+@pytest.mark.slow
 def test_titles_are_whole_after_a_page_without_them(tmp_path):
     movie = animate(load_example("blobs"), 5, **STEPS, max_frames=4)
     movie.to_html()
@@ -123,6 +125,7 @@ def test_examples_are_always_the_same():
         load_example("square")
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_the_name_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.savetxt("x.csv", oracles.blobs(40, 2, 2), delimiter=",")

@@ -106,6 +106,7 @@ def slow_down(player):
         player.click("Slower")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("screen", SCREENS)
 def test_every_frame_is_reached_with_the_keyboard(movie, page, browser, screen):
     player, pictures = Player(browser, page, *screen), []
@@ -127,6 +128,7 @@ def test_every_frame_is_reached_with_the_keyboard(movie, page, browser, screen):
     assert (player.at, player.picture) == (1, pictures[0])
 
 
+@pytest.mark.slow
 def test_each_control_does_what_it_says(movie, page, browser):
     player, n = Player(browser, page), len(movie.captions)
     first = player.picture
@@ -154,6 +156,7 @@ def test_each_control_does_what_it_says(movie, page, browser):
     assert player.at == 4
 
 
+@pytest.mark.slow
 def test_space_plays_and_pauses_whatever_was_clicked(page, browser):
     player = Player(browser, page)
     slow_down(player)
@@ -244,6 +247,7 @@ def test_a_screen_reader_hears_each_step(movie, page, browser):
     ]
 
 
+@pytest.mark.slow
 def test_repeat_starts_again_and_without_it_the_last_frame_stays(movie, page, browser):
     player = Player(browser, page)
     repeat = browser.find_element("css selector", "button[title=Repeat]")

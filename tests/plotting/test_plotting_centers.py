@@ -320,6 +320,7 @@ def figures():
     yield plot_elbow(table([5.0]))
 
 
+@pytest.mark.slow
 def test_nothing_overlaps_and_no_window_is_opened():
     sys.modules.pop("matplotlib.pyplot", None)
     for figure in figures():

@@ -126,6 +126,7 @@ def test_a_fit_does_not_depend_on_the_others_nor_on_how_many_run_at_a_time(loss,
     assert without_seconds(alone)[0] == without_seconds(table)[4]
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_result(x):
     joblib = pytest.importorskip("joblib")
     table = sweep(x, [2, 3], random_state=2)

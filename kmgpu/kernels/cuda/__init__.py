@@ -15,6 +15,9 @@ A Python file launches the kernels of the .cu file of its name. In the order to 
 | `sort` | rows in the order of their labels: a stable counting sort |
 | `refit` | means by sums over the sorted rows; medians by selection, a digit at a time; weights |
 | `seeding` | greedy k-means++ |
+| `spread` | the scale of the tolerance |
+| `compiled` | which kernels CuPy has compiled on this machine |
+| `watchdog` | no launch takes long on a GPU that draws a display |
 
 Of the tensor cores, `mma.cu` has the instructions, `certificate.cu` the proof of what a ranking
 decides, `tensor.cu` rows whose halves fit registers, `wide.cu` longer ones, `halves.cu` what both

@@ -236,6 +236,7 @@ def check(gpu, x, centers):
     assert second <= first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @WIDTHS
 @pytest.mark.only("numpy")
@@ -283,6 +284,7 @@ def test_most_rows_are_decided(gpu, d):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [40, 300])
 def test_few_blocks_take_many_rows(gpu, monkeypatch, d):
     """One block ranks rows again and again: where memory is short, and where many stay open."""
