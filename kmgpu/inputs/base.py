@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from kmgpu.algorithm.plan import Restart
 from kmgpu.algorithm.progress import Progress
-from kmgpu.backend.arrays import Array, Place, asarray
+from kmgpu.backend.arrays import HOST, Array, Place, asarray
 from kmgpu.backend.devices import device_name
 
 
@@ -55,6 +55,8 @@ def with_labels(best: Restart, labels: Array) -> Restart:
 
 def fitted_at(best: Restart, n_init: int, home: Place, place: Place) -> Fitted:
     """What a fit at `place` has found, its arrays where results go."""
-    arrays = best.last.centers, best.last.labels, best.weights
+    # the library at home may take what it can share alone, as centres are, and nothing of the host
+    weights = best.weights if home == HOST else asarray(best.weights, place)
+    arrays = best.last.centers, best.last.labels, weights
     centers, labels, counts = (asarray(array, home) for array in arrays)
     return Fitted(best, n_init, centers, labels, counts, device_name(place))
