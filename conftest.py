@@ -137,7 +137,7 @@ WITHOUT_KERNELS = ("strict", "torch")
 # cases of a test of CUDA kernels that run without -m slow where there is no GPU
 MOST_EMULATED = {"numpy": 3, cupy_on_cpu.NAME: 5}
 # .ci/run runs so many cases of this file's tests, on NumPy's arrays: on CuPy's they take long
-NOT_ON_CUPY, MOST_ALONE = "test_kernels_cuda_tensor", 3
+NOT_ON_CUPY, MOST_ALONE = "test_kernels_cuda_tensor", 6
 MARKERS = (
     "emulated: slow; other cases of the test run faster, and all of them in the sanitizer",
     "backend: depends on --backend; set where it is a fixture",
@@ -229,7 +229,7 @@ def _thin_out(items: list[pytest.Item]) -> None:
             if rank < MOST_EMULATED[backend]:
                 continue
             item.add_marker("slow")
-            alone = _excluded(item, "cupy") or (NOT_ON_CUPY in name and rank < MOST_ALONE)
+            alone = rank < MOST_ALONE if NOT_ON_CUPY in name else _excluded(item, "cupy")
             if backend != "numpy" or not alone:
                 item.add_marker("emulated")
 
