@@ -135,7 +135,7 @@ ONLY_ON = {
 # what no kernels run on tells 200 features from 40 by nothing but time
 WITHOUT_KERNELS = ("strict", "torch")
 # cases of a test of CUDA kernels that run without -m slow where there is no GPU
-MOST_EMULATED = {"numpy": 3, cupy_on_cpu.NAME: 5}
+MOST_EMULATED = {"numpy": 3, cupy_on_cpu.NAME: 3}
 # .ci/run runs so many cases of this file's tests, on NumPy's arrays: on CuPy's they take long
 NOT_ON_CUPY, MOST_ALONE = "test_kernels_cuda_tensor", 6
 MARKERS = (
