@@ -139,7 +139,7 @@ MOST_EMULATED = {"numpy": 3, cupy_on_cpu.NAME: 3}
 # .ci/run runs so many cases of this file's tests, on NumPy's arrays: on CuPy's they take long
 NOT_ON_CUPY, MOST_ALONE = "test_kernels_cuda_tensor", 6
 MARKERS = (
-    "emulated: slow; other cases of the test run faster, and all of them in the sanitizer",
+    "emulated: slow, and a case of a test that other cases stand for where there is no GPU",
     "backend: depends on --backend; set where it is a fixture",
     "only(*names): a test about these backends (cupy: on a CPU, too) is collected for no other",
     "never(**params): is not collected where all these parameters, backend one of them, meet",
@@ -215,8 +215,7 @@ def _concerned(item: pytest.Item) -> bool:
 def _thin_out(items: list[pytest.Item]) -> None:
     """Mark as slow most cases of every test of CUDA kernels where no GPU runs them.
 
-    What stays is chosen by the names, as if by chance, and differs between NumPy and CuPy. The
-    sanitizer runs all of them.
+    What stays is chosen by the names, as if by chance, and differs between NumPy and CuPy.
     """
     cases: dict[tuple[str, str], list[pytest.Item]] = {}
     for item in items:

@@ -7,6 +7,8 @@ import warnings
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+
 from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
 from kmgpu.algorithm.plan import Plan, digest
 from kmgpu.algorithm.progress import Progress
@@ -85,6 +87,7 @@ def plan_of(
     init = estimator.init
     if not isinstance(init, str) and not callable(init):
         init = check_init_centers(init, estimator.n_clusters, x.shape[1], place_of(x))
+    rng = random_generator(estimator.random_state)
     return Plan(
         loss=estimator.loss,
         n_clusters=estimator.n_clusters,
@@ -97,14 +100,20 @@ def plan_of(
         memory_budget=memory_budget,
         algorithm=ALGORITHMS[estimator.algorithm],
         weight_factor=weight_factor,
-        rng=random_generator(estimator.random_state),
+        rng=rng,
         progress=progress,
-        checkpoint=_checkpoint_of(estimator, init, dtype, memory_budget, weight_factor, x),
+        checkpoint=_checkpoint_of(estimator, init, dtype, memory_budget, weight_factor, x, rng),
     )
 
 
 def _checkpoint_of(
-    estimator: Any, init: Any, dtype: Any, memory_budget: int | None, factor: float, x: Array
+    estimator: Any,
+    init: Any,
+    dtype: Any,
+    memory_budget: int | None,
+    factor: float,
+    x: Array,
+    rng: np.random.Generator,
 ) -> CheckpointFile | None:
     """The file of the parameter, with all that the bits of a result depend on but the data."""
     if estimator.checkpoint is None:
@@ -125,6 +134,7 @@ def _checkpoint_of(
             **told,
             "init": init,
             "random_state": int(seed) if isinstance(seed, Integral) else None,
+            "generator": type(rng.bit_generator).__name__,
             "memory_budget": memory_budget,
             "weight_factor": factor,
             "dtype": str(dtype).rpartition(".")[2].strip("'>"),

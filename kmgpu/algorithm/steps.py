@@ -12,7 +12,7 @@ import numpy as np
 
 from kmgpu.algorithm.assignment import costs_at, nearest, weighted_sum
 from kmgpu.algorithm.losses import Loss
-from kmgpu.algorithm.refit import Groups, group_rows
+from kmgpu.algorithm.refit import Groups, group_rows, means
 from kmgpu.backend.arrays import Array, namespace, place_of, to_host
 from kmgpu.backend.blocks import block_bytes
 from kmgpu.kernels.agreement import CANCELLED, costliest
@@ -256,7 +256,30 @@ def cluster_weights(steps: Steps, sample_weight: Array | None) -> np.ndarray:
         return steps.masses
     if sample_weight is None:
         return steps.sizes.astype(np.float64)
-    return np.bincount(to_host(steps.labels), to_host(sample_weight), minlength=len(steps.sizes))
+    return weight_sums(steps.labels, sample_weight, len(steps.sizes))
+
+
+def weight_sums(labels: Array, sample_weight: Array | None, n_clusters: int) -> np.ndarray:
+    """Sum of the weights of each label, (n_clusters,) float64; no more comes to the host.
+
+    Parameters
+    ----------
+    labels : array of shape (n_samples,), int32
+    sample_weight : array of shape (n_samples,), float64, beside `labels`, or None for 1 each
+    n_clusters : int
+    """
+    if isinstance(labels, np.ndarray):
+        counts = np.bincount(labels, sample_weight, minlength=n_clusters)
+        return counts.astype(np.float64, copy=False)
+    xp, device = place = place_of(labels)
+    groups = group_rows(labels, n_clusters)
+    counts = np.diff(to_host(groups.bounds)).astype(np.float64)
+    if sample_weight is None:
+        return counts
+    nothing = xp.zeros((n_clusters, 1), dtype=xp.float64, device=device)
+    budget = block_bytes(place, None)
+    found = means(xp.reshape(sample_weight, (-1, 1)), groups, None, nothing, budget)
+    return counts * to_host(found)[:, 0]
 
 
 def read_numbers(*values: Array) -> list[float]:

@@ -78,9 +78,9 @@ class ArrayInput:
                 check_finite(x, "X")
                 weight, factor = relative_weights(sample_weight, x.shape[0], place)
                 plan = plan_of(estimator, x, dtype, budget, factor, progress)
-                source = Whole(x, weight)
-                best, whole = best_of(ArrayData(x, weight), source, plan, estimator.max_samples)
-                if not whole:
+                data, source = ArrayData(x, weight), Whole(x, weight)
+                best = best_of(data, source, plan, estimator.max_samples)
+                if best.last.labels is None:
                     centers = namespace(x).astype(best.last.centers, namespace(x).float64)
                     labels = nearest(x, centers, estimator.loss, budget)
                     best = with_labels(best, labels)

@@ -41,8 +41,8 @@ class BlocksInput:
             check_n_clusters(estimator.n_clusters, source.n_samples)
             plan = plan_of(estimator, self._x, compute_dtype(self._x), budget, factor, progress)
             data = StreamedData(source, extent, weight)
-            best, whole = best_of(data, source, plan, estimator.max_samples)
-            if not whole:
+            best = best_of(data, source, plan, estimator.max_samples)
+            if best.last.labels is None:
                 at = to_host(best.last.centers).astype(np.float64)
                 best = with_labels(best, labels_of_all(source, at, estimator.loss, budget))
             return fitted_at(best, plan.n_init, HOST, self._place)

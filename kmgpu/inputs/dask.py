@@ -65,7 +65,7 @@ class DaskInput:
                 plan = plan_of(estimator, x, compute_dtype(x), budget, factor, progress)
                 if said := _remark(source, self._work):
                     progress.say(said)
-                best, _ = best_of(data, source, plan, estimator.max_samples)
+                best = best_of(data, source, plan, estimator.max_samples)
                 devices = source.devices
         finally:
             source.close()

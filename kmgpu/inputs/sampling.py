@@ -13,14 +13,13 @@ from kmgpu.algorithm.assignment import costs_at, nearest, weighted_sum
 from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.plan import ArrayData, Data, Plan, Restart
 from kmgpu.algorithm.restarts import best_restart
+from kmgpu.algorithm.steps import weight_sums
 from kmgpu.backend.arrays import Array, asarray, namespace, picked_rows, place_of, to_host
 from kmgpu.sources.base import Block, Source
 
 
-def best_of(
-    data: Data, source: Source, plan: Plan, max_samples: float | None
-) -> tuple[Restart, bool]:
-    """The best restart, and whether it knows the labels of all rows.
+def best_of(data: Data, source: Source, plan: Plan, max_samples: float | None) -> Restart:
+    """The best restart; it has no labels where it is that of a sample.
 
     Parameters
     ----------
@@ -34,7 +33,7 @@ def best_of(
     """
     sample = None if max_samples is None else _sample_of(source, max_samples, plan)
     if sample is None:
-        return best_restart(data, plan), True
+        return best_restart(data, plan)
     best = best_restart(sample, plan)
     at = to_host(best.last.centers).astype(np.float64)
     costs, weights = source.fold(_costs_and_weights, _sums, at, plan.loss, plan.memory_budget)
@@ -45,8 +44,8 @@ def best_of(
             f"in float64. Scale X down, by a power of two."
         )
         raise ValueError(msg)
-    last = replace(best.last, loss=loss)
-    return best._replace(last=last, loss=loss, weights=plan.weight_factor * weights), False
+    last = replace(best.last, loss=loss, labels=None)
+    return best._replace(last=last, loss=loss, weights=plan.weight_factor * weights)
 
 
 def _sample_of(source: Source, max_samples: float, plan: Plan) -> ArrayData | None:
@@ -92,9 +91,8 @@ def _costs_and_weights(
     at = asarray(centers, place_of(block.rows))
     labels: Array = nearest(block.rows, at, loss, memory_budget)
     costs = costs_at(block.rows, at, labels, loss, memory_budget)
-    weight = None if block.weight is None else to_host(block.weight)
-    found = np.bincount(to_host(labels), weight, minlength=len(centers)).astype(np.float64)
-    return float(weighted_sum(costs, block.weight)), found
+    weights = weight_sums(labels, block.weight, len(centers))
+    return float(weighted_sum(costs, block.weight)), weights
 
 
 def _sums(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> tuple[float, np.ndarray]:

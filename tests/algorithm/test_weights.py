@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from kmgpu import KMeans, KMedians
+from kmgpu.algorithm import steps
 from kmgpu.kernels.agreement import middle_ranks, unit_factors
 from tests.support import oracles
 
@@ -199,3 +200,25 @@ def test_a_group_near_zero_beside_most_rows_far_away(far, d, dtype):
     mean = near.astype(np.float64).mean(axis=0)
     rtol = 1e-5 if dtype == "float32" else 1e-9
     np.testing.assert_allclose(model.cluster_centers_[0], mean, rtol=0, atol=rtol)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_of_weights_bring_a_number_a_cluster_to_the_host(backend, monkeypatch, weighted):
+    """One cluster has no row, one has none of positive weight."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice([0, 1, 3, 4], 3000).astype(np.int32)
+    weight = rng.random(3000) * (labels != 3)
+    expected = [
+        (weight[labels == j] if weighted else np.ones(3000)[labels == j]).sum() for j in range(5)
+    ]
+    sizes, to_host = [], steps.to_host
+    monkeypatch.setattr(
+        steps, "to_host", lambda x: sizes.append(int(np.prod(x.shape))) or to_host(x)
+    )
+    given = backend.asarray(weight) if weighted else None
+    found = steps.weight_sums(backend.asarray(labels), given, 5)
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    assert found.dtype == np.float64
+    assert max(sizes, default=0) <= 6
+    again = steps.weight_sums(backend.asarray(labels), given, 5)
+    np.testing.assert_array_equal(again, found)

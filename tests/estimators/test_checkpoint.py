@@ -214,6 +214,10 @@ class Given:
         ({"tol": 1e-9}, "tol=0, and this one has tol=1e-09"),
         ({"random_state": 4}, "random_state=3, and this one has random_state=4"),
         ({"init": "k-means++"}, "init='random', and this one has init='k-means\\+\\+'"),
+        (
+            {"random_state": np.random.Generator(np.random.MT19937(0))},
+            "random_state=3, and this one has random_state=None",
+        ),
         ({"max_samples": 0.5}, "max_samples=None, and this one has max_samples=0.5"),
     ],
 )
@@ -401,3 +405,15 @@ def test_bad_samples(most, error, said):
     x, _, k = data(3)
     with pytest.raises(error, match=said):
         KMeans(k, max_samples=most).fit(x)
+
+
+def test_another_kind_of_generator(tmp_path, monkeypatch):
+    """The state of one is none for another."""
+    x, _, k = data(3)
+    monkeypatch.setattr(restarts, "EVERY", 3)
+    given = [np.random.Generator(kind(0)) for kind in (np.random.MT19937, np.random.PCG64)]
+    path = tmp_path / "state"
+    killed(monkeypatch, made(KMeans, k, path, random_state=given[0]), 1, x)
+    with pytest.raises(ValueError, match="generator='MT19937', and this one has generator='PCG64'"):
+        made(KMeans, k, path, random_state=given[1]).fit(x)
+    made(KMeans, k, path, random_state=given[0]).fit(x)
