@@ -139,7 +139,7 @@ MOST_EMULATED = {"numpy": 3, cupy_on_cpu.NAME: 3}
 # .ci/run runs so many cases of this file's tests, on NumPy's arrays: on CuPy's they take long
 NOT_ON_CUPY, MOST_ALONE = "test_kernels_cuda_tensor", 6
 MARKERS = (
-    "emulated: slow, and a case of a test that other cases stand for where there is no GPU",
+    "emulated: slow; other cases of the test are not, and .ci/run has most in its sanitizer",
     "backend: depends on --backend; set where it is a fixture",
     "only(*names): a test about these backends (cupy: on a CPU, too) is collected for no other",
     "never(**params): is not collected where all these parameters, backend one of them, meet",
