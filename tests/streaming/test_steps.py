@@ -94,7 +94,7 @@ def small_blocks(monkeypatch):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("mode", ["fused", "reference"])
-@pytest.mark.parametrize("d", [5, 40])
+@pytest.mark.parametrize("d", [5, 130])
 def test_many_blocks(estimator, weights, mode, d, small_blocks):
     x = data(n=900, d=d)
     weight = WEIGHTS[weights](len(x))
