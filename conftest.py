@@ -134,12 +134,12 @@ ONLY_ON = {
 }
 # what no kernels run on tells 200 features from 40 by nothing but time
 WITHOUT_KERNELS = ("strict", "torch")
-# cases of a test of CUDA kernels that run on NumPy's arrays without -m slow
-MOST_EMULATED = 4
-# .ci/run runs this file on NumPy's arrays alone, as it would take long on CuPy's
-NOT_ON_CUPY = "test_kernels_cuda_tensor"
+# cases of a test of CUDA kernels that run without -m slow where there is no GPU
+MOST_EMULATED = {"numpy": 3, cupy_on_cpu.NAME: 3}
+# .ci/run runs so many cases of this file's tests, on NumPy's arrays: on CuPy's they take long
+NOT_ON_CUPY, MOST_ALONE = "test_kernels_cuda_tensor", 6
 MARKERS = (
-    "emulated: slow, and the same kernels run on CuPy's arrays in .ci/run",
+    "emulated: slow; other cases of the test run faster, and all of them in the sanitizer",
     "backend: depends on --backend; set where it is a fixture",
     "only(*names): a test about these backends (cupy: on a CPU, too) is collected for no other",
     "never(**params): is not collected where all these parameters, backend one of them, meet",
@@ -193,32 +193,44 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("backend", names or [None], indirect=True, scope="session")
 
 
+def _excluded(item: pytest.Item, library: str) -> bool:
+    """Whether this test, with these parameters, is not about a library."""
+    params = {**item.callspec.params, "backend": library}
+    if any(library not in only.args for only in item.iter_markers("only")):
+        return True
+    return any(never.kwargs.items() <= params.items() for never in item.iter_markers("never"))
+
+
 def _concerned(item: pytest.Item) -> bool:
     """Whether a chosen backend is one that this test, with these parameters, is about."""
     params = item.callspec.params
     if params["backend"] is None:
         return False
-    never = [mark.kwargs for mark in item.iter_markers("never")]
-    params = {**params, "backend": _library(params["backend"])}
-    if params["backend"] in WITHOUT_KERNELS and 200 in (params.get("d"), params.get("n_features")):
+    library = _library(params["backend"])
+    if library in WITHOUT_KERNELS and 200 in (params.get("d"), params.get("n_features")):
         return False
-    return not any(each.items() <= params.items() for each in never)
+    return not _excluded(item, library)
 
 
-def _leave_to_cupy(items: list[pytest.Item]) -> None:
-    """Mark as slow what NumPy's arrays repeat of tests that CuPy on the CPU runs whole.
+def _thin_out(items: list[pytest.Item]) -> None:
+    """Mark as slow most cases of every test of CUDA kernels where no GPU runs them.
 
-    Of every test of CUDA kernels some cases stay, chosen by their names as if by chance.
+    What stays is chosen by the names, as if by chance, and differs between NumPy and CuPy. The
+    sanitizer runs all of them.
     """
-    emulated: dict[str, list[pytest.Item]] = {}
+    cases: dict[tuple[str, str], list[pytest.Item]] = {}
     for item in items:
-        callspec = getattr(item, "callspec", None)
-        if "gpu" in getattr(item, "fixturenames", ()) and callspec.params["backend"] == "numpy":
-            emulated.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for name, cases in emulated.items():
-        for item in sorted(cases, key=lambda item: crc32(item.nodeid.encode()))[MOST_EMULATED:]:
+        backend = item.callspec.params.get("backend") if hasattr(item, "callspec") else None
+        if backend in MOST_EMULATED and "gpu" in getattr(item, "fixturenames", ()):
+            cases.setdefault((backend, item.nodeid.partition("[")[0]), []).append(item)
+    for (backend, name), found in cases.items():
+        own = sorted(found, key=lambda item: crc32(item.nodeid.encode()))
+        for rank, item in enumerate(own):
+            if rank < MOST_EMULATED[backend]:
+                continue
             item.add_marker("slow")
-            if NOT_ON_CUPY not in name:
+            alone = rank < MOST_ALONE if NOT_ON_CUPY in name else _excluded(item, "cupy")
+            if backend != "numpy" or not alone:
                 item.add_marker("emulated")
 
 
@@ -232,7 +244,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("backend")
         kept.append(item)
     items[:] = kept
-    _leave_to_cupy(items)
+    _thin_out(items)
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ def test_launches_are_recorded_and_open_rows_counted(backend):
     times = launches.milliseconds()
     assert sum(count for _, count in times.values()) == len(launches.launches)
     assert all(taken >= 0 for taken, _ in times.values())
-    assert any(name.startswith("costs_at") for name in times)
+    assert any(name.startswith("nearest_narrow") for name in times)
     (share, *_) = launches.open_shares(400)[0].values()
     assert share == 0.1
     count = len(launches.launches)
