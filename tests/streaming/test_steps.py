@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tqdm.auto
 
 from kmgpu import KMeans, KMedians, RowBlocks, kernels, set_num_threads
 from kmgpu.streaming import fit as streaming
@@ -194,6 +195,24 @@ def test_nan_is_named_by_row_and_block(estimator):
     for method in (good.predict, good.transform, good.score):
         with pytest.raises(ValueError, match="row 100 of block 2"):
             method(blocks)
+
+
+def test_every_pass_shows_its_rows(small_blocks, monkeypatch):
+    shown = []
+
+    class Bar(tqdm.auto.tqdm):
+        def close(self):
+            if self.desc == "rows" and not self.disable:
+                shown.append((self.total, self.n, self.unit))
+            super().close()
+
+    monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
+    x = data(n=900)
+    blocks = RowBlocks(lambda: (x[a : a + 100] for a in range(0, 900, 100)))
+    KMeans(4, init=x[:4], max_iter=2, tol=0, progress=True).fit(blocks)
+    assert shown[0] == (None, 900, "row")  # nobody knew before how many there are
+    assert len(shown) >= 4
+    assert set(shown[1:]) == {(900, 900, "row")}
 
 
 def test_a_generator_is_refused_by_name():
