@@ -120,7 +120,8 @@ def large(path: Path, n: int, d: int, k: int, n_iter: int, budget: int | None) -
             _, seconds = fit(blocks, loss, init, n_iter, memory_budget=budget)
         print(
             f"{loss} {n} x {d} memmap, k={k}, {n_iter} iterations: {seconds:.1f} s, "
-            f"{blocks.n_passes} passes, {peak.bytes / 2**20:.0f} MB of anonymous memory; one reading {reading:.1f} s",
+            f"{blocks.n_passes} passes, {peak.bytes / 2**20:.0f} MB of anonymous memory; one "
+            f"reading {reading:.1f} s",
             flush=True,
         )
 
