@@ -28,6 +28,7 @@ from kmgpu.sources.dask import FAN_IN, DaskRows
 CHUNKS_A_CORE = 4
 PEER = "dask-ml"
 ON_PAPER = 10_000  # chunks
+LEAST = 1e-6  # seconds: of two passes the longer one may be the faster by chance
 ROUNDING = 1e-6  # of losses, whose centres are float32
 WORK = 0.1  # seconds of a task that are advised
 FEW, MANY = 16, 256  # tasks of a pass that does nothing
@@ -107,7 +108,7 @@ def on_paper(n_workers: int, rounds: int) -> None:
     """Print what a task costs, and an iteration of `ON_PAPER` chunks with it."""
     few, n_few = seconds_of_pass(FEW, rounds)
     many, n_many = seconds_of_pass(MANY, rounds)
-    task = max(many - few, 0.0) / (n_many - n_few)
+    task = max(many - few, LEAST) / (n_many - n_few)
     n_tasks = ON_PAPER + sum(-(-ON_PAPER // FAN_IN**level) for level in range(1, 5))
     print(
         f"a task costs {1000 * task:.2f} ms ({n_workers} workers; a pass of {n_few} tasks takes "
