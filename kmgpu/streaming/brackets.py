@@ -18,7 +18,8 @@ import numpy as np
 from kmgpu.kernels.cells import ABOVE, BELOW, INSIDE
 
 FIRST_WIDTH, WIDTH, LEAST_WIDTH = 1.5, 2.0, 3.0  # three or four standard deviations, in ranks
-FEWEST_EDGES, MOST_EDGES = 4, 64  # of a bracket that is divided
+FEWEST_EDGES, MOST_EDGES = 4, 64  # of a bracket that is divided,
+MOST_ON_GPU = 16  # where every edge costs launches and a matrix product
 UNEVEN = 1.5  # how many times its share the part of a bracket that holds the median may have
 MOST_CELLS = 1 << 21  # numbers of the cells of all columns
 FEWEST = 4  # values of a column that are collected, however many columns there are
@@ -136,6 +137,8 @@ class Search:
     n_rows : int
     most : int
         Values that may be collected in one look.
+    most_edges : int
+        Of one bracket.
 
     Attributes
     ----------
@@ -143,9 +146,11 @@ class Search:
     collected : ndarray of shape (n_clusters, n_features), int64
     """
 
-    def __init__(self, sample: Sample, centers: np.ndarray, n_rows: int, most: int) -> None:
+    def __init__(
+        self, sample: Sample, centers: np.ndarray, n_rows: int, most: int, most_edges: int
+    ) -> None:
         ranks, self._width = sample.follow(centers)
-        self._columns, self._most = sample.columns, most
+        self._columns, self._most, self._most_edges = sample.columns, most, most_edges
         sizes, shape = self._columns.sizes[:, None], centers.shape
         self._first = np.minimum(np.floor(ranks - self._width).astype(np.int64), sizes - 1)
         self._last = np.maximum(np.ceil(ranks + self._width).astype(np.int64), 0)
@@ -167,7 +172,7 @@ class Search:
         """Edges that divide brackets of so many values, so that one part of each can be held."""
         wanted = 1 + np.ceil(UNEVEN * n_values / self._most)
         room = max(FEWEST_EDGES, MOST_CELLS // (2 * self._left.size))
-        return int(np.clip(wanted, FEWEST_EDGES, min(MOST_EDGES, room)))
+        return int(np.clip(wanted, FEWEST_EDGES, min(self._most_edges, room)))
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
         found = self._columns.at(np.stack([self._first, self._last], axis=-1))

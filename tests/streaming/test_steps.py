@@ -83,6 +83,17 @@ def test_bits_depend_on_neither_cuts_nor_threads(estimator, weights):
     assert found[1:] == found[:-1]
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_labels_do_not_depend_on_the_size_of_blocks(estimator, monkeypatch):
+    x, found = data(n=130), []
+    for rows in (1, 7, 100, 130):
+        monkeypatch.setattr("kmgpu.sources.stream.PIECE_BYTES", rows * x[0].nbytes)
+        found.append(estimator(4, init=x[:4], max_iter=3, tol=0).fit(cut(x, 130)))
+    for model in found:
+        assert_same(found[-1], model)
+    assert_same(found[-1], estimator(4, init=x[:4], max_iter=3, tol=0).fit(x))
+
+
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr("kmgpu.sources.stream.PIECE_BYTES", 7000)
