@@ -12,6 +12,7 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ def blobs(n: int, d: int, k: int, out: np.ndarray | None = None) -> np.ndarray:
         x[start : start + m] = rng.standard_normal((m, d), np.float32)
         x[start : start + m] += centers[rng.integers(0, k, m)]
     return x
+
+
+class Counted(ArrayBlocks):
+    """The rows of an array, and how often all of them have been read."""
+
+    n_passes = 0
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        self.n_passes += 1
+        return super().blocks()
 
 
 class Peak:
@@ -104,11 +115,13 @@ def large(path: Path, n: int, d: int, k: int, n_iter: int, budget: int | None) -
     reading = time.perf_counter() - start
     mapped = np.load(path, mmap_mode="r")
     for loss in ESTIMATORS:
+        blocks = Counted(mapped)
         with Peak() as peak:
-            _, seconds = fit(mapped, loss, init, n_iter, memory_budget=budget)
+            _, seconds = fit(blocks, loss, init, n_iter, memory_budget=budget)
         print(
             f"{loss} {n} x {d} memmap, k={k}, {n_iter} iterations: {seconds:.1f} s, "
-            f"{peak.bytes / 2**20:.0f} MB of anonymous memory; one reading {reading:.1f} s",
+            f"{blocks.n_passes} passes, {peak.bytes / 2**20:.0f} MB of anonymous memory; one "
+            f"reading {reading:.1f} s",
             flush=True,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from kmgpu.algorithm.lloyd import HalfStep
 
@@ -40,9 +41,27 @@ class Progress:
             return
         from tqdm.auto import tqdm
 
+        changed = 0
         with tqdm(total=self.max_iter, desc=self.title, unit="iteration") as bar:
             for step in loop:
-                if step.kind == "refit":
+                if step.kind == "assign":
+                    changed = step.n_changed
+                elif step.kind == "refit":
                     bar.update()
-                    bar.set_postfix(loss=f"{step.loss:.6g}", changed=step.n_changed)
+                    bar.set_postfix(loss=f"{step.loss:.6g}", changed=changed)
                 yield step
+
+    def passing(self, blocks: Iterator[Any], n_rows: int | None) -> Iterator[Any]:
+        """The same blocks of rows, those of one pass; if a bar is wanted, another one counts rows.
+
+        It says how many rows a second are read and when the pass will end; then it goes.
+        """
+        if not self.bar:
+            yield from blocks
+            return
+        from tqdm.auto import tqdm
+
+        with tqdm(total=n_rows, desc="rows", unit="row", unit_scale=True, leave=False) as bar:
+            for block in blocks:
+                yield block
+                bar.update(block.rows.shape[0])

@@ -41,10 +41,11 @@ class Steps(Protocol):
     ) -> tuple[float, int]:
         """Assign every row to its nearest centre.
 
-        Returns the loss and the number of rows of positive weight whose label changed (all of
-        them at the first call). With `refit_follows`, an engine may begin the refit before it
-        waits for these two numbers. `labels`, where given, are known to be the nearest centres, so
-        an engine may skip the search.
+        Returns the loss and the number of rows of positive weight whose label is not that of the
+        last assignment (all of them at the first call), whatever was moved since. With
+        `refit_follows`, an engine may begin the refit before it waits for these two numbers.
+        `labels`, where given, are known to be the nearest centres, so an engine may skip the
+        search.
         """
         ...
 
@@ -138,6 +139,7 @@ class ReferenceSteps:
         self._n_clusters = n_clusters
         self._memory_budget = memory_budget
         self._runs_ahead = place_of(x).on_gpu
+        self._assigned: Array = None  # labels before any move
         self._centers: Array = None
         self._costs: Array = None
         self._known = 0.0
@@ -162,7 +164,8 @@ class ReferenceSteps:
         if labels is None:
             labels = nearest(self._x, centers, self._loss, self._memory_budget)
         changed = self._n_changed(labels)
-        self.labels, self._centers = labels, centers
+        self.labels = self._assigned = labels
+        self._centers = centers
         self._costs = costs_at(self._x, centers, labels, self._loss, self._memory_budget)
         self._relabelled(weighted_sum(self._costs, self._weight))
         if refit_follows and self._runs_ahead:
@@ -226,7 +229,7 @@ class ReferenceSteps:
         xp = namespace(labels)
         if self._centers is None:
             return xp.count_nonzero(labels >= 0)
-        changed = labels != self.labels
+        changed = labels != self._assigned
         if self._weight is not None:
             changed = xp.logical_and(changed, self._weight > 0)
         return xp.count_nonzero(changed)

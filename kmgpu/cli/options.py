@@ -20,8 +20,9 @@ from kmgpu.io.tables import READERS, STDIN, Table, read_table
 from kmgpu.sources.row_blocks import RowBlocks
 
 DATA_HELP = (
-    f"rows × features: {', '.join((*READERS, *HDF5))}, a folder of .npy, .parquet or vector files, "
-    f"a zarr folder; {STDIN}: text on stdin. What is larger than memory is read by blocks"
+    f"rows × features: {', '.join((*READERS, *HDF5))}, a folder of .npy, .csv, .parquet or "
+    f"vector files, a zarr folder; {STDIN}: text on stdin. What is larger than memory is read by "
+    f"blocks"
 )
 DEVICE_HELP = "cpu, cuda, cuda:N, or auto: a GPU if one is usable (default: auto)"
 

@@ -37,6 +37,7 @@ class BlocksInput:
         progress = progress_of(estimator)
         with working_at(self._place, self._x, estimator.n_clusters), COMPILATION.told(progress.say):
             source, weight, factor = opened(self._rows, self._place, sample_weight)
+            source.passing = progress.passing
             extent = survey(source, estimator.loss, budget)
             check_n_clusters(estimator.n_clusters, source.n_samples)
             plan = plan_of(estimator, self._x, compute_dtype(self._x), budget, factor, progress)

@@ -10,19 +10,20 @@ import numpy as np
 
 from kmgpu.files import PathLike
 from kmgpu.io.parquet import parquet_blocks
-from kmgpu.io.reading import BadFile, reading
+from kmgpu.io.reading import BadFile, reading, shortened
 from kmgpu.io.stores import HDF5, is_zarr, store_blocks
-from kmgpu.io.tables import ANEW, STDIN, TEXTS, Table, read_table, text_of
-from kmgpu.io.text_layout import layout_of
+from kmgpu.io.tables import ANEW, PACKED, STDIN, TEXTS, Table, ending_of, read_table, text_of
+from kmgpu.io.text_layout import Layout, layout_of
 from kmgpu.io.text_tables import located, text_blocks
 from kmgpu.io.vectors import BINS, VECS
 from kmgpu.sources.row_blocks import RowBlocks
 
 # bytes of text and parquet, which must be decoded, that are read at once
 AT_ONCE = 1 << 30
-PACKED_AT_ONCE = AT_ONCE >> 3
+UNPACKED = 8  # bytes of text from one of .gz, about
 MAPPED = (".npy", *BINS, *VECS)
 PARQUET = ".parquet"
+Names = tuple[str, ...] | None
 
 
 def open_data(
@@ -33,7 +34,8 @@ def open_data(
     - .npy, .fbin, .u8bin, .i8bin, .fvecs, .bvecs, .ivecs: a read-only `numpy.memmap`
     - a folder of shards, all with one of these endings: `RowBlocks`, a block for each shard
     - .parquet, or a folder of such files: an array; `RowBlocks` from 1 GB on
-    - .csv, .tsv, .txt, also with .gz: an array; `RowBlocks` from 1 GB on (128 MB with .gz)
+    - .csv, .tsv, .txt, also with .gz, or a folder of such files, all with the same columns: an
+      array; `RowBlocks` from 1 GB on (128 MB with .gz)
     - a zarr folder, .h5, .hdf5: `RowBlocks` of whole chunks
     - .npz: an array
 
@@ -74,16 +76,11 @@ def open_table(path: PathLike, array: str | None = None, header: bool | None = N
         if file.suffix.lower() in HDF5 or (folder and is_zarr(file)):
             _check_unused(path, None, header)
             return Table(store_blocks(file, array))
-        if folder:
-            _check_unused(path, array, header)
-            return _folder(file)
-        kind, size = file.suffix.lower(), file.stat().st_size
-        if kind == PARQUET and size >= AT_ONCE:
-            _check_unused(path, array, header)
-            return Table(*parquet_blocks([file]))
-        if _is_long_text(file, size):
-            _check_unused(path, array, None)
-            return _text(file, header)
+        files = files_of(file) if folder else [file]
+        kind, long = ending_of(files[0]), sum(map(_bytes_of, files)) >= AT_ONCE
+        if folder or (long and kind in (PARQUET, *TEXTS)):
+            _check_unused(path, array, None if kind in TEXTS else header)
+            return _joined(files, long, header)
     return read_table(path, array, header)
 
 
@@ -102,29 +99,35 @@ def files_of(path: Path) -> list[Path]:
         (file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._"),
         key=lambda file: _natural(file.relative_to(path).as_posix()),
     )
-    kinds = sorted({file.suffix.lower() for file in shards})
-    if len(kinds) != 1 or kinds[0] not in (*MAPPED, PARQUET):
+    kinds, known = sorted({ending_of(file) for file in shards}), (*MAPPED, PARQUET, *TEXTS)
+    if len(kinds) != 1 or kinds[0] not in known:
         found = ", ".join(kinds) or "no files"
         msg = (
             f"{path} is a folder of {found}; give one whose files all have one of the endings "
-            f"{', '.join((*MAPPED, PARQUET))}, or a zarr folder."
+            f"{', '.join(known)}, or a zarr folder."
         )
         raise BadFile(msg)
     return shards
 
 
-def _folder(path: Path) -> Table:
-    """All files of a folder as one table."""
-    shards = files_of(path)
-    if shards[0].suffix.lower() != PARQUET:
-        return Table(_shards(shards))
-    blocks, names = parquet_blocks(shards)
-    if not blocks.n_samples:
-        msg = f"{path} holds no rows; a minimum of 1 is required."
+def _bytes_of(path: Path) -> int:
+    size = path.stat().st_size
+    return UNPACKED * size if path.suffix.lower() == PACKED else size
+
+
+def _joined(files: Sequence[Path], long: bool, header: bool | None) -> Table:
+    """All files as one table; what is not long and must be decoded as an array."""
+    kind = ending_of(files[0])
+    if kind in MAPPED:
+        return Table(_shards(files))
+    blocks, names = parquet_blocks(files) if kind == PARQUET else _texts(files, header)
+    if long:
+        return Table(blocks, names)
+    parts = [block for block in blocks.blocks() if len(block)]
+    if not parts:
+        msg = f"{files[0].parent} holds no rows; a minimum of 1 is required."
         raise BadFile(msg)
-    if sum(file.stat().st_size for file in shards) < AT_ONCE:
-        return Table(np.concatenate(list(blocks.blocks())), names)
-    return Table(blocks, names)
+    return Table(np.concatenate(parts), names)
 
 
 def _shards(shards: Sequence[Path]) -> RowBlocks:
@@ -146,22 +149,32 @@ def _shards(shards: Sequence[Path]) -> RowBlocks:
     return RowBlocks(blocks, n_samples=n_samples)
 
 
-def _is_long_text(path: Path, size: int) -> bool:
-    packed = path.suffix.lower() == ".gz"
-    kind = "".join(path.suffixes[-2:]).lower() if packed else path.suffix.lower()
-    return kind in TEXTS and size >= (PACKED_AT_ONCE if packed else AT_ONCE)
-
-
-def _text(path: Path, header: bool | None) -> Table:
-    text = text_of(path)
-    with located(text):
-        layout = layout_of(text, header)
+def _texts(files: Sequence[Path], header: bool | None) -> tuple[RowBlocks, Names]:
+    """The rows of text files, one file after the other, and the names of the columns."""
+    texts = [text_of(file) for file in files]
+    layouts = []
+    for file, text in zip(files, texts, strict=True):
+        with reading(file, remedy=ANEW), located(text):
+            layouts.append(layout_of(text, header))
+        first, found = layouts[0], layouts[-1]
+        if (found.width, found.names) != (first.width, first.names):
+            msg = (
+                f"{file} has {_columns(found)}, {files[0]} has {_columns(first)}; all files must "
+                f"have the same columns in the same order."
+            )
+            raise BadFile(msg)
 
     def blocks() -> Iterator[np.ndarray]:
-        with reading(path, remedy=ANEW):
-            yield from text_blocks(text, layout)
+        for file, text, layout in zip(files, texts, layouts, strict=True):
+            with reading(file, remedy=ANEW):
+                yield from text_blocks(text, layout)
 
-    return Table(RowBlocks(blocks), layout.names)
+    return RowBlocks(blocks), layouts[0].names
+
+
+def _columns(layout: Layout) -> str:
+    names = "" if layout.names is None else f" ({shortened(', '.join(layout.names))})"
+    return f"{layout.width:,} columns{names or ' without names'}"
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

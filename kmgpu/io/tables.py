@@ -115,11 +115,13 @@ def _read(path: PathLike, array: str | None, header: bool | None) -> Table:
             raise BadFile(msg) from error
 
 
+def ending_of(path: Path) -> str:
+    """The ending that names the format: ".csv", ".csv.gz"."""
+    return "".join(path.suffixes[-2 if path.suffix.lower() == PACKED else -1 :]).lower()
+
+
 def _read_file(path: Path, array: str | None, header: bool | None) -> Table:
-    suffix = path.suffix.lower()
-    if suffix == PACKED:
-        suffix = "".join(path.suffixes[-2:]).lower()
-    reader = READERS.get(suffix)
+    reader = READERS.get(ending_of(path))
     is_file = S_ISREG(path.stat().st_mode)
     if reader is None or not is_file:
         msg = (

@@ -17,6 +17,8 @@ from kmgpu.sources.row_blocks import RowBlocks
 
 PIECE_BYTES = 1 << 26  # of the rows of one block
 
+Passing = Callable[[Iterator[Block], int | None], Iterator[Block]]
+
 
 class Stream(Source):
     """The rows of `RowBlocks`, cut anew into blocks of one size.
@@ -36,6 +38,9 @@ class Stream(Source):
     ----------
     n_passes : int
         How often all rows have been read.
+    passing : callable
+        ``passing(blocks, n_samples)`` gives the blocks of a pass, in their order, while it shows
+        them to whoever waits. It may be replaced.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Stream(Source):
         self.place, self.n_features, self.dtype = place, data.n_features, data.dtype
         self.weighted = sample_weight is not None
         self.n_passes = 0
+        self.passing: Passing = lambda blocks, _: blocks
         self._data, self._weight = data, sample_weight
         row_bytes = max(1, self.n_features * self.dtype.itemsize)
         self._block_rows = block_rows or max(1, PIECE_BYTES // row_bytes)
@@ -65,13 +71,13 @@ class Stream(Source):
 
     def map(self, function: Callable[..., Any], *broadcast: Any) -> list[Any]:
         with self.place.current():
-            return [function(block, *broadcast) for block in self._blocks()]
+            return [function(block, *broadcast) for block in self._pass()]
 
     def fold(
         self, function: Callable[..., Any], merge: Callable[[Any, Any], Any], *broadcast: Any
     ) -> Any:
         with self.place.current():
-            return reduce(merge, (function(block, *broadcast) for block in self._blocks()))
+            return reduce(merge, (function(block, *broadcast) for block in self._pass()))
 
     def rowwise(self, function: Callable[..., Any], *broadcast: Any) -> Array:
         return np.concatenate(self.map(function, *broadcast))
@@ -81,6 +87,9 @@ class Stream(Source):
             return f"row {row}"
         block = bisect_right(self._starts, row) - 1
         return f"row {row - self._starts[block]} of block {block} (row {row} of all)"
+
+    def _pass(self) -> Iterator[Block]:
+        return self.passing(self._blocks(), self._n_samples)
 
     def _blocks(self) -> Iterator[Block]:
         """The blocks of one pass, compared with those of earlier passes."""

@@ -18,7 +18,9 @@ import numpy as np
 from kmgpu.kernels.cells import ABOVE, BELOW, INSIDE
 
 FIRST_WIDTH, WIDTH, LEAST_WIDTH = 1.5, 2.0, 3.0  # three or four standard deviations, in ranks
-SPLITS = 16  # edges of a bracket that is divided
+FEWEST_EDGES, MOST_EDGES = 4, 64  # of a bracket that is divided,
+MOST_ON_GPU = 16  # where every edge costs launches and a matrix product
+UNEVEN = 1.5  # how many times its share the part of a bracket that holds the median may have
 MOST_CELLS = 1 << 21  # numbers of the cells of all columns
 FEWEST = 4  # values of a column that are collected, however many columns there are
 FEW = 32  # rows of the sample in a cluster that say little
@@ -135,6 +137,8 @@ class Search:
     n_rows : int
     most : int
         Values that may be collected in one look.
+    most_edges : int
+        Of one bracket.
 
     Attributes
     ----------
@@ -142,9 +146,11 @@ class Search:
     collected : ndarray of shape (n_clusters, n_features), int64
     """
 
-    def __init__(self, sample: Sample, centers: np.ndarray, n_rows: int, most: int) -> None:
+    def __init__(
+        self, sample: Sample, centers: np.ndarray, n_rows: int, most: int, most_edges: int
+    ) -> None:
         ranks, self._width = sample.follow(centers)
-        self._columns, self._most = sample.columns, most
+        self._columns, self._most, self._most_edges = sample.columns, most, most_edges
         sizes, shape = self._columns.sizes[:, None], centers.shape
         self._first = np.minimum(np.floor(ranks - self._width).astype(np.int64), sizes - 1)
         self._last = np.maximum(np.ceil(ranks + self._width).astype(np.int64), 0)
@@ -152,16 +158,21 @@ class Search:
         self._left = np.full(shape, -np.inf, self._columns.values.dtype)
         self._right = -self._left
         self._tries = 0
-        self._n_splits = n_splits = int(np.clip(MOST_CELLS // (2 * centers.size), 4, SPLITS))
         if expected * n_rows <= most:
             self._collect(self._ends())
         else:
-            steps = np.linspace(0, 1, n_splits)
+            steps = np.linspace(0, 1, self._n_edges(expected * n_rows))
             between = self._first[..., None] + np.rint(
                 (self._last - self._first)[..., None] * steps
             ).astype(np.int64)
             self.edges = self._columns.at(between)
             self.collected = np.full(shape, -1)
+
+    def _n_edges(self, n_values: float) -> int:
+        """Edges that divide brackets of so many values, so that one part of each can be held."""
+        wanted = 1 + np.ceil(UNEVEN * n_values / self._most)
+        room = max(FEWEST_EDGES, MOST_CELLS // (2 * self._left.size))
+        return int(np.clip(wanted, FEWEST_EDGES, min(self._most_edges, room)))
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
         found = self._columns.at(np.stack([self._first, self._last], axis=-1))
@@ -210,7 +221,7 @@ class Search:
         self._collect((begin, end))
         if counts.sum() > self._most:
             large = wanted & (counts > max(FEWEST, self._most // int(wanted.sum())))
-            self._split(large, begin, end)
+            self._split(large, begin, end, self._n_edges(counts.sum()))
         self.edges[~wanted] = np.inf
 
     def _nearby(self, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -226,9 +237,8 @@ class Search:
         ranks = self._first - further, self._last + further, after
         return self._columns.at(np.stack(ranks, -1)), np.minimum(2 * further / (sizes + 1), 1.0)
 
-    def _split(self, large: np.ndarray, begin: np.ndarray, end: np.ndarray) -> None:
+    def _split(self, large: np.ndarray, begin: np.ndarray, end: np.ndarray, n: int) -> None:
         """Divide some brackets by values of the sample, or evenly where it has too few there."""
-        n = self._n_splits
         low, high = self._columns.ranks_of(begin)[1], self._columns.ranks_of(end)[0]
         steps = np.linspace(0, 1, n)[1:-1]
         ranks = low[..., None] + ((high - 1 - low)[..., None] * steps).astype(np.int64)

@@ -30,6 +30,8 @@ class MedianSearch:
         Values that may be held at a time.
     mass : float or None
         Weight of all rows; None where there are no weights.
+    most_edges : int
+        Of one bracket.
     """
 
     def __init__(
@@ -39,10 +41,11 @@ class MedianSearch:
         n_rows: int,
         most: int,
         mass: float | None,
+        most_edges: int,
     ) -> None:
         most = max(most, 2 * FEWEST * centers.size)
         self._sample, self._centers, self._most = sample, centers, most
-        self._search = Search(sample, centers, n_rows, most)
+        self._search = Search(sample, centers, n_rows, most, most_edges)
         self._factors: np.ndarray | None = None
         if mass is not None:  # the clusters' weights are guessed, and corrected later
             self._factors = np.stack(unit_factors(mass * sample.shares()))

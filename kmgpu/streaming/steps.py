@@ -13,7 +13,7 @@ from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.steps import CANCELLED
 from kmgpu.backend.arrays import Array, asarray, namespace, place_of, to_host
 from kmgpu.sources.base import Block, Source
-from kmgpu.streaming.brackets import Sample
+from kmgpu.streaming.brackets import MOST_EDGES, MOST_ON_GPU, Sample
 from kmgpu.streaming.labels import Labelling, labels_of
 from kmgpu.streaming.medians import MedianSearch
 from kmgpu.streaming.statistics import Brackets, Cells, Moments, cells, merged, moments
@@ -153,8 +153,10 @@ class StreamedSteps:
 
     def _begin_search(self, centers: np.ndarray) -> MedianSearch:
         assert self._sample is not None
-        masses = self._mass if self._source.weighted else None
-        return MedianSearch(self._sample, centers, self._source.n_samples, self._most, masses)
+        source = self._source
+        mass = self._mass if source.weighted else None
+        edges = MOST_ON_GPU if source.place.on_gpu else MOST_EDGES
+        return MedianSearch(self._sample, centers, source.n_samples, self._most, mass, edges)
 
     def _look(self, before: Labelling | None, brackets: Brackets | None) -> tuple[int, Moments]:
         """One pass: how many labels changed since `before`, and the statistics."""

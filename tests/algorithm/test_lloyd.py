@@ -153,6 +153,25 @@ def test_farthest_gives_empty_clusters_the_costliest_rows(backend, loss):
 
 
 @BOTH
+@pytest.mark.parametrize("n_features", [3, 40])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_changes_are_counted_from_the_last_assignment(backend, loss, n_features, weighted):
+    """A row that was moved into an empty cluster in between is compared as it was assigned."""
+    x = oracles.blobs(120, n_features, 4, seed=2, spread=2)
+    start = np.concatenate([x[:3], np.full((2, n_features), 1e4)])
+    weight = np.arange(120) % 3 + 1.0 if weighted else None
+    previous, moved = None, 0
+    for step in steps_of(backend, x, start, loss, sample_weight=weight):
+        if step.kind == "assign":
+            labels = backend.to_numpy(step.labels).copy()
+            if previous is not None:
+                assert step.n_changed == (labels != previous).sum()
+            previous = labels
+        moved += step.n_relocated
+    assert moved == 2
+
+
+@BOTH
 def test_farthest_goes_by_weighted_cost_and_empties_no_cluster(backend, loss):
     x = np.array([[0.0, 0], [1, 0], [9, 0], [30, 0]])
     start = np.array([[0.0, 0], [28, 0], [900, 0]])

@@ -182,7 +182,6 @@ def test_long_text_is_read_by_blocks(tmp_path, monkeypatch, n_bytes, packed, end
     path = tmp_path / ("x.csv.gz" if packed else "x.csv")
     path.write_bytes(gzip.compress(content) if packed else content)
     monkeypatch.setattr(opening, "AT_ONCE", 1)
-    monkeypatch.setattr(opening, "PACKED_AT_ONCE", 1)
     monkeypatch.setattr(text_tables.text_blocks, "__defaults__", (n_bytes,))
     found = open_table(path)
     assert isinstance(found.data, RowBlocks)
@@ -218,6 +217,55 @@ def test_text_that_is_no_utf8_further_on(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "AT_ONCE", 1)
     with pytest.raises(ValueError, match="is not UTF-8 text"):
         list(open_data(path).blocks())
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """A folder of tables with names, in the order of their numbers."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number, part in enumerate(np.array_split(X, 11)):
+        pd.DataFrame(part, columns=["a", "b", "c"]).to_csv(folder / f"{number}.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_folder_of_text(texts, monkeypatch, large):
+    if large:
+        monkeypatch.setattr(opening, "AT_ONCE", 1)
+        monkeypatch.setattr(text_tables.text_blocks, "__defaults__", (300,))
+    found = open_table(texts)
+    assert isinstance(found.data, RowBlocks) == large
+    assert found.names == ("a", "b", "c")
+    np.testing.assert_array_equal(all_rows(found.data, 22), X)
+
+
+def test_a_folder_of_packed_text_without_names(tmp_path):
+    for number, part in enumerate(np.array_split(X, 2)):
+        content = "".join(f"{a:.17g} {b:.17g} {c:.17g}\n" for a, b, c in part)
+        (tmp_path / f"{number}.txt.gz").write_bytes(gzip.compress(content.encode()))
+    found = open_table(tmp_path, header=False)
+    assert found.names is None
+    np.testing.assert_array_equal(found.data, X)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a,b\n1,2\n", r"10\.csv has 2 columns \(a, b\), .*0\.csv has 3 columns \(a, b, c\)"),
+        ("a,c,b\n1,2,3\n", r"10\.csv has 3 columns \(a, c, b\), .*in the same order"),
+        ("1,2,3\n", r"10\.csv has 3 columns without names, .*0\.csv has 3 columns \(a"),
+        ("a,b,c\n1,2,3\n1,2,x\n", r"10\.csv, line 3, column 3 holds the text 'x'"),
+        ("", r"10\.csv is empty"),
+    ],
+)
+def test_text_files_must_be_alike(texts, content, said):
+    (texts / "10.csv").write_text(content)
+    with pytest.raises(ValueError, match=said) as caught:
+        open_data(texts)
+    one_line(caught)
+    with pytest.raises(ValueError, match="holds one table, and array='a' was given"):
+        open_data(texts, "a")
 
 
 def hdf5(path, **arrays):

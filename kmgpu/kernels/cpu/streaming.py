@@ -7,7 +7,6 @@ import numpy as np
 
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.assignment import nearest
-from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
 from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.rows import (
@@ -18,10 +17,12 @@ from kmgpu.kernels.cpu.lowlevel.rows import (
     weight_of,
     working_dtype,
 )
-from kmgpu.kernels.cpu.medians.engine import ONE_BOUND
 from kmgpu.kernels.cpu.medians.grouped import CenterGroupBounds
 
 BYTES_OF_ROW_BOUNDS = 8  # a row: label and gap
+# features up to which one bound a row is fastest; with more, matrix products for squared costs,
+# and bounds to groups of centres for Manhattan costs
+ONE_BOUND = {True: 64, False: 128}
 MOST_SUMS = 1 << 25  # bytes of the sums of all ranges of rows of one block
 RANGES = 16  # of the rows of one block, at most
 
@@ -36,14 +37,15 @@ def nearest_again(
 ) -> np.ndarray:
     """See `kmgpu.streaming.labels.nearest_again`."""
     n, d = x.shape
-    if room < BYTES_OF_ROW_BOUNDS * n or (loss.squared and d > MOST_FEATURES):
+    one_bound = d <= ONE_BOUND[loss.squared]
+    if room < BYTES_OF_ROW_BOUNDS * n or (loss.squared and not one_bound):
         return nearest(x, centers, loss, memory_budget)
     data = Rows(x)
     bounds = kept.pop("bounds", None)  # what an error leaves half done is not met again
     if bounds is not None:
         bounds.data = data
         bounds.labels = bounds.labels.copy()  # whoever was given the last ones may keep them
-    elif loss.squared or d <= ONE_BOUND:
+    elif one_bound:
         bounds = RowBounds(data, len(centers), loss.squared, Workers())
     else:
         bounds = CenterGroupBounds(data, len(centers), Workers(), room)

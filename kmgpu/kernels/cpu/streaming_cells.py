@@ -8,6 +8,7 @@ import numpy as np
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cells import solve_columns as plain_solve
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
+from kmgpu.kernels.cpu.lowlevel.intrinsics import lowest_bit
 from kmgpu.kernels.cpu.lowlevel.rows import CONVERTED, frozen, row_ranges, weight_of
 from kmgpu.kernels.cpu.streaming import ranges_of
 
@@ -130,20 +131,21 @@ def _add_cells(
         for q in range(d):
             near[q] = (x[i, q] > first[j, q]) & (x[i, q] < last[j, q])
         for word in range(words.shape[0]):
-            if words[word] == 0:
-                continue
-            for q in range(8 * word, min(d, 8 * word + 8)):
-                if not near[q]:
-                    continue
-                v, e = x[i, q], 0
-                while e + 1 < most and edges[j, q, e + 1] <= v:
-                    e += 1
-                cell = 2 * e + (v > edges[j, q, e])
+            mask = words[word]
+            while mask != 0:
+                q = np.uint64(8 * word) + (lowest_bit(mask) >> np.uint64(3))
+                mask = mask & (mask - np.uint64(1))
+                v, cell = x[i, q], 1
+                if most > 2:
+                    e = np.int32(-1)
+                    for s in range(most):
+                        e += np.int32(edges[j, q, s] <= v)
+                    cell = 2 * e + (v > edges[j, q, e])
                 inside[j, q, cell] += unit
                 inside_sums[j, q, cell] += w * (np.float64(v) - centers[j, q])
                 if cell == collected[j, q]:
                     if n_kept < room:
-                        keys[n_kept] = np.int64(j) * d + q
+                        keys[n_kept] = np.int64(j) * d + np.int64(q)
                         values[n_kept] = v
                         if weight.size:
                             weights[n_kept] = w

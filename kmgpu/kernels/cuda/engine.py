@@ -53,6 +53,7 @@ class CudaSteps:
         self._budget = block_bytes(place, memory_budget)
         self._numbers = Numbers.beside(x, n_clusters)
         self.labels = xp.full(x.shape[0], -1, dtype=xp.int32, device=device)
+        self._assigned = self.labels  # before any move
         self._centers: Array = None
         self._refitted: Array = None
         self._told: list[float] = []
@@ -65,6 +66,7 @@ class CudaSteps:
         if labels is None:
             labels = self._nearest(self._x, centers, self._loss, self._budget)
         self._refit(labels)
+        self._assigned = labels
         return self._told[0], int(self._told[CHANGED])
 
     def refit(self) -> tuple[Array, float, float]:
@@ -98,7 +100,7 @@ class CudaSteps:
     def _refit(self, labels: Array) -> None:
         """Group the rows by new labels, refit, and wait for the numbers."""
         n_clusters = self._centers.shape[0]
-        order = grouped(labels, self.labels, self._weight, n_clusters, self._numbers)
+        order = grouped(labels, self._assigned, self._weight, n_clusters, self._numbers)
         refit = means_and_losses if self._loss.squared else medians_and_losses
         self._refitted = refit(self._x, order, self._weight, self._centers, self._numbers)
         self.labels = labels

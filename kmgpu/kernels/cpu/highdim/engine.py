@@ -8,7 +8,8 @@ from kmgpu.kernels.cpu.highdim import dense, pruning, stored, targets
 from kmgpu.kernels.cpu.highdim.policy import Policy
 from kmgpu.kernels.cpu.highdim.screen import Screen
 from kmgpu.kernels.cpu.highdim.sums import ClusterSums
-from kmgpu.kernels.cpu.lowlevel.rows import LONGEST, SHORTEST
+from kmgpu.kernels.cpu.lowlevel.relocation import Relocations
+from kmgpu.kernels.cpu.lowlevel.rows import LONGEST, SHORTEST, weight_of
 from kmgpu.kernels.cpu.seeding.sketch import MOST_SKETCHED, bytes_of
 
 _SCORES = 1 << 18  # of a block
@@ -67,6 +68,7 @@ class HighDimensionalL2:
         self._sample_weight, self._memory_budget = sample_weight, memory_budget
         self._algorithm = algorithm
         self.labels = np.full(n, -1, np.int32)
+        self._relocations = Relocations(weight_of(sample_weight))
         self._set_reference()
 
     @property
@@ -130,7 +132,8 @@ class HighDimensionalL2:
             self._label(centers, labels)
         changed = np.flatnonzero(self.labels != before)
         self._sums.update(changed, before, self.labels)
-        return self._sums.loss(self._centers, self.labels), self._sums.count_positive(changed)
+        n_changed = self._sums.count_positive(changed) + self._relocations.correction(self.labels)
+        return self._sums.loss(self._centers, self.labels), n_changed
 
     def _widen(self):
         """Compute in float64 from now on."""
@@ -259,6 +262,8 @@ class HighDimensionalL2:
             self._bounds.forget(rows, before[rows])
         self._forget(rows)
         self._sums.update(rows, before, self.labels)
+        for row in rows.tolist():
+            self._relocations.note(row, int(before[row]), int(self.labels[row]))
 
     def costs(self):
         """Return every row's squared distance to its centre of the last assignment."""
