@@ -152,7 +152,7 @@ class AlternatingMinimizer(
         -------
         array of shape (n_samples, n_clusters)
             Euclidean distances for k-means, Manhattan distances for k-medians, in the units of the
-            data. They are computed in float64 and returned where `X` is, in its floating dtype
+            data; 1 - cos for spherical k-means. They are computed in float64 and returned where `X` is, in its floating dtype
             (float32 for float16, float64 for integers). The first of a row's smallest distances is
             that of its label.
 
@@ -184,7 +184,7 @@ class AlternatingMinimizer(
         -------
         float
             -Σ weight × cost at the nearest centre, accumulated in float64; squared units of the
-            data for k-means, plain ones for k-medians.
+            data for k-means, plain ones for k-medians, 1 - cos for spherical k-means.
 
         Raises
         ------

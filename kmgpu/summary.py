@@ -8,7 +8,7 @@ from kmgpu.backend.arrays import Place
 from kmgpu.backend.devices import device_name
 from kmgpu.base import AlternatingMinimizer
 
-NAMES = {"l2": "k-means", "l1": "k-medians"}
+NAMES = {"l2": "k-means", "l1": "k-medians", "cosine": "spherical k-means"}
 
 
 def fit_summary(estimator: AlternatingMinimizer, seconds: float) -> dict[str, str]:

@@ -12,8 +12,10 @@ from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.progress import Progress
 from kmgpu.algorithm.scale import check_scale
 from kmgpu.algorithm.seeding import Start, initial_centers
+from kmgpu.algorithm.sphere import fitting
 from kmgpu.algorithm.spread import scaled_tolerance
 from kmgpu.algorithm.steps import Steps, cluster_weights, engine
+from kmgpu.algorithm.unit import unit_rows
 from kmgpu.backend.arrays import Array
 
 # a restart that is better by rounding alone is the same clustering
@@ -104,7 +106,8 @@ class ArrayData(NamedTuple):
         x, weight, budget = self.x, self.sample_weight, plan.memory_budget
         check_scale(x, weight, plan.loss, budget)
         tol = scaled_tolerance(x, weight, plan.loss, plan.tol, budget)
-        return engine(x, weight, plan.n_clusters, plan.loss, budget, plan.algorithm), tol
+        steps = engine(x, weight, plan.n_clusters, plan.loss, budget, plan.algorithm)
+        return fitting(steps, plan.loss, weight), tol
 
     def start(self, plan: Plan) -> Start:
         return initial_centers(
@@ -119,6 +122,8 @@ def best_restart(data: Data, plan: Plan) -> Restart:
     best: Restart | None = None
     for _ in range(plan.n_init):
         start = data.start(plan)
+        if plan.loss.unit and not isinstance(plan.init, str):
+            start = Start(unit_rows(start.centers, "init"))
         plan.progress.say("Initialization complete")
         found = _restart(steps, data.sample_weight, start, tol, plan)
         if best is None or found.loss < best.loss * (1 - LEAST_GAIN):
@@ -136,7 +141,7 @@ def _restart(
         start.centers,
         plan.dtype,
         start.labels,
-        weight_factor=plan.weight_factor,
+        weight_factor=plan.weight_factor * plan.loss.factor,
         max_iter=plan.max_iter,
         tol=tol,
         empty_cluster=plan.empty_cluster,

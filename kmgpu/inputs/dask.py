@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
+from kmgpu.algorithm.assignment import costs_at, nearest, weighted_sum
 from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.restarts import Plan, best_restart
+from kmgpu.algorithm.sphere import reported_distances
 from kmgpu.algorithm.steps import Steps
-from kmgpu.backend.arrays import HOST, Array, asarray, compute_dtype, place_of, to_host
+from kmgpu.algorithm.unit import unit_rows
+from kmgpu.backend.arrays import HOST, Array, adopted, asarray, compute_dtype, place_of, to_host
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.cards import Work
 from kmgpu.backend.devices import resolve
@@ -77,7 +79,8 @@ class DaskInput:
     def loss(self, sample_weight: Any) -> float:
         source = self._source(sample_weight)
         try:
-            return source.weight_factor * float(source.fold(_loss, _sum, *self._model()))
+            factor = source.weight_factor * self._estimator.loss.factor
+            return factor * float(source.fold(_loss, _sum, *self._model()))
         finally:
             source.close()
 
@@ -93,7 +96,8 @@ class DaskInput:
         """The rows as a source; names and number of features are checked."""
         from kmgpu.sources.dask import DaskRows
 
-        source = DaskRows(self._x, sample_weight, self._place_for)
+        of_chunk = _unit_chunk if self._estimator.loss.unit else None
+        source = DaskRows(self._x, sample_weight, self._place_for, of_chunk)
         frame = hasattr(self._x, "columns")
         like = self._x._meta if frame else np.empty((0, source.n_features))
         validate_data(self._estimator, like, skip_check_array=True, reset=reset)
@@ -113,7 +117,7 @@ class _LazySteps:
 
     labels = np.empty(0, np.int32)
 
-    def __init__(self, steps: StreamedSteps) -> None:
+    def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self.assign, self.refit, self.move = steps.assign, steps.refit, steps.move
         self.costs, self.costliest = steps.costs, steps.costliest
@@ -121,6 +125,12 @@ class _LazySteps:
     @property
     def sizes(self) -> np.ndarray:
         return self._steps.sizes
+
+
+def _unit_chunk(chunk: Array) -> Array:
+    """Rows of length 1; NaN is found, and named, by the first pass."""
+    with np.errstate(invalid="ignore"):
+        return unit_rows(adopted(chunk), "a chunk of X")
 
 
 def _on_host(centers: Array) -> np.ndarray:
@@ -134,7 +144,7 @@ def _labels(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | 
 def _distances(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> Array:
     check_finite(block.rows, f"X (block {block.index})")
     at = asarray(centers, place_of(block.rows))
-    found = distances(block.rows, at, loss, memory_budget)
+    found = reported_distances(block.rows, at, loss, memory_budget)
     check_distances(found)
     return found
 

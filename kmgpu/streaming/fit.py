@@ -7,6 +7,8 @@ import numpy as np
 from kmgpu.algorithm.assignment import nearest
 from kmgpu.algorithm.restarts import Plan
 from kmgpu.algorithm.seeding import Start
+from kmgpu.algorithm.sphere import fitting
+from kmgpu.algorithm.steps import Steps
 from kmgpu.backend.arrays import is_narrow, to_host
 from kmgpu.backend.blocks import kept_bytes
 from kmgpu.sources.base import Source
@@ -42,7 +44,7 @@ class StreamedData:
         self.sample_weight = sample_weight
         self.steps: StreamedSteps
 
-    def begin(self, plan: Plan) -> tuple[StreamedSteps, float]:
+    def begin(self, plan: Plan) -> tuple[Steps, float]:
         source, loss, budget = self._source, plan.loss, plan.memory_budget
         n, d = source.n_samples, source.n_features
         tol = plan.tol * spread(source, self._extent, loss, budget) if plan.tol else 0.0
@@ -61,7 +63,7 @@ class StreamedData:
             sample = Sample(rows, lambda x, centers: nearest(x, centers, loss))
         task = Task(loss, budget, room)
         self.steps = StreamedSteps(source, plan.n_clusters, task, sample, most, self._extent.mass)
-        return self.steps, tol
+        return fitting(self.steps, loss, self.sample_weight), tol
 
     def start(self, plan: Plan) -> Start:
         found = streamed_start(

@@ -96,6 +96,11 @@ class StreamedSteps:
     def sizes(self) -> np.ndarray:
         return self._statistics().counts
 
+    @property
+    def weights(self) -> np.ndarray:
+        """Of the rows of each cluster, (n_clusters,) float64."""
+        return self._statistics().mass
+
     def assign(
         self, centers: np.ndarray, refit_follows: bool = False, labels: Array | None = None
     ) -> tuple[float, int]:
