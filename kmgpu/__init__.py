@@ -1,4 +1,4 @@
-"""k-means, k-medians and spherical k-means by alternating minimisation, on NumPy, CuPy and PyTorch arrays."""
+"""k-means, k-medians and spherical k-means, exact, on arrays of any Array API library."""
 
 from kmgpu import startup as startup  # first: a command is ready for Ctrl-C while it imports
 from kmgpu.algorithm.lloyd import HalfStep as HalfStep

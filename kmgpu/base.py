@@ -152,9 +152,9 @@ class AlternatingMinimizer(
         -------
         array of shape (n_samples, n_clusters)
             Euclidean distances for k-means, Manhattan distances for k-medians, in the units of the
-            data; 1 - cos for spherical k-means. They are computed in float64 and returned where `X` is, in its floating dtype
-            (float32 for float16, float64 for integers). The first of a row's smallest distances is
-            that of its label.
+            data; 1 - cos for spherical k-means. They are computed in float64 and returned where `X`
+            is, in its floating dtype (float32 for float16, float64 for integers). The first of a
+            row's smallest distances is that of its label.
 
         Raises
         ------

@@ -24,7 +24,6 @@ from kmgpu.kernels.compilation import COMPILATION
 from kmgpu.parameters import plan_of
 from kmgpu.sources.base import Block
 from kmgpu.streaming.fit import StreamedData
-from kmgpu.streaming.steps import StreamedSteps
 from kmgpu.streaming.survey import survey
 from kmgpu.validation import (
     check_distances,
@@ -107,7 +106,7 @@ class DaskInput:
 class _LazyData(StreamedData):
     """`StreamedData` whose labels are left where the rows are."""
 
-    def begin(self, plan: Plan) -> tuple[Steps, float]:  # type: ignore[override]
+    def begin(self, plan: Plan) -> tuple[Steps, float]:
         steps, tol = super().begin(plan)
         return _LazySteps(steps), tol
 

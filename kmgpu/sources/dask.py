@@ -59,6 +59,8 @@ class DaskRows(Source):
         Also a Dask array or series, of the chunks of the rows or of known lengths.
     place_for : callable
         Where workers compute on a chunk, which is its argument.
+    of_chunk : callable, optional
+        What is done to the rows of every chunk first, wherever they are.
 
     Attributes
     ----------

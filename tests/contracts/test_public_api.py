@@ -11,6 +11,7 @@ import kmgpu
 from kmgpu import estimators
 
 NAMES = [
+    "COSINE",
     "L1",
     "L2",
     "HalfStep",
@@ -18,6 +19,7 @@ NAMES = [
     "KMedians",
     "Loss",
     "RowBlocks",
+    "SphericalKMeans",
     "Sweep",
     "lloyd",
     "sweep",
@@ -44,7 +46,7 @@ def test_every_public_name_is_documented(name):
     assert not doc.startswith(f"{name}("), "that is the docstring dataclasses makes up"
 
 
-@pytest.mark.parametrize("estimator", [kmgpu.KMeans, kmgpu.KMedians])
+@pytest.mark.parametrize("estimator", [kmgpu.KMeans, kmgpu.KMedians, kmgpu.SphericalKMeans])
 def test_estimators_document_parameters_attributes_and_methods(estimator):
     assert list(inspect.signature(estimator).parameters) == PARAMETERS
     doc = inspect.getdoc(estimator)

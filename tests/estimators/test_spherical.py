@@ -244,3 +244,28 @@ def test_the_same_seed_draws_what_k_means_draws_of_unit_rows():
     spherical = SphericalKMeans(5, random_state=4, max_iter=1).fit(x)
     plain = KMeans(5, random_state=4, max_iter=1).fit(unit)
     assert 2 * spherical.history_[0].loss == pytest.approx(plain.history_[0].loss, rel=1e-12)
+
+
+def test_the_command_line_fits_and_predicts(tmp_path, capsys):
+    from kmgpu.cli import main
+
+    x = directions(150, 4, 3)
+    np.save(tmp_path / "x.npy", x)
+    fit = f"fit {tmp_path}/x.npy -k 3 --loss cosine --seed 0 --out {tmp_path}/m.npz --device cpu"
+    assert main(fit.split()) == 0
+    capsys.readouterr()
+    assert main(f"predict {tmp_path}/m.npz {tmp_path}/x.npy --device cpu".split()) == 0
+    found = np.array(capsys.readouterr().out.split(), int)
+    np.testing.assert_array_equal(found, SphericalKMeans(3, random_state=0).fit(x).labels_)
+
+
+def test_a_picture_shows_the_rows_of_length_1():
+    record_steps = pytest.importorskip("kmgpu.plotting.record").record_steps
+    x = directions(60, 2, 3, np.float64)
+    options = {"init": "k-means++", "random_state": 0, "max_iter": 9, "most": 4}
+    record = record_steps(x, 3, loss="cosine", **options)
+    assert record.name == "spherical k-means"
+    np.testing.assert_allclose(np.linalg.norm(record.drawn.points, axis=1), 1)
+    assert any("direction of the mean" in frame.title for frame in record.frames)
+    with pytest.raises(ValueError, match="no curve"):
+        kmgpu.plotting.plot_loss_curve([1.0, 2], loss="cosine")
