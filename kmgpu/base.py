@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -17,12 +18,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from kmgpu.algorithm.losses import Loss
-from kmgpu.backend.arrays import Array
+from kmgpu.backend.arrays import HOST, Array, to_host
 from kmgpu.backend.cards import Work
 from kmgpu.backend.devices import device_name
-from kmgpu.inputs import Input, input_of
+from kmgpu.inputs import Input, input_of, read_rows
+from kmgpu.members import ClusterTable, cluster_table, members
 from kmgpu.parameters import check_parameters, work_of
-from kmgpu.validation import check_memory_budget
+from kmgpu.validation import check_integer, check_memory_budget
+from kmgpu.weights import check_sample_weight
 
 # what `partial_fit` leaves behind and a whole fit does not
 OF_BATCHES = ("n_steps_", "_running")
@@ -195,6 +198,95 @@ class AlternatingMinimizer(
         """
         del y
         return -self._input(X).loss(sample_weight)
+
+    def summary(self, X: Any = None, sample_weight: Any = None) -> ClusterTable:
+        """The clusters one by one: size, share, weight, loss, spread, nearest row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features), optional
+            The rows to describe, as for `predict`. Without them the table has the sizes, shares and
+            weights of the last fit alone, as a model does not keep its data.
+        sample_weight : array-like of shape (n_samples,), optional
+            Of the rows of `X`.
+
+        Returns
+        -------
+        ClusterTable
+            It prints as text and as HTML in notebooks; `to_frame()` makes a pandas frame of it.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            For bad input.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kmgpu import KMeans
+        >>> X = np.array([[0.0], [2], [4], [20]])
+        >>> KMeans(2, init=X[[0, 3]]).fit(X).summary(X)
+        cluster  size  share  weight  loss  spread  nearest row
+              0     3  75.0%       3     8   1.633            1
+              1     1  25.0%       1     0       0            3
+        """
+        check_is_fitted(self)
+        if X is None:
+            if sample_weight is not None:
+                msg = "sample_weight was given without X; pass summary(X, sample_weight=…)."
+                raise ValueError(msg)
+            counts = to_host(self.counts_).astype(np.float64)
+            return cluster_table(self.loss, read_rows(self.labels_), counts)
+        labels, costs = self._labels_and_costs(X)
+        k = self.cluster_centers_.shape[0]
+        if sample_weight is None:
+            counts = np.bincount(labels, minlength=k).astype(np.float64)
+            return cluster_table(self.loss, labels, counts, costs)
+        weight = to_host(check_sample_weight(read_rows(sample_weight), len(labels), HOST))
+        counts = np.bincount(labels, weight, minlength=k)
+        return cluster_table(self.loss, labels, counts, costs, weight)
+
+    def nearest_rows(self, X: Any, n_rows: int = 1) -> np.ndarray:
+        """The members of each cluster that are nearest to its centre.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            As for `predict`.
+        n_rows : int, default=1
+
+        Returns
+        -------
+        numpy.ndarray of shape (n_clusters, n_rows), int64
+            Indices of rows of `X`, the nearest first, the lower index of equals first; -1 where a
+            cluster has fewer rows. On the host, as they are for people to look at.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            For bad input.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from kmgpu import KMeans
+        >>> X = np.array([[0.0], [2], [5], [20]])
+        >>> KMeans(2, init=X[[0, 3]]).fit(X).nearest_rows(X, 2)
+        array([[ 1,  0],
+               [ 3, -1]])
+        """
+        check_integer("n_rows", n_rows, 1)
+        labels, costs = self._labels_and_costs(X)
+        return members(labels, costs, self.cluster_centers_.shape[0], n_rows)
+
+    def _labels_and_costs(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Of every row of `X`, on the host."""
+        given = self._input(X)
+        return read_rows(given.labels()), read_rows(given.costs())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -74,8 +74,8 @@ class Loss:
 
     @property
     def known_name(self) -> str | None:
-        """The name, for the records of `LOSSES`; None for any other, whatever its name."""
-        return self.name if self is LOSSES.get(self.name) else None
+        """The name, for `L2`, `L1` and `COSINE` themselves; None for any other record."""
+        return self.name if self is L2 or self is L1 or self is COSINE else None
 
     @property
     def kernel_name(self) -> str | None:

@@ -97,6 +97,15 @@ class ArrayInput:
 
         return self._with_centers(found)
 
+    def costs(self) -> Array:
+        loss, budget = self._estimator.loss, self._estimator.memory_budget
+
+        def found(x: Array, centers: Array) -> Array:
+            labels = nearest(x, centers, loss, budget)
+            return costs_at(x, centers, labels, loss, budget)
+
+        return self._with_centers(found)
+
     def loss(self, sample_weight: Any) -> float:
         loss, budget = self._estimator.loss, self._estimator.memory_budget
 

@@ -18,6 +18,7 @@ from kmgpu.kernels.compilation import COMPILATION
 from kmgpu.parameters import plan_of
 from kmgpu.sources.row_blocks import RowBlocks
 from kmgpu.streaming.door import (
+    costs_of_all,
     distances_of_all,
     labels_of_all,
     like,
@@ -56,6 +57,9 @@ class BlocksInput:
 
     def distances(self) -> Array:
         return self._over_blocks(distances_of_all)[0]
+
+    def costs(self) -> Array:
+        return self._over_blocks(costs_of_all)[0]
 
     def loss(self, sample_weight: Any) -> float:
         total, factor = self._over_blocks(loss_of_all, sample_weight)

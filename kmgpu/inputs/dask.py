@@ -75,6 +75,9 @@ class DaskInput:
     def distances(self) -> Array:
         return self._rowwise(_distances)
 
+    def costs(self) -> Array:
+        return self._rowwise(_costs)
+
     def loss(self, sample_weight: Any) -> float:
         source = self._source(sample_weight)
         try:
@@ -148,10 +151,13 @@ def _distances(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int
     return found
 
 
-def _loss(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> float:
+def _costs(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> Array:
     labels, at = _nearest(block, centers, loss, memory_budget)
-    costs = costs_at(block.rows, at, labels, loss, memory_budget)
-    return float(weighted_sum(costs, block.weight))
+    return costs_at(block.rows, at, labels, loss, memory_budget)
+
+
+def _loss(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> float:
+    return float(weighted_sum(_costs(block, centers, loss, memory_budget), block.weight))
 
 
 def _nearest(

@@ -107,6 +107,13 @@ def distances_of_all(
     return named(source, lambda: source.rowwise(_distances, centers, loss, memory_budget))
 
 
+def costs_of_all(
+    source: Source, centers: np.ndarray, loss: Loss, memory_budget: int | None
+) -> np.ndarray:
+    """The cost of every row at its nearest centre, (n_samples,), float64."""
+    return named(source, lambda: source.rowwise(_host_costs, centers, loss, memory_budget))
+
+
 def loss_of_all(
     source: Source, centers: np.ndarray, loss: Loss, memory_budget: int | None
 ) -> float:
@@ -128,10 +135,19 @@ def _distances(
     return to_host(found)
 
 
-def _loss(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> float:
+def _costs(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> Array:
     labels, at = _nearest(block, centers, loss, memory_budget)
-    costs = costs_at(block.rows, at, labels, loss, memory_budget)
-    return float(weighted_sum(costs, block.weight))
+    return costs_at(block.rows, at, labels, loss, memory_budget)
+
+
+def _host_costs(
+    block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None
+) -> np.ndarray:
+    return to_host(_costs(block, centers, loss, memory_budget))
+
+
+def _loss(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> float:
+    return float(weighted_sum(_costs(block, centers, loss, memory_budget), block.weight))
 
 
 def _nearest(
