@@ -13,6 +13,8 @@ from kmgpu.backend.threads import set_num_threads as set_num_threads
 from kmgpu.estimators import KMeans as KMeans
 from kmgpu.estimators import KMedians as KMedians
 from kmgpu.estimators import SphericalKMeans as SphericalKMeans
+from kmgpu.functions import k_means as k_means
+from kmgpu.functions import kmeans_plusplus as kmeans_plusplus
 from kmgpu.io.models import load_model as load_model
 from kmgpu.io.models import save_model as save_model
 from kmgpu.io.opening import open_data as open_data
@@ -34,6 +36,8 @@ __all__ = [
     "SphericalKMeans",
     "Sweep",
     "get_num_threads",
+    "k_means",
+    "kmeans_plusplus",
     "lloyd",
     "load_model",
     "open_data",

@@ -245,8 +245,8 @@ class AlternatingMinimizer(
             counts = np.bincount(labels, minlength=k).astype(np.float64)
             return cluster_table(self.loss, labels, counts, costs)
         weight = to_host(check_sample_weight(read_rows(sample_weight), len(labels), HOST))
-        counts = np.bincount(labels, weight, minlength=k)
-        return cluster_table(self.loss, labels, counts, costs, weight)
+        masses = np.bincount(labels, weight, minlength=k).astype(np.float64)
+        return cluster_table(self.loss, labels, masses, costs, weight)
 
     def nearest_rows(self, X: Any, n_rows: int = 1) -> np.ndarray:
         """The members of each cluster that are nearest to its centre.

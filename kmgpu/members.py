@@ -115,7 +115,8 @@ def cluster_table(
     sizes = np.bincount(labels, minlength=k)
     total = weights.sum()
     losses: list[float | None] = [None] * k
-    spreads, nearest = list(losses), [None] * k
+    spreads: list[float | None] = [None] * k
+    nearest: list[int | None] = [None] * k
     if costs is not None:
         weighted = costs if sample_weight is None else costs * sample_weight
         sums = np.bincount(labels, weighted, minlength=k)

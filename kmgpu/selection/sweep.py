@@ -95,7 +95,7 @@ def sweep(
     >>> found = sweep(X, range(1, 8), random_state=0)
     >>> found.knee
     3
-    >>> found[2].loss
+    >>> found.at(3).loss
     6.0
     """
     ks = _checked(ks)

@@ -225,11 +225,11 @@ def test_it_is_saved_loaded_pickled_and_swept(tmp_path):
     assert pickle.loads(pickle.dumps(COSINE)) is COSINE
     found = sweep(x, [2, 3, 4], loss="cosine", random_state=0)
     assert found.knee == 3
-    assert found[1].loss == pytest.approx(SphericalKMeans(3, random_state=0).fit(x).inertia_)
+    assert found.at(3).loss == pytest.approx(SphericalKMeans(3, random_state=0).fit(x).inertia_)
     cosine = 1 - np.sort(cosines(x, model.cluster_centers_), axis=1)[:, ::-1]
     expected = ((cosine[:, 1] - cosine[:, 0]) / cosine[:, 1]).mean()
-    assert found[1].simplified_silhouette == pytest.approx(expected, rel=1e-4)
-    assert found[1].silhouette > 0.5
+    assert found.at(3).simplified_silhouette == pytest.approx(expected, rel=1e-4)
+    assert found.at(3).silhouette > 0.5
 
 
 def test_partial_fit_is_not_there_and_says_what_to_do():

@@ -136,7 +136,7 @@ def test_processes_give_the_same_result(x):
 @pytest.mark.parametrize("seed", [None, np.random.default_rng(5), np.random.RandomState(5)])
 def test_whatever_the_seed_was_an_entry_can_be_repeated(x, seed):
     table = sweep(x, [3], random_state=seed)
-    assert KMeans(3, random_state=table.random_state).fit(x).inertia_ == table[0].loss
+    assert KMeans(3, random_state=table.random_state).fit(x).inertia_ == table.entries[0].loss
 
 
 def test_other_parameters_reach_the_estimators(x):
@@ -150,7 +150,7 @@ def test_frames_lists_and_sparse_matrices_are_data(x):
     for same in (pd.DataFrame(x, columns=["a", "b"]), x.tolist()):
         assert without_seconds(sweep(same, [2], random_state=0)) == table
     (entry,) = sweep(csr_array(x), [2], random_state=0)
-    assert entry.simplified_silhouette == pytest.approx(table[0].simplified_silhouette)
+    assert entry.simplified_silhouette == pytest.approx(table.entries[0].simplified_silhouette)
 
 
 def test_coinciding_points_and_centres_score_nothing():
@@ -206,7 +206,7 @@ def test_the_knee_counts_k_not_entries():
 def test_it_is_a_small_table(x):
     table = sweep(x, range(1, 4), random_state=0)
     assert len(table) == 3
-    assert table[1] is list(table)[1] is table.entries[1]
+    assert list(table)[1] is table.entries[1]
     columns = table.to_dict()
     assert list(columns) == list(SweepEntry._fields)
     assert columns["loss"] == [entry.loss for entry in table]
@@ -268,3 +268,30 @@ def test_progress_is_a_bar_of_tqdm_auto(x, monkeypatch):
 
 def test_the_function_is_public():
     assert kmgpu.sweep is sweep
+
+
+def entries(**columns):
+    length = len(columns["k"])
+    blank = {"iterations": [1] * length, "seconds": [0.0] * length}
+    names = SweepEntry._fields
+    rows = zip(*((blank | columns)[name] for name in names), strict=True)
+    return Sweep(tuple(SweepEntry(*row) for row in rows), "l2", 0, 9)
+
+
+def test_a_k_is_asked_for_by_name_and_no_position_is_taken_for_it():
+    table = entries(
+        k=[1, 2, 3, 5], loss=[9.0, 8, 1, 0.5],
+        simplified_silhouette=[np.nan, 0.7, 0.6, 0.7], silhouette=[np.nan, 0.2, 0.9, 0.9],
+    )  # fmt: skip
+    assert table.at(3) is table.entries[2]
+    with pytest.raises(KeyError, match=r"k=4 was not fitted; ks are \[1, 2, 3, 5\]"):
+        table.at(4)
+    with pytest.raises(TypeError, match=r"use .at\(k\)"):
+        table[3]
+    assert table.best().k == 3
+    assert table.best("simplified_silhouette").k == 2
+    assert table.best("knee").k == table.knee == 3
+    with pytest.raises(ValueError, match="by="):
+        table.best("loss")
+    alone = entries(k=[1], loss=[1.0], simplified_silhouette=[np.nan], silhouette=[np.nan])
+    assert alone.best() is alone.best("knee") is None
