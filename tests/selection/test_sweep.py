@@ -113,8 +113,8 @@ def test_the_sample_is_seeded_and_close_to_all(x):
     first, again, other = (sweep(x, [4], sample_size=200, random_state=s) for s in (0, 0, 1))
     (all_rows,) = sweep(x, [4], sample_size=600, random_state=0)
     assert first.n_sampled == 200
-    assert first[0].silhouette == again[0].silhouette != other[0].silhouette
-    assert first[0].silhouette == pytest.approx(all_rows.silhouette, abs=0.05)
+    assert first.entries[0].silhouette == again.entries[0].silhouette != other.entries[0].silhouette
+    assert first.entries[0].silhouette == pytest.approx(all_rows.silhouette, abs=0.05)
 
 
 def test_a_fit_does_not_depend_on_the_others_nor_on_how_many_run_at_a_time(loss, x):
@@ -150,7 +150,7 @@ def test_frames_lists_and_sparse_matrices_are_data(x):
     for same in (pd.DataFrame(x, columns=["a", "b"]), x.tolist()):
         assert without_seconds(sweep(same, [2], random_state=0)) == table
     (entry,) = sweep(csr_array(x), [2], random_state=0)
-    assert entry.simplified_silhouette == pytest.approx(table.entries[0].simplified_silhouette)
+    assert entry.simplified_silhouette == pytest.approx(table[0].simplified_silhouette)
 
 
 def test_coinciding_points_and_centres_score_nothing():
