@@ -57,7 +57,7 @@ def add_loss(command: argparse.ArgumentParser) -> None:
         "--loss",
         choices=tuple(ESTIMATORS),
         default="l2",
-        help="l2: k-means (default); l1: k-medians",
+        help="l2: k-means (default); l1: k-medians; cosine: spherical k-means",
     )
 
 

@@ -86,7 +86,7 @@ class CudaSteps:
         return np.asarray(self._told[CHANGED + 1 :], dtype=np.int64)
 
     def costs(self) -> Array:
-        return costs_at(self._loss.name, self._x, self._centers, self.labels)
+        return costs_at(self._loss.kernel_name, self._x, self._centers, self.labels)
 
     def costliest(self, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return costliest(self.costs(), self._weight, self.labels, n_rows)
@@ -107,6 +107,6 @@ class CudaSteps:
         self._told = to_host(self._numbers.values).tolist()
 
     def _loss_at(self, centers: Array) -> float:
-        costs = costs_at(self._loss.name, self._x, centers, self.labels)
+        costs = costs_at(self._loss.kernel_name, self._x, centers, self.labels)
         costs = costs if self._weight is None else costs * self._weight
         return float(to_host(namespace(costs).sum(costs)))
