@@ -22,8 +22,9 @@ class CudaSteps:
     an assignment launches the refit too, and one small copy brings the numbers of both; the refit
     after the last assignment is wasted. Beside the assignment, an iteration reads the labels three
     times and the data once; k-medians reads the data once more for each digit of the selection.
-    k-means takes at most 12 launches an iteration, 5 of them for the refit; k-medians 10, with
-    weights 13, and where a cluster is cut (`medians`) 2 more for each digit.
+    k-means takes at most 12 launches an iteration, 5 of them for the refit; k-medians 10, and 2
+    more where halves rank first (`screen`), 3 more with weights, and where a cluster is cut
+    (`medians`) 2 more for each digit.
 
     Parameters
     ----------
