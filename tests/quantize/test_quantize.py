@@ -141,7 +141,7 @@ def test_a_picture_is_worked_on_in_blocks_of_lines(photo, monkeypatch):
     pixels, _ = photo
     Image.fromarray(np.dstack([pixels, np.arange(48, dtype=np.uint8).reshape(6, 8)])).save("in.png")
     assert cli("quantize in.png -k 3 -o whole.png") == 0
-    monkeypatch.setattr("kmgpu.quantize.BLOCK_BYTES", 16 * 8 * 4)
+    monkeypatch.setattr("kmgpu.quantize.colours.BLOCK_BYTES", 16 * 8 * 4)
     assert cli("quantize in.png -k 3 -o parts.png") == 0
     assert Path("whole.png").read_bytes() == Path("parts.png").read_bytes()
 
