@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from kmgpu.backend.arrays import to_host
 from kmgpu.backend.blocks import row_blocks
 from kmgpu.base import AlternatingMinimizer
+from kmgpu.quantize.lab import lab_to_srgb, srgb_to_lab
 from kmgpu.quantize.reading import OPAQUE, Picture
 
 N_CODES = 1 << 24
@@ -102,17 +103,50 @@ class Quantised:
     alpha: np.ndarray | None
     icc_profile: bytes | None
 
+    @property
+    def hex_codes(self) -> list[str]:
+        """The colours of the palette as ``#rrggbb``."""
+        return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in self.palette]
+
 
 def colours_of(estimator: AlternatingMinimizer) -> np.ndarray:
     """The centres of clusters of pixels, rounded to 8-bit colours, (n_clusters, 3) uint8."""
-    return np.rint(to_host(estimator.cluster_centers_)).clip(0, 255).astype(np.uint8)
+    return _rounded(to_host(estimator.cluster_centers_))
 
 
-def quantise(picture: Picture, colours: Colours, estimator: AlternatingMinimizer) -> Quantised:
+def _rounded(centers: np.ndarray) -> np.ndarray:
+    return np.rint(centers).clip(0, 255).astype(np.uint8)
+
+
+# by name: what is clustered, of uint8 colours, and the uint8 colours of centres
+SPACES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]]
+SPACES = {"rgb": (np.asarray, _rounded), "lab": (srgb_to_lab, lab_to_srgb)}
+
+
+def quantise(
+    picture: Picture, colours: Colours, estimator: AlternatingMinimizer, space: str = "rgb"
+) -> Quantised:
     """Replace every colour of the picture by its centre.
 
-    `estimator` has been fitted to ``colours.rgb``.
+    Parameters
+    ----------
+    picture : Picture
+    colours : Colours
+        Of the picture.
+    estimator : KMeans or KMedians
+        Fitted to ``colours.rgb``, or to ``srgb_to_lab(colours.rgb)``.
+    space : {"rgb", "lab"}, default="rgb"
+        Which of the two.
+
+    Raises
+    ------
+    ValueError
+        For another space.
     """
+    if space not in SPACES:
+        msg = f"space={space!r} must be one of {', '.join(map(repr, SPACES))}."
+        raise ValueError(msg)
+    _, to_rgb = SPACES[space]
     labels = to_host(estimator.labels_)
     sizes = np.bincount(labels, weights=colours.weight, minlength=estimator.n_clusters)
     by_size = np.argsort(-sizes, kind="stable")
@@ -124,7 +158,7 @@ def quantise(picture: Picture, colours: Colours, estimator: AlternatingMinimizer
     for start, stop in _blocks(picture):
         index[start:stop] = table[_codes(picture, start, stop)].reshape(stop - start, -1)
     return Quantised(
-        colours_of(estimator)[by_size],
+        to_rgb(to_host(estimator.cluster_centers_))[by_size],
         sizes[by_size] / sizes.sum(),
         index,
         picture.alpha,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from kmgpu.files import PathLike
-from kmgpu.io.reading import BadFile, opened, shortened
+from kmgpu.io.reading import BadFile, opened, shortened, told
 from kmgpu.plotting.figures import INSTALL_PLOT
+from kmgpu.quantize.profiles import from_cmyk, from_profile
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+CMYK = "CMYK"
 OPAQUE = 255
 REMEDY = "take another copy, or save it as PNG"
 
@@ -45,11 +49,21 @@ def require_pillow() -> None:
         raise ImportError(msg) from error
 
 
-def read_picture(path: PathLike) -> Picture:
+def read_picture(path: PathLike, *, large: bool = False, srgb: bool = False) -> Picture:
     """Read a picture of any format that Pillow reads.
 
     The picture is turned as its EXIF orientation says. Greyscale and palettes become red, green
-    and blue. Of 16 bits a channel the upper 8 are kept.
+    and blue. Of 16 bits a channel the upper 8 are kept. CMYK becomes sRGB by the profile of the
+    file, if it has one.
+
+    Parameters
+    ----------
+    path : str or path-like
+    large : bool, default=False
+        Accept pictures of more than 178 million pixels. Small files can claim to be as large, to
+        exhaust the memory of who opens them.
+    srgb : bool, default=False
+        Convert colours that have a profile to sRGB, instead of keeping both.
 
     Raises
     ------
@@ -57,27 +71,49 @@ def read_picture(path: PathLike) -> Picture:
         Without Pillow.
     ValueError
         One line with the file, what was found, and the remedy. Animations are refused, and so are
-        colours that can be converted in several ways (CMYK, Lab, HSV, 32-bit values).
+        colours that can be converted in several ways (Lab, HSV, 32-bit values).
     OSError, MemoryError
         The same, if the file cannot be opened or there is too little memory.
 
     Warns
     -----
     UserWarning, RuntimeWarning
-        Pillow's warnings about a picture that it can read, such as damaged metadata.
+        That CMYK was converted, and how; that a profile cannot be used; Pillow's warnings about
+        a picture that it can read, such as damaged metadata.
     """
     require_pillow()
     with opened(path, "cannot be read as a picture", REMEDY) as file:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            picture = _decoded(file, path)
+            with _size_limit(path, large):
+                picture = _decoded(file, path, srgb)
         # not reached if the picture cannot be read: the error says enough
         for text, kind in dict.fromkeys((str(one.message), one.category) for one in caught):
             warnings.warn(f"{path}: {shortened(text)}", kind, stacklevel=2)
     return picture
 
 
-def _decoded(file: BinaryIO, path: PathLike) -> Picture:
+@contextmanager
+def _size_limit(path: PathLike, large: bool) -> Iterator[None]:
+    """Pillow's limit on the number of pixels, which is a global of it, or none."""
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    if large:
+        Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        msg = (
+            f"{path} is too large: {told(error)}; if you trust the file, give --large "
+            f"(in Python large=True)."
+        )
+        raise BadFile(msg) from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _decoded(file: BinaryIO, path: PathLike, srgb: bool) -> Picture:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -89,9 +125,9 @@ def _decoded(file: BinaryIO, path: PathLike) -> Picture:
         _check_kind(image, path)
         # the other images of a phone's photograph are previews or depth maps, not frames
         image.seek(0)
-        upright = ImageOps.exif_transpose(image)
-        upright.load()
-        return _picture(upright)
+        ImageOps.exif_transpose(image, in_place=True)
+        image.load()
+        return _picture(image, srgb)
 
 
 def _check_kind(image: Any, path: PathLike) -> None:
@@ -100,7 +136,7 @@ def _check_kind(image: Any, path: PathLike) -> None:
         msg = f"{path} holds {n_frames} pictures (an animation or pages); save one of them alone."
         raise BadFile(msg)
     sixteen_bit = image.mode in SIXTEEN_BIT and "transparency" not in image.info
-    if image.mode not in EIGHT_BIT and not sixteen_bit:
+    if image.mode not in (*EIGHT_BIT, CMYK) and not sixteen_bit:
         msg = (
             f"{path} has colours of mode {image.mode}, which cannot be clustered as they are; "
             f"convert it to 8-bit RGB first."
@@ -108,16 +144,26 @@ def _check_kind(image: Any, path: PathLike) -> None:
         raise BadFile(msg)
 
 
-def _picture(image: Any) -> Picture:
+def _picture(image: Any, srgb: bool) -> Picture:
     if image.mode in SIXTEEN_BIT:
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return Picture(np.repeat(grey[..., None], 3, axis=2), None, None)
-    profile = image.info.get("icc_profile")
+    profile = image.info.get("icc_profile") or b""
+    if image.mode == CMYK:
+        return Picture(np.asarray(from_cmyk(image, profile)), None, None)
     # a profile of greyscale does not apply to red, green and blue
-    profile = profile if profile and profile[16:20] == b"RGB " else None
-    if not image.has_transparency_data:
-        return Picture(np.asarray(image.convert("RGB")), None, profile)
-    channels = np.asarray(image.convert("RGBA"))
-    alpha = channels[..., 3]
-    opaque = bool((alpha == OPAQUE).all())
-    return Picture(channels[..., :3], None if opaque else alpha, profile)
+    profile = profile if profile[16:20] == b"RGB " else None
+    alpha = None
+    if image.has_transparency_data:
+        image = _in_mode(image, "RGBA")
+        alpha = np.asarray(image.getchannel("A"))
+        alpha = None if (alpha == OPAQUE).all() else alpha
+    image = _in_mode(image, "RGB")
+    if srgb and profile:
+        image, profile = from_profile(image, profile), None
+    return Picture(np.asarray(image), alpha, profile)
+
+
+def _in_mode(image: Any, mode: str) -> Any:
+    # Pillow's convert copies a picture that is of that mode
+    return image if image.mode == mode else image.convert(mode)
