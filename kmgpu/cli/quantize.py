@@ -14,7 +14,7 @@ from kmgpu.cli.streams import report
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.quantize.colours import SPACES, Colours, distinct_colours, quantise
 from kmgpu.quantize.palettes import FORMATS, check_palette, save_palette
-from kmgpu.quantize.reading import read_picture
+from kmgpu.quantize.reading import Picture, read_picture
 from kmgpu.quantize.writing import save_picture
 from kmgpu.summary import fit_summary, table
 
@@ -76,9 +76,20 @@ def _quantize(args: argparse.Namespace) -> None:
     if args.palette is not None:
         check_palette(args.palette, args.n_clusters)
     tasks = _tasks(args)
+    unread = 0
     for task in tasks:
-        lines = _quantize_one(task, args)
-        report(lines if task is tasks[-1] else [*lines, "\n"])
+        try:
+            picture, colours = _read(task.picture, args)
+        except (ValueError, OSError) as error:
+            if len(tasks) == 1:
+                raise
+            warnings.warn(str(error), stacklevel=1)
+            unread += 1
+            continue
+        report(_quantize_one(task, picture, colours, args))
+    if unread:
+        msg = f"{unread:,} of {len(tasks):,} pictures could not be read; the others are written."
+        raise ValueError(msg)
 
 
 def _tasks(args: argparse.Namespace) -> list[_Task]:
@@ -115,14 +126,19 @@ def _named(file: str, picture: str) -> str:
     return file.replace(NAME, Path(picture).stem)
 
 
-def _quantize_one(task: _Task, args: argparse.Namespace) -> list[str]:
-    """Write the files of a picture; return what is to be said of it."""
-    picture = read_picture(task.picture, large=args.large, srgb=args.space == "lab")
+def _read(name: str, args: argparse.Namespace) -> tuple[Picture, Colours]:
+    picture = read_picture(name, large=args.large, srgb=args.space == "lab")
     try:
-        colours = distinct_colours(picture)
+        return picture, distinct_colours(picture)
     except ValueError as error:
-        msg = f"{task.picture}: {error}"
+        msg = f"{name}: {error}"
         raise ValueError(msg) from error
+
+
+def _quantize_one(
+    task: _Task, picture: Picture, colours: Colours, args: argparse.Namespace
+) -> list[str]:
+    """Write the files of a picture; return what is to be said of it."""
     estimator, summary = _fit(task.picture, colours, args)
     quantised = quantise(picture, colours, estimator, args.space)
     height, width = quantised.index.shape
