@@ -76,7 +76,7 @@ def _quantize(args: argparse.Namespace) -> None:
     if args.palette is not None:
         check_palette(args.palette, args.n_clusters)
     tasks = _tasks(args)
-    unread = 0
+    written = 0
     for task in tasks:
         try:
             picture, colours = _read(task.picture, args)
@@ -84,10 +84,12 @@ def _quantize(args: argparse.Namespace) -> None:
             if len(tasks) == 1:
                 raise
             warnings.warn(str(error), stacklevel=1)
-            unread += 1
             continue
-        report(_quantize_one(task, picture, colours, args))
-    if unread:
+        lines = _quantize_one(task, picture, colours, args)
+        report(["\n", *lines] if written else lines)
+        written += 1
+    if written < len(tasks):
+        unread = len(tasks) - written
         msg = f"{unread:,} of {len(tasks):,} pictures could not be read; the others are written."
         raise ValueError(msg)
 

@@ -16,9 +16,9 @@ def from_cmyk(image: Any, profile: bytes) -> Any:
     if converted is not None:
         warnings.warn("CMYK was converted to RGB by the profile in the file.", stacklevel=2)
         return converted
-    why = "its profile cannot be used" if profile else "it has no profile"
+    why = "its profile cannot be used" if profile else "the file has no profile"
     warnings.warn(
-        f"CMYK was converted to RGB without a profile, as {why}; print may look different.",
+        f"CMYK was converted to RGB by a plain formula, as {why}; print may look different.",
         stacklevel=2,
     )
     return image.convert("RGB")

@@ -60,7 +60,7 @@ def save_inks(name, **options):
 def test_cmyk_without_a_profile_says_that_print_looks_different(name, capsys):
     save_inks(name, **({"quality": 100} if name == "in.jpg" else {}))
     assert cli(f"quantize {name} -k 4 -o out.png") == 0
-    said = "without a profile, as it has no profile; print may look different.\n"
+    said = "by a plain formula, as the file has no profile; print may look different.\n"
     assert capsys.readouterr().err == f"kmgpu: warning: {name}: CMYK was converted to RGB {said}"
     np.testing.assert_allclose(shown()[4, 4::8], PLAIN, atol=2)
 
@@ -79,7 +79,7 @@ def test_cmyk_is_converted_by_its_profile(name, capsys):
 def test_cmyk_with_a_damaged_profile(capsys):
     save_inks("in.tiff", icc_profile=cmyk_profile()[:200])
     assert cli("quantize in.tiff -k 4 -o out.png") == 0
-    assert "without a profile, as its profile cannot be used" in capsys.readouterr().err
+    assert "by a plain formula, as its profile cannot be used" in capsys.readouterr().err
     np.testing.assert_array_equal(shown()[4, 4::8], PLAIN)
 
 
