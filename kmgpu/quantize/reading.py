@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,6 +20,7 @@ EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YC
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 CMYK = "CMYK"
 OPAQUE = 255
+LIMIT = Lock()
 REMEDY = "take another copy, or save it as PNG"
 
 
@@ -85,7 +87,7 @@ def read_picture(path: PathLike, *, large: bool = False, srgb: bool = False) -> 
     with opened(path, "cannot be read as a picture", REMEDY) as file:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            with _size_limit(path, large):
+            with _unlimited() if large else _limited(path):
                 picture = _decoded(file, path, srgb)
         # not reached if the picture cannot be read: the error says enough
         for text, kind in dict.fromkeys((str(one.message), one.category) for one in caught):
@@ -94,13 +96,10 @@ def read_picture(path: PathLike, *, large: bool = False, srgb: bool = False) -> 
 
 
 @contextmanager
-def _size_limit(path: PathLike, large: bool) -> Iterator[None]:
-    """Pillow's limit on the number of pixels, which is a global of it, or none."""
+def _limited(path: PathLike) -> Iterator[None]:
+    """Say what to do where Pillow refuses to open so many pixels."""
     from PIL import Image
 
-    limit = Image.MAX_IMAGE_PIXELS
-    if large:
-        Image.MAX_IMAGE_PIXELS = None
     try:
         yield
     except Image.DecompressionBombError as error:
@@ -109,8 +108,20 @@ def _size_limit(path: PathLike, large: bool) -> Iterator[None]:
             f"(in Python large=True)."
         )
         raise BadFile(msg) from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def _unlimited() -> Iterator[None]:
+    """Open any number of pixels; Pillow's limit is a global of it, which is put back."""
+    from PIL import Image
+
+    with LIMIT:  # a second thread would take None for the limit to put back
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _decoded(file: BinaryIO, path: PathLike, srgb: bool) -> Picture:
