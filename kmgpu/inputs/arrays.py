@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
+from kmgpu.algorithm.ahead import compile_beside
 from kmgpu.algorithm.assignment import costs_at, nearest, weighted_sum
 from kmgpu.algorithm.plan import ArrayData
 from kmgpu.algorithm.sphere import reported_distances
@@ -72,7 +73,10 @@ class ArrayInput:
         def fitted(x: Array) -> Fitted:
             estimator, place = self._estimator, place_of(x)
             progress = progress_of(estimator)
-            with COMPILATION.told(progress.say):
+            beside = partial(
+                compile_beside, x, estimator.n_clusters, estimator.loss, estimator.init
+            )
+            with COMPILATION.told(progress.say, beside):
                 if said := remark(x):
                     progress.say(said)
                 dtype = compute_dtype(x)

@@ -18,14 +18,20 @@ class Compilation:
         self._seconds = 0.0
 
     @contextmanager
-    def told(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Tell `say` that kernels are being compiled in the block, and then how long it took."""
+    def told(
+        self, say: Callable[[str], None], beside: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """Tell `say` that kernels are being compiled in the block, and then how long it took.
+
+        `beside` is called when the first one begins.
+        """
         before = self._seconds
         announced: list[str] = []
 
         def once(message: str) -> None:
             if not announced:
                 say(message)
+                beside()
             announced.append(message)
 
         self._listeners.append(once)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 import warnings
 from pathlib import Path
@@ -18,7 +19,7 @@ from packaging.version import Version
 
 import kmgpu
 from kmgpu.kernels import dispatch
-from kmgpu.kernels.cpu.lowlevel import compiled
+from kmgpu.kernels.cpu.lowlevel import claims, compiled
 
 PACKAGE = Path(kmgpu.__file__).parent
 CACHED = """
@@ -34,6 +35,7 @@ def total(x):
 """
 CALLS = """
 import sys
+import time
 import numpy as np
 from cached import total
 for dtype in sys.argv[1:]:
@@ -163,6 +165,54 @@ def test_a_fit_survives_a_damaged_cache(calls):
     assert calls.told == ""
     assert calls("float32") == (1, 0)
     assert files(calls.folder) == [path]  # and nothing half-written is left
+
+
+@pytest.mark.slow
+def test_one_process_compiles_and_the_others_load(calls):
+    processes = [calls.start("float32") for _ in range(3)]
+    told = [process.communicate(timeout=300) for process in processes]
+    assert all(err == "" for _, err in told)
+    assert sorted(tuple(map(int, out.split())) for out, _ in told) == [(0, 1), (1, 0), (1, 0)]
+    assert len(files(calls.folder)) == 1
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from kmgpu.kernels.cpu.lowlevel.claims import Claim
+Claim(Path(sys.argv[1])).take()
+print("taken", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
+def test_a_claim_ends_with_its_process_and_with_patience(tmp_path, monkeypatch):
+    path = tmp_path / "kernel.nbc"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "taken\n"
+        monkeypatch.setattr(claims, "PATIENCE", 0.3)
+        start = time.monotonic()
+        claims.Claim(path).take()
+        assert time.monotonic() - start >= 0.3
+        holder.kill()
+    monkeypatch.setattr(claims, "PATIENCE", 30.0)
+    start = time.monotonic()
+    claim = claims.Claim(path)
+    claim.take()
+    assert time.monotonic() - start < 5
+    claim.drop()
+    assert files(tmp_path) == []
+
+
+def test_without_a_folder_to_write_a_claim_is_everyones(tmp_path):
+    (tmp_path / "file").touch()
+    for _ in range(2):
+        claims.Claim(tmp_path / "file" / "kernel.nbc").take()
 
 
 @pytest.mark.slow

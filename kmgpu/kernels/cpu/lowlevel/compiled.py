@@ -33,6 +33,7 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from kmgpu.kernels.compilation import COMPILATION
+from kmgpu.kernels.cpu.lowlevel.claims import Claim
 
 
 def make_array(array_type: Any) -> Any:
@@ -127,6 +128,7 @@ class _CacheFile:
 
     def __init__(self, folder: Path, name: str, stamp: Any) -> None:
         self._folder, self._name = folder, name
+        self._claims: dict[Path, Claim] = {}
         self._made_from = repr((numba.__version__, stamp))
 
     def _path(self, key: tuple[Any, ...]) -> Path:
@@ -137,7 +139,18 @@ class _CacheFile:
         return sha256(repr((self._made_from, key)).encode() + data).digest()
 
     def load(self, key: tuple[Any, ...]) -> Any:
-        """What was saved under that key, or None."""
+        """What was saved under that key; or None, and then it is this process's to compile."""
+        found = self._read(key)
+        if found is None:
+            path = self._path(key)
+            claim = self._claims.setdefault(path, Claim(path))
+            claim.take()
+            found = self._read(key)
+            if found is not None:
+                claim.drop()
+        return found
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
         try:
             content = self._path(key).read_bytes()
         except OSError:
@@ -153,8 +166,12 @@ class _CacheFile:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+            if path in self._claims:
+                self._claims[path].drop()
 
     def flush(self) -> None:
+        for claim in self._claims.values():
+            claim.drop()
         for path in self._folder.glob(f"{self._name}.*.nbc"):
             path.unlink(missing_ok=True)
 
