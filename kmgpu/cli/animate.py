@@ -61,6 +61,7 @@ def _animate(args: argparse.Namespace) -> None:
         "loss": args.loss,
         "random_state": 0 if args.seed is None else args.seed,
         "max_iter": args.max_iter,
+        "feature_names": table.names,
     }
     if suffix == PICTURE:
         save_figure(plot_steps(table.data, args.n_clusters, **how), args.out)

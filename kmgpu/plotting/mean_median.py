@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmgpu.algorithm.losses import LOSSES
-from kmgpu.plotting.figures import legend_below, new_figure, require_matplotlib
+from kmgpu.plotting.figures import legend_below, new_figure, number, require_matplotlib, thousands
 from kmgpu.plotting.loss_curve import (
     CENTER_STYLES,
+    DIGITS,
     POINT_COLOUR,
     best_center,
     point_areas,
@@ -30,7 +31,7 @@ LEAST_POINTS = 3
 N_STRIPS = 4
 LEAST_REACH = 4
 OUTLIER_COLOUR = "black"
-WIDTH, HEIGHT = 7.0, 4.4
+WIDTH, HEIGHT = 5.6, 3.9
 TITLE = "The mean follows the outlier, the median stays"
 
 
@@ -149,7 +150,10 @@ def animate_mean_vs_median(x: Any, *, sample_weight: Any = None, n_frames: int =
     draw_strip(strip, path, 0)
     legend_below(strip)
     captions = [
-        Caption(f"The outlier is at {outlier:.4g}", f"mean {mean:.4g}, median {median:.4g}")
+        Caption(
+            f"The outlier is at {number(outlier, DIGITS)}",
+            f"mean {number(mean, DIGITS)}, median {number(median, DIGITS)}",
+        )
         for outlier, mean, median in zip(
             path.outlier, path.centers["l2"], path.centers["l1"], strict=True
         )
@@ -208,6 +212,7 @@ def draw_center_paths(axes: Axes, path: OutlierPath, marked: Sequence[int]) -> N
     axes.set_xlabel("place of the outlier")
     axes.set_ylabel("centre")
     axes.grid(alpha=0.3)
+    thousands(axes.xaxis, axes.yaxis)
     _limit(axes, path)
 
 

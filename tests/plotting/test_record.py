@@ -61,7 +61,7 @@ def test_the_steps_are_named_as_in_a_lecture(loss):
     }[loss]
     assert [frame.title for frame in frames[:4]] == [
         "The data",
-        "Initialisation: µ₁, µ₂, µ₃",
+        "Initialisation: µ₀, µ₁, µ₂",
         f"Assignment step 1: zᵢ = argminⱼ {cost}",
         f"Refitting step 1: µⱼ = {center} of its points",
     ]
@@ -71,7 +71,7 @@ def test_the_steps_are_named_as_in_a_lecture(loss):
     assert changed.any()
     np.testing.assert_array_equal(frames[4].changed, changed)
     assert frames[4].note == f"{changed.sum()} points changed cluster"
-    assert "µ₁, …, µ₁₂" in record_steps(flat(), 12, loss=loss, **HOW).frames[1].title
+    assert "µ₀, …, µ₁₁" in record_steps(flat(), 12, loss=loss, **HOW).frames[1].title
 
 
 def test_long_runs_keep_the_first_frames_and_the_last(loss):
