@@ -17,7 +17,7 @@ from kmgpu.cli.streams import report
 from kmgpu.io.tables import Table, read_table
 from kmgpu.plotting.examples import EXAMPLES, load_example
 
-PICTURE = ".png"
+PICTURES = (".png", ".svg", ".pdf")
 MOVING = (".html", ".gif", ".mp4")
 MAX_FRAMES = 60
 
@@ -36,14 +36,14 @@ def add(animate: argparse.ArgumentParser) -> None:
         "--max-frames",
         metavar="N",
         type=int,
-        help=f"keep the first frames and the last (default: {MAX_FRAMES}); not for .png",
+        help=f"keep the first frames and the last (default: {MAX_FRAMES}); not for a grid",
     )
     animate.add_argument(
         "-o",
         "--out",
         metavar="FILE",
         required=True,
-        help=".html: a page with a player; .gif or .mp4 (with ffmpeg); .png: a grid of pictures",
+        help=".html: a page with a player; .gif or .mp4 (with ffmpeg); .png, .svg or .pdf: a grid",
     )
     animate.set_defaults(run=_animate)
 
@@ -63,24 +63,24 @@ def _animate(args: argparse.Namespace) -> None:
         "max_iter": args.max_iter,
         "feature_names": table.names,
     }
-    if suffix == PICTURE:
+    if suffix in PICTURES:
         save_figure(plot_steps(table.data, args.n_clusters, **how), args.out)
     else:
         max_frames = MAX_FRAMES if args.max_frames is None else args.max_frames
         animate(table.data, args.n_clusters, max_frames=max_frames, **how).save(args.out)
-    report([f"{'picture' if suffix == PICTURE else 'animation'} written to {args.out}\n"])
+    report([f"{'picture' if suffix in PICTURES else 'animation'} written to {args.out}\n"])
 
 
 def _check_out(args: argparse.Namespace, suffix: str) -> None:
-    if suffix not in (*MOVING, PICTURE):
-        endings = ", ".join((*MOVING, PICTURE))
+    if suffix not in (*MOVING, *PICTURES):
+        endings = ", ".join((*MOVING, *PICTURES))
         msg = f"{args.out} cannot be written: its name must end in one of {endings}."
         raise ValueError(msg)
-    if suffix == PICTURE and args.max_frames is not None:
+    if suffix in PICTURES and args.max_frames is not None:
         msg = f"--max-frames has no effect on {args.out}, a grid of pictures; leave it out."
         raise ValueError(msg)
     check_outputs({"--out": (args.out, suffix)}, (args.data, args.init))
-    if suffix != PICTURE:
+    if suffix not in PICTURES:
         from kmgpu.plotting.animation import check_format
 
         check_format(suffix, args.out)

@@ -250,8 +250,12 @@ def draw_regions(axes: Axes, centers: np.ndarray, loss: Loss, view: View, pixels
     labels = region_labels(centers, loss, view, pixels)
     picture = tints(len(centers))[labels]
     border = np.zeros(labels.shape, np.bool_)
-    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    border[1:] |= labels[1:] != labels[:-1]
+    beside, above = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    # both pixels of a pair: a line of one pixel breaks where the picture is shown smaller
+    border[:, 1:] |= beside
+    border[:, :-1] |= beside
+    border[1:] |= above
+    border[:-1] |= above
     picture[border] = BORDER
     axes.imshow(
         picture,
