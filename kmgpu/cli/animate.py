@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kmgpu.cli.options import (
     DATA_HELP,
+    METHODS,
     add_init,
     add_loss,
     add_reading,
@@ -20,16 +21,23 @@ from kmgpu.plotting.examples import EXAMPLES, load_example
 PICTURES = (".png", ".svg", ".pdf")
 MOVING = (".html", ".gif", ".mp4")
 MAX_FRAMES = 60
+# k-means++ starts so near the end that nothing is to be seen
+EXAMPLE_INIT = "random"
 
 
 def add(animate: argparse.ArgumentParser) -> None:
     """Add the subcommand and its arguments."""
     animate.add_argument("data", metavar="DATA", nargs="?", help=f"{DATA_HELP}; or give --example")
     add_reading(animate)
-    animate.add_argument("--example", choices=tuple(EXAMPLES), help="use data of this name")
+    animate.add_argument(
+        "--example",
+        choices=tuple(EXAMPLES),
+        help=f"use data of this name; --init is then {EXAMPLE_INIT}, so that the centres move far",
+    )
     animate.add_argument("-k", "--n-clusters", metavar="K", type=int, required=True)
     add_loss(animate)
     add_init(animate)
+    animate.set_defaults(init=None)
     animate.add_argument("--seed", metavar="N", type=int, help="(default: 0)")
     animate.add_argument("--max-iter", metavar="N", type=int, default=300, help="(default: 300)")
     animate.add_argument(
@@ -56,6 +64,8 @@ def _animate(args: argparse.Namespace) -> None:
     suffix = Path(args.out).suffix.lower()
     _check_out(args, suffix)
     table = _table(args)
+    if args.init is None:
+        args.init = METHODS[0] if args.example is None else EXAMPLE_INIT
     how = {
         "init": initialisation(args.init, table.names, {"--seed": args.seed}),
         "loss": args.loss,

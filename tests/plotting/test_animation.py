@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 
 import kmgpu
 from kmgpu.cli import main
@@ -170,6 +171,38 @@ def test_options_reach_the_record(tmp_path, monkeypatch):
         "feature_names": None,
         "most": 17,
     }
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5])
+def test_an_example_moves_far_and_ends_well(tmp_path, monkeypatch, k):
+    told = []
+
+    def record(x, k, **how):
+        told.append(record_steps(x, k, **how))
+        raise ValueError(tmp_path)
+
+    monkeypatch.setattr("kmgpu.plotting.steps.record_steps", record)
+    assert main(["animate", "--example", "blobs", "-k", str(k), "-o", str(tmp_path / "a.gif")]) == 2
+    x = load_example("blobs")
+    (moves,) = told
+    assert len(moves.history) >= 15
+    centers = [frame.centers for frame in moves.frames if frame.centers is not None]
+    ways = np.linalg.norm(centers[-1] - centers[0], axis=1)
+    assert ways.mean() > 0.75 * np.sqrt(x.var(axis=0).mean())
+    best = KMeans(k, n_init=10, random_state=1).fit(x).inertia_
+    assert moves.history[-1].loss < 1.01 * best
+
+
+def test_data_of_ones_own_start_as_a_fit_does(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr("kmgpu.plotting.plot_steps", lambda *_, init, **__: told.append(init))
+    monkeypatch.setattr("kmgpu.plotting.save_figure", lambda *_: None)
+    np.save(tmp_path / "x.npy", blobs())
+    out = ["-k", "2", "-o", str(tmp_path / "a.png")]
+    assert main(["animate", str(tmp_path / "x.npy"), *out]) == 0
+    assert main(["animate", "--example", "blobs", *out]) == 0
+    assert main(["animate", "--example", "blobs", "--init", "k-means++", *out]) == 0
+    assert told == ["k-means++", "random", "k-means++"]
 
 
 @pytest.mark.parametrize(
