@@ -105,6 +105,12 @@ def points_on_a_line(
     return values, weight
 
 
+def with_name(label: str, x: Any) -> str:
+    """`label`, and the name of the column that `x` is, where it has one."""
+    name = next(iter(getattr(x, "columns", ())), getattr(x, "name", None))
+    return f"{label} ({name})" if isinstance(name, str) else label
+
+
 def best_center(values: np.ndarray, weight: np.ndarray | None, loss: Loss) -> float:
     """The centre that the refitting step of `loss` gives a cluster of these values."""
     rows = values[:, None]
@@ -160,6 +166,7 @@ def plot_loss_curve(x: Any, loss: str | Loss = "l2", *, sample_weight: Any = Non
         thousands(axes.xaxis, axes.yaxis)
     _draw_losses(above, curve, values, weight, loss)
     _draw_slopes(below, curve, weight, loss)
+    below.set_xlabel(with_name("µ", x), parse_math=False)
     legend_below(above)
     return figure
 
@@ -216,7 +223,6 @@ def _draw_slopes(axes: Axes, curve: Curve, weight: np.ndarray | None, loss: Loss
     axes.scatter(
         [curve.best], [0], s=70, color=style.colour, edgecolors="white", marker="D", zorder=4
     )
-    axes.set_xlabel("µ")
 
 
 def _parabola(values: np.ndarray, weight: np.ndarray | None, loss: Loss) -> Curve:

@@ -17,6 +17,7 @@ from kmgpu.plotting.loss_curve import (
     best_center,
     point_areas,
     points_on_a_line,
+    with_name,
 )
 from kmgpu.plotting.page import Caption
 from kmgpu.validation import check_integer
@@ -31,6 +32,7 @@ LEAST_POINTS = 3
 N_STRIPS = 4
 LEAST_REACH = 4
 OUTLIER_COLOUR = "black"
+PLACE = "place of the outlier"
 WIDTH, HEIGHT = 5.6, 3.9
 TITLE = "The mean follows the outlier, the median stays"
 
@@ -113,6 +115,7 @@ def plot_mean_vs_median(x: Any, *, sample_weight: Any = None) -> Figure:
     for at, axes in enumerate(strips):
         draw_strip(axes, path, at)
     draw_center_paths(below, path, range(N_STRIPS))
+    below.set_xlabel(with_name(PLACE, x), parse_math=False)
     strips[0].set_title(TITLE)
     legend_below(strips[0])
     return figure
@@ -164,6 +167,7 @@ def animate_mean_vs_median(x: Any, *, sample_weight: Any = None, n_frames: int =
         below.clear()
         draw_strip(strip, path, at)
         draw_center_paths(below, path, [at])
+        below.set_xlabel(with_name(PLACE, x), parse_math=False)
         if titled:
             strip.set_title(f"{TITLE}\n{captions[at].note}", fontsize="medium")
 
@@ -209,7 +213,6 @@ def draw_center_paths(axes: Axes, path: OutlierPath, marked: Sequence[int]) -> N
     high = max(centers.max() for centers in path.centers.values())
     margin = 0.12 * (high - low) or 1.0
     axes.set_ylim(low - margin, high + margin)
-    axes.set_xlabel("place of the outlier")
     axes.set_ylabel("centre")
     axes.grid(alpha=0.3)
     thousands(axes.xaxis, axes.yaxis)

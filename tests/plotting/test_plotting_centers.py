@@ -179,6 +179,21 @@ def test_arrays_of_every_library_are_drawn(backend, draw):
 
 
 @pytest.mark.parametrize("draw", [plot_loss_curve, plot_mean_vs_median])
+def test_a_column_is_named(draw):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"spent ($) of ($)": [1.0, 2, 3, 9]})
+    labels = [
+        draw(x).axes[-1].xaxis.label
+        for x in (frame, frame.iloc[:, 0], frame.to_numpy(), frame.to_numpy()[:, 0])
+    ]
+    start = "µ" if draw is plot_loss_curve else "place of the outlier"
+    assert [label.get_text() for label in labels] == [f"{start} (spent ($) of ($))"] * 2 + [
+        start
+    ] * 2
+    assert not any(label.get_parse_math() for label in labels)
+
+
+@pytest.mark.parametrize("draw", [plot_loss_curve, plot_mean_vs_median])
 @pytest.mark.parametrize(
     ("x", "weight", "said"),
     [
