@@ -17,19 +17,19 @@ def mean_vs_median():
     return animate_mean_vs_median([1.0, 2, 3, 4, 100], n_frames=12)
 
 
-@pytest.fixture(scope="module", params=[steps, mean_vs_median])
+@pytest.fixture(scope="session", params=[steps, mean_vs_median])
 def movie(request):
     return request.param()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page(movie, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "animation.html"
     movie.save(path)
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory):
     driver = start(tmp_path_factory.mktemp("profile"))
     yield driver
