@@ -87,6 +87,7 @@ def test_as_the_outlier_moves_the_mean_follows_and_the_median_stays(moving):
     assert {median for _, _, median in seen} == {3.0}
 
 
+@pytest.mark.slow
 def test_the_page_leaves_out_no_frame_whatever_its_size(moving, monkeypatch):
     matplotlib = pytest.importorskip("matplotlib")
     monkeypatch.setitem(matplotlib.rcParams, "animation.embed_limit", 0.01)
@@ -95,6 +96,7 @@ def test_the_page_leaves_out_no_frame_whatever_its_size(moving, monkeypatch):
     assert html.partition('<script id="animation"')[2].count("data:image/png;base64,") == 5
 
 
+@pytest.mark.slow
 def test_an_animation_is_saved_by_its_ending(moving, tmp_path):
     image = pytest.importorskip("PIL.Image")
     moving.save(tmp_path / "a.gif")

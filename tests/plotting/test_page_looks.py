@@ -12,6 +12,7 @@ from tests.support.player import Player
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("matplotlib")
+pytestmark = pytest.mark.slow
 PROJECTOR, LAPTOP, PHONE = (1920, 1080), (1366, 768), (375, 740)
 SCREENS = [PROJECTOR, LAPTOP, PHONE]
 
