@@ -1,4 +1,4 @@
-"""k-means and k-medians by alternating minimisation, on NumPy, CuPy and PyTorch arrays.
+"""k-means, k-medians and spherical k-means, exact, on NumPy, CuPy and PyTorch arrays.
 
 Public names are imported from their homes when first used, so that ``import kmgpu`` and
 ``kmgpu --help`` import neither NumPy nor scikit-learn.
@@ -15,6 +15,7 @@ if typing.TYPE_CHECKING:
     from kmgpu import plotting as plotting
     from kmgpu.algorithm.lloyd import HalfStep as HalfStep
     from kmgpu.algorithm.lloyd import lloyd as lloyd
+    from kmgpu.algorithm.losses import COSINE as COSINE
     from kmgpu.algorithm.losses import L1 as L1
     from kmgpu.algorithm.losses import L2 as L2
     from kmgpu.algorithm.losses import Loss as Loss
@@ -23,6 +24,9 @@ if typing.TYPE_CHECKING:
     from kmgpu.backend.threads import set_num_threads as set_num_threads
     from kmgpu.estimators import KMeans as KMeans
     from kmgpu.estimators import KMedians as KMedians
+    from kmgpu.estimators import SphericalKMeans as SphericalKMeans
+    from kmgpu.functions import k_means as k_means
+    from kmgpu.functions import kmeans_plusplus as kmeans_plusplus
     from kmgpu.io.models import load_model as load_model
     from kmgpu.io.models import save_model as save_model
     from kmgpu.io.opening import open_data as open_data
@@ -31,6 +35,7 @@ if typing.TYPE_CHECKING:
     from kmgpu.sources.row_blocks import RowBlocks as RowBlocks
 
 __all__ = [
+    "COSINE",
     "L1",
     "L2",
     "HalfStep",
@@ -39,8 +44,11 @@ __all__ = [
     "KMedians",
     "Loss",
     "RowBlocks",
+    "SphericalKMeans",
     "Sweep",
     "get_num_threads",
+    "k_means",
+    "kmeans_plusplus",
     "lloyd",
     "load_model",
     "open_data",
@@ -51,6 +59,7 @@ __all__ = [
 
 # the same as type checkers read above
 _HOMES = {
+    "COSINE": "algorithm.losses",
     "L1": "algorithm.losses",
     "L2": "algorithm.losses",
     "HalfStep": "algorithm.lloyd",
@@ -59,8 +68,11 @@ _HOMES = {
     "KMedians": "estimators",
     "Loss": "algorithm.losses",
     "RowBlocks": "sources.row_blocks",
+    "SphericalKMeans": "estimators",
     "Sweep": "selection.sweep",
     "get_num_threads": "backend.threads",
+    "k_means": "functions",
+    "kmeans_plusplus": "functions",
     "lloyd": "algorithm.lloyd",
     "load_model": "io.models",
     "open_data": "io.opening",

@@ -21,6 +21,7 @@ from kmgpu.backend.arrays import Array
 from kmgpu.backend.cards import Work
 from kmgpu.files import PathLike
 from kmgpu.inputs import Input, input_of, is_dask
+from kmgpu.members import WithMembers
 from kmgpu.parameters import check_parameters, work_of
 from kmgpu.validation import check_memory_budget
 
@@ -29,7 +30,7 @@ OF_BATCHES = ("n_steps_", "_running")
 
 
 class AlternatingMinimizer(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
+    WithMembers, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
 ):
     """Everything of an estimator but its loss; parameters and attributes are those of `KMeans`."""
 
@@ -156,9 +157,9 @@ class AlternatingMinimizer(
         -------
         array of shape (n_samples, n_clusters)
             Euclidean distances for k-means, Manhattan distances for k-medians, in the units of the
-            data. They are computed in float64 and returned where `X` is, in its floating dtype
-            (float32 for float16, float64 for integers). The first of a row's smallest distances is
-            that of its label.
+            data; 1 - cos for spherical k-means. They are computed in float64 and returned where `X`
+            is, in its floating dtype (float32 for float16, float64 for integers). The first of a
+            row's smallest distances is that of its label.
 
         Raises
         ------
@@ -188,7 +189,7 @@ class AlternatingMinimizer(
         -------
         float
             -Σ weight × cost at the nearest centre, accumulated in float64; squared units of the
-            data for k-means, plain ones for k-medians.
+            data for k-means, plain ones for k-medians, 1 - cos for spherical k-means.
 
         Raises
         ------

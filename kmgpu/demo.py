@@ -13,7 +13,8 @@ from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import KMeans, KMedians
 from kmgpu.plotting import plot_history
 from kmgpu.plotting.figures import new_figure
-from kmgpu.quantize import colours_of, require_pillow
+from kmgpu.quantize.colours import colours_of
+from kmgpu.quantize.reading import require_pillow
 from kmgpu.summary import NAMES, fit_summary
 
 if TYPE_CHECKING:

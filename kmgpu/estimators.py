@@ -1,4 +1,4 @@
-"""KMeans and KMedians: one estimator, two losses."""
+"""KMeans, KMedians and SphericalKMeans: one estimator, three losses."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from textwrap import indent
 from typing import Any, TypeVar
 
-from kmgpu.algorithm.losses import L1, L2
+from kmgpu.algorithm.losses import COSINE, L1, L2
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.batches import MiniBatches
 
 E = TypeVar("E", bound=type[AlternatingMinimizer])
-# of both estimators; what differs is filled in
+# of all estimators; what differs is filled in
 PARAMETERS = """\
 Parameters
 ----------
@@ -192,6 +192,63 @@ class KMedians(AlternatingMinimizer):
         raise AttributeError(msg)
 
 
+@documented(
+    cost="(1 - cos)",
+    tol="""Stop when Σⱼ‖Δµⱼ‖₂² is at most `tol` × the mean variance of the features of the rows
+    divided by their lengths; 0 iterates until no label changes.""",
+    inertia="The loss, Σ weight × (1 - cos(x, µ)); accumulated in float64.",
+    counts="",
+)
+class SphericalKMeans(AlternatingMinimizer):
+    """Spherical k-means: clusters of directions, for cosine similarity; the loss is 1 - cos.
+
+    Every row is divided by its length; a cluster's centre is the direction of the mean of such
+    rows, of length 1. `transform` reports 1 - cos, from 0 to 2, and `score` minus the loss.
+
+    {parameters}
+
+    Notes
+    -----
+    Between rows and centres of length 1, 1 - cos(x, µ) is ‖x - µ‖₂² / 2, so the loop and kernels
+    are those of k-means, and a label is the nearest centre of the row that was divided by its
+    length and rounded to the dtype of `cluster_centers_`. Costs are computed from the differences
+    of these, so they are exact for directions that are close together, too.
+
+    The rows of length 1 are a copy of `X` in float32 or float64, which `memory_budget` does not
+    count; rows that are read by blocks are divided in every pass and not kept. A row of zeros has
+    no direction and raises ValueError. A cluster whose rows cancel keeps its centre. Given initial
+    centres are divided by their lengths. A picture's black has no direction either: colours are
+    better clustered by `KMeans`.
+
+    References
+    ----------
+    I. S. Dhillon, D. S. Modha, "Concept decompositions for large sparse text data using
+    clustering", Machine Learning 42, 2001.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kmgpu import SphericalKMeans
+    >>> X = np.array([[3.0, 0], [9, 0], [0, 2], [0, 5]])
+    >>> model = SphericalKMeans(n_clusters=2, init=X[[0, 2]]).fit(X)
+    >>> model.cluster_centers_, model.labels_
+    (array([[1., 0.],
+           [0., 1.]]), array([0, 0, 1, 1], dtype=int32))
+    """
+
+    loss = COSINE
+
+    @property
+    def partial_fit(self) -> Any:
+        """Not there, and the error says what to do."""
+        msg = (
+            "SphericalKMeans has no partial_fit. Where new rows come, fit all of them from the old "
+            "centres, SphericalKMeans(n_clusters, init=old.cluster_centers_).fit(X); where X is "
+            "larger than memory, give fit a numpy.memmap or kmgpu.RowBlocks."
+        )
+        raise AttributeError(msg)
+
+
 ESTIMATORS: dict[str, type[AlternatingMinimizer]] = {
-    cls.loss.name: cls for cls in (KMeans, KMedians)
+    cls.loss.name: cls for cls in (KMeans, KMedians, SphericalKMeans)
 }

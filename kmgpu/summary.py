@@ -10,7 +10,7 @@ from kmgpu.base import AlternatingMinimizer
 
 __all__ = ["fit_summary", "predict_summary", "table"]
 
-NAMES = {"l2": "k-means", "l1": "k-medians"}
+NAMES = {"l2": "k-means", "l1": "k-medians", "cosine": "spherical k-means"}
 
 
 def fit_summary(estimator: AlternatingMinimizer, seconds: float) -> dict[str, str]:

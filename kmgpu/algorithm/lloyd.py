@@ -15,7 +15,9 @@ import numpy as np
 
 from kmgpu.algorithm.losses import Loss, get_loss
 from kmgpu.algorithm.scale import check_scale
+from kmgpu.algorithm.sphere import fitting
 from kmgpu.algorithm.steps import Steps, engine, labels_to_keep
+from kmgpu.algorithm.unit import unit_rows
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -54,7 +56,8 @@ class HalfStep:
         The labels after this half-step. A "refit" has those it was made from. Where rows are read
         block by block, the last record alone has them.
     loss : float or None at "init"
-        Σ wᵢ cost(xᵢ, µ of its label), squared units of the data for L2, plain for L1.
+        Σ wᵢ cost(xᵢ, µ of its label), squared units of the data for L2, plain for L1,
+        1 - cos for "cosine".
     shift : float
         Σⱼ of the cost between old and new centres; 0 unless "refit".
     n_changed : int
@@ -110,8 +113,9 @@ def lloyd(
         NumPy, CuPy, PyTorch or any Array API array; float, integer or boolean.
     init : array of shape (n_clusters, n_features)
         The initial centres.
-    loss : {"l2", "l1"} or Loss, default="l2"
-        k-means or k-medians.
+    loss : {"l2", "l1", "cosine"} or Loss, default="l2"
+        k-means, k-medians or spherical k-means, for which rows and centres are divided by their
+        lengths first.
     sample_weight : array of shape (n_samples,), optional
         Non-negative. A row of zero weight has a label and no other effect.
     max_iter : int, default=300
@@ -147,19 +151,21 @@ def lloyd(
     home = place_of(x) if is_array(x) else HOST
     x = check_data(borrowed(x))
     place, dtype = place_of(x), compute_dtype(x)
-    x, memory_budget = arranged(x, memory_budget)
+    x, memory_budget = arranged(unit_rows(x) if loss.unit else x, memory_budget)
     with working_at(place, x, (np.shape(init) or (1,))[0]):
         weight, factor = relative_weights(sample_weight, x.shape[0], place)
         centers = check_init_centers(init, None, x.shape[1], place)
+        centers = unit_rows(centers, "init") if loss.unit else centers
         check_n_clusters(centers.shape[0], x.shape[0])
         check_scale(x, weight, loss, memory_budget)
         steps = engine(x, weight, centers.shape[0], loss, memory_budget)
+        steps = fitting(steps, loss, weight)
     loop = half_steps(
         steps,
         weight,
         centers,
         dtype,
-        weight_factor=factor,
+        weight_factor=factor * loss.factor,
         max_iter=max_iter,
         tol=tol,
         empty_cluster=empty_cluster,

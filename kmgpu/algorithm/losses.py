@@ -1,4 +1,4 @@
-"""The two losses: what a point costs at a centre, and where a cluster's centre belongs.
+"""The losses: what a point costs at a centre, and where a cluster's centre belongs.
 
 A loss is a frozen record, so the loop, the seeding and the estimators never ask which one it is.
 """
@@ -6,7 +6,7 @@ A loss is a frozen record, so the loop, the seeding and the estimators never ask
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kmgpu.algorithm.refit import means, medians
@@ -51,6 +51,12 @@ class Loss:
         out nothing.
     units : str
         Of the loss: squared units of the data, or plain ones.
+    unit : bool
+        Whether rows and centres are of length 1: rows are divided by their lengths before anything
+        else (`kmgpu.algorithm.unit.unit_rows`), refitted centres after
+        (`kmgpu.algorithm.sphere.OnSphere`).
+    factor : float
+        The loss that is reported, as a share of the summed costs.
     """
 
     name: str
@@ -63,15 +69,22 @@ class Loss:
     block_columns: Callable[[int, int], int]
     squared: bool
     units: str
+    unit: bool = False
+    factor: float = 1.0
+
+    @property
+    def known_name(self) -> str | None:
+        """The name, for `L2`, `L1` and `COSINE` themselves; None for any other record."""
+        return self.name if self is L2 or self is L1 or self is COSINE else None
 
     @property
     def kernel_name(self) -> str | None:
-        """The name, for `L2` and `L1` themselves; None for any other record, whatever its name."""
-        return self.name if self is L2 or self is L1 else None
+        """Whose kernels compute the costs, "l2" or "l1"; None for a loss of the user's own."""
+        return L2.name if self is COSINE else self.known_name
 
     def __reduce__(self) -> Any:
-        # in another process `L2` and `L1` are its own, which have kernels
-        if self.kernel_name is not None:
+        # in another process the known losses are its own, which have kernels
+        if self.known_name is not None:
             return get_loss, (self.name,)
         return super().__reduce__()
 
@@ -196,14 +209,26 @@ L1 = Loss(
     squared=False,
     units="units of the data",
 )
-LOSSES = {loss.name: loss for loss in (L2, L1)}
+# between unit rows, 1 - cos is half of the squared distance
+COSINE = replace(
+    L2,
+    name="cosine",
+    distance=lambda costs: 0.5 * costs,
+    units="1 - cos",
+    unit=True,
+    factor=0.5,
+)
+LOSSES = {loss.name: loss for loss in (L2, L1, COSINE)}
 
 
 def get_loss(loss: str | Loss) -> Loss:
-    """The loss of that name, "l2" or "l1"; a `Loss` is returned as it is."""
+    """The loss of that name, "l2", "l1" or "cosine"; a `Loss` is returned as it is."""
     if isinstance(loss, Loss):
         return loss
     if loss not in LOSSES:
-        msg = f"loss={loss!r} is not known; use 'l2' (k-means) or 'l1' (k-medians)."
+        msg = (
+            f"loss={loss!r} is not known; use 'l2' (k-means), 'l1' (k-medians) or 'cosine' "
+            f"(spherical k-means)."
+        )
         raise ValueError(msg)
     return LOSSES[loss]

@@ -13,6 +13,7 @@ from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.progress import Progress
 from kmgpu.algorithm.scale import check_scale
 from kmgpu.algorithm.seeding import Start, initial_centers
+from kmgpu.algorithm.sphere import fitting
 from kmgpu.algorithm.spread import scaled_tolerance
 from kmgpu.algorithm.steps import Steps, engine
 from kmgpu.backend.arrays import (
@@ -173,7 +174,8 @@ class ArrayData(NamedTuple):
 
     def engine(self, plan: Plan) -> Steps:
         x, weight, budget = self.x, self.sample_weight, plan.memory_budget
-        return engine(x, weight, plan.n_clusters, plan.loss, budget, plan.algorithm)
+        steps = engine(x, weight, plan.n_clusters, plan.loss, budget, plan.algorithm)
+        return fitting(steps, plan.loss, weight)
 
     def start(self, plan: Plan) -> Start:
         return initial_centers(

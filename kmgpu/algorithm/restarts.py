@@ -9,6 +9,7 @@ from kmgpu.algorithm.lloyd import HalfStep, Pause, half_steps
 from kmgpu.algorithm.plan import Data, HistoryEntry, Plan, Restart, State
 from kmgpu.algorithm.seeding import Start
 from kmgpu.algorithm.steps import cluster_weights, labels_to_keep
+from kmgpu.algorithm.unit import unit_rows
 from kmgpu.backend.arrays import asarray, namespace, to_host
 
 # a restart that is better by rounding alone is the same clustering
@@ -50,6 +51,8 @@ class _Run:
         start = None
         if state.pause is None:
             start = self._data.start(plan)
+            if plan.loss.unit and not isinstance(plan.init, str):
+                start = Start(unit_rows(start.centers, "init"))
             plan.progress.say("Initialization complete")
         else:
             plan.progress.say(f"Goes on after iteration {state.pause.iteration}.")
@@ -95,7 +98,7 @@ class _Run:
                 None if start is None else start.centers,
                 plan.dtype,
                 None if start is None else start.labels,
-                weight_factor=plan.weight_factor,
+                weight_factor=plan.weight_factor * plan.loss.factor,
                 max_iter=plan.max_iter,
                 tol=self._tol,
                 empty_cluster=plan.empty_cluster,

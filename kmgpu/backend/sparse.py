@@ -57,6 +57,21 @@ class SparseRows(csr_array):
         return sums
 
 
+def scaled_rows(x: SparseRows) -> tuple[SparseRows, np.ndarray]:
+    """Every row divided by its Euclidean length, and the numbers of rows of zeros."""
+    sizes = np.diff(x.indptr)
+    member = np.repeat(np.arange(x.shape[0]), sizes)
+    most = np.zeros(x.shape[0])
+    np.maximum.at(most, member, np.abs(x.data).astype(np.float64))
+    with np.errstate(all="ignore"):
+        data = x.data.astype(np.float64) / np.where(most == 0, 1.0, most)[member]
+        # bincount adds one after the other, as the dense rows are added
+        length = np.sqrt(np.bincount(member, data * data, minlength=x.shape[0]))
+        data = (data / np.where(most == 0, 1.0, length)[member]).astype(x.dtype)
+    made = SparseRows((data, x.indices, x.indptr), shape=x.shape)
+    return made, np.flatnonzero(most == 0)
+
+
 class Block(NamedTuple):
     """Some rows, and the size of each: squared length or sum of absolute values, float64."""
 

@@ -25,6 +25,7 @@ from kmgpu.io.lazy import open_lazy
 from kmgpu.io.models import save_model
 from kmgpu.io.opening import open_table
 from kmgpu.io.tables import Table, read_weights
+from kmgpu.sources.row_blocks import RowBlocks
 from kmgpu.summary import fit_summary
 from kmgpu.summary import table as summary_table
 
@@ -107,7 +108,9 @@ def _fit_here(args: argparse.Namespace) -> None:
     if args.labels is not None:
         write_labels(args.labels, estimator.labels_)
         written.append(f"labels written to {args.labels}\n")
-    said = [summary_table([summary]), "\n", *written]
+    known = not isinstance(table.data, RowBlocks)  # which would be read twice more
+    clusters = estimator.summary(table.data, weights) if known else estimator.summary()
+    said = [summary_table([summary]), "\n\n", repr(clusters), "\n", *written]
     if written:
         report(said)
     else:

@@ -57,7 +57,7 @@ def add_loss(command: argparse.ArgumentParser) -> None:
         "--loss",
         choices=tuple(ESTIMATORS),
         default="l2",
-        help="l2: k-means (default); l1: k-medians",
+        help="l2: k-means (default); l1: k-medians; cosine: spherical k-means",
     )
 
 
@@ -144,6 +144,7 @@ def check_outputs(outputs: dict[str, tuple[str | None, str]], inputs: Sequence[s
     inputs : sequence of str or None
     """
     taken: dict[str, str] = {}
+    read = {os.path.realpath(name) for name in inputs if name is not None}
     for option, (name, suffix) in outputs.items():
         if name is None:
             continue
@@ -152,7 +153,7 @@ def check_outputs(outputs: dict[str, tuple[str | None, str]], inputs: Sequence[s
             raise ValueError(msg)
         check_writable(name)
         file = os.path.realpath(name)
-        if file in (os.path.realpath(read) for read in inputs if read is not None):
+        if file in read:
             msg = f"{name} is an input and would be overwritten; give another name."
             raise ValueError(msg)
         if file in taken:

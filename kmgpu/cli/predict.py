@@ -26,7 +26,7 @@ from kmgpu.sources.arrays import ArrayBlocks
 from kmgpu.sources.base import Block
 from kmgpu.sources.row_blocks import RowBlocks
 from kmgpu.sources.stream import Stream
-from kmgpu.streaming.door import like
+from kmgpu.streaming.door import like, of_the_loss
 from kmgpu.summary import predict_summary, table
 from kmgpu.validation import check_finite
 
@@ -49,8 +49,9 @@ def _predict(args: argparse.Namespace) -> None:
     model = load_model(args.model)
     data = _matched(open_table(args.data, args.array, args.header), model, args.data)
     blocks = data if isinstance(data, RowBlocks) else ArrayBlocks(data)
-    # one row of zeros meets all checks of widths and names
-    model.set_params(device="cpu").predict(np.zeros((1, blocks.n_features), blocks.dtype))
+    # one row of ones meets all checks of widths and names
+    model.set_params(device="cpu").predict(np.ones((1, blocks.n_features), blocks.dtype))
+    blocks = of_the_loss(blocks, model.loss)
     work = Work(model.cluster_centers_.shape[0], model.loss.squared)
     place = resolve(args.device, like(blocks), work)
     source = Stream(blocks, place)

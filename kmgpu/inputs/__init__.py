@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from kmgpu.backend.arrays import to_host
 from kmgpu.backend.cards import Work
 from kmgpu.inputs.arrays import ArrayInput
 from kmgpu.inputs.base import Fitted, Input
@@ -11,7 +14,12 @@ from kmgpu.inputs.blocks import BlocksInput
 from kmgpu.inputs.dask import DaskInput, is_dask
 from kmgpu.streaming.door import streamed
 
-__all__ = ["ArrayInput", "Fitted", "Input", "input_of", "is_dask"]
+__all__ = ["ArrayInput", "Fitted", "Input", "input_of", "is_dask", "read_rows"]
+
+
+def read_rows(values: Any) -> np.ndarray:
+    """An array of one number a row on the host; a lazy one is computed."""
+    return to_host(values.compute() if is_dask(values) else values)
 
 
 def input_of(estimator: Any, X: Any, work: Work, *, reset: bool) -> Input:

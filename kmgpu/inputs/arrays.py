@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
-from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
+from kmgpu.algorithm.assignment import costs_at, nearest, weighted_sum
 from kmgpu.algorithm.plan import ArrayData
+from kmgpu.algorithm.sphere import reported_distances
+from kmgpu.algorithm.unit import unit_rows
 from kmgpu.backend.arrays import (
     HOST,
     Array,
@@ -74,7 +76,7 @@ class ArrayInput:
                 if said := remark(x):
                     progress.say(said)
                 dtype = compute_dtype(x)
-                x, budget = arranged(x, estimator.memory_budget)
+                x, budget = arranged(self._of_the_loss(x), estimator.memory_budget)
                 check_finite(x, "X")
                 weight, factor = relative_weights(sample_weight, x.shape[0], place)
                 plan = plan_of(estimator, x, dtype, budget, factor, progress)
@@ -96,9 +98,18 @@ class ArrayInput:
         loss, budget = self._estimator.loss, self._estimator.memory_budget
 
         def found(x: Array, centers: Array) -> Array:
-            found = distances(x, centers, loss, budget)
+            found = reported_distances(x, centers, loss, budget)
             check_distances(found)
             return found
+
+        return self._with_centers(found)
+
+    def costs(self) -> Array:
+        loss, budget = self._estimator.loss, self._estimator.memory_budget
+
+        def found(x: Array, centers: Array) -> Array:
+            labels = nearest(x, centers, loss, budget)
+            return costs_at(x, centers, labels, loss, budget)
 
         return self._with_centers(found)
 
@@ -109,7 +120,7 @@ class ArrayInput:
             weight, factor = relative_weights(sample_weight, x.shape[0], place_of(x))
             labels = nearest(x, centers, loss, budget)
             costs = costs_at(x, centers, labels, loss, budget)
-            return factor * float(weighted_sum(costs, weight))
+            return factor * loss.factor * float(weighted_sum(costs, weight))
 
         return self._with_centers(found)
 
@@ -119,10 +130,17 @@ class ArrayInput:
         def found(x: Array) -> Any:
             check_finite(x, "X")
             centers = asarray(self._estimator.cluster_centers_, place_of(x), namespace(x).float64)
-            result = function(x, centers)
+            result = function(self._of_the_loss(x), centers)
             return asarray(result, self.home) if is_array(result) else result
 
         return self._at_place(found)
+
+    def _of_the_loss(self, x: Array) -> Array:
+        """The rows as the loss takes them: of length 1, in a copy, or as they are."""
+        if not self._estimator.loss.unit:
+            return x
+        check_finite(x, "X")
+        return unit_rows(x, memory_budget=self._estimator.memory_budget)
 
     def _at_place(self, function: Callable[[Array], T]) -> T:
         """`function` of the rows where they are computed on, or at home where they do not fit."""

@@ -37,6 +37,10 @@ class Input(Protocol):
         """The distance of every row to every centre, (n_samples, n_clusters)."""
         ...
 
+    def costs(self) -> Array:
+        """The cost of every row at its nearest centre, (n_samples,), float64."""
+        ...
+
     def loss(self, sample_weight: Any) -> float:
         """Weighted costs of all rows at their nearest centres."""
         ...

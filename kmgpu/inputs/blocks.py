@@ -17,7 +17,15 @@ from kmgpu.inputs.sampling import best_of
 from kmgpu.kernels.compilation import COMPILATION
 from kmgpu.parameters import plan_of
 from kmgpu.sources.row_blocks import RowBlocks
-from kmgpu.streaming.door import distances_of_all, labels_of_all, like, loss_of_all, opened
+from kmgpu.streaming.door import (
+    costs_of_all,
+    distances_of_all,
+    labels_of_all,
+    like,
+    loss_of_all,
+    of_the_loss,
+    opened,
+)
 from kmgpu.streaming.fit import StreamedData
 from kmgpu.streaming.survey import survey
 from kmgpu.validation import check_n_clusters
@@ -27,6 +35,7 @@ class BlocksInput:
     """Rows that are read block by block; results are on the host."""
 
     def __init__(self, estimator: Any, X: RowBlocks, work: Work, *, reset: bool) -> None:
+        X = of_the_loss(X, estimator.loss)
         self._x = like(X)
         validate_data(estimator, self._x, skip_check_array=True, reset=reset)
         self._rows, self._place = X, resolve(estimator.device, self._x, work)
@@ -54,9 +63,12 @@ class BlocksInput:
     def distances(self) -> Array:
         return self._over_blocks(distances_of_all)[0]
 
+    def costs(self) -> Array:
+        return self._over_blocks(costs_of_all)[0]
+
     def loss(self, sample_weight: Any) -> float:
         total, factor = self._over_blocks(loss_of_all, sample_weight)
-        return factor * total
+        return factor * self._estimator.loss.factor * total
 
     def _over_blocks(
         self, function: Callable[..., Any], sample_weight: Any = None

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from kmgpu.algorithm.assignment import distances, nearest
+from kmgpu.algorithm.assignment import costs_at, nearest
 from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.plan import Plan
-from kmgpu.algorithm.steps import Steps
-from kmgpu.backend.arrays import HOST, Array, asarray, compute_dtype, place_of, to_host
+from kmgpu.algorithm.sphere import reported_distances
+from kmgpu.algorithm.steps import Steps, cluster_weights
+from kmgpu.algorithm.unit import unit_rows
+from kmgpu.backend.arrays import HOST, Array, adopted, asarray, compute_dtype, place_of, to_host
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.cards import Work, cpu_seconds
 from kmgpu.backend.devices import resolve
@@ -25,7 +27,6 @@ from kmgpu.parameters import plan_of
 from kmgpu.sources.base import Block
 from kmgpu.streaming.door import loss_of_all
 from kmgpu.streaming.fit import StreamedData
-from kmgpu.streaming.steps import StreamedSteps
 from kmgpu.streaming.survey import survey
 from kmgpu.validation import (
     check_distances,
@@ -82,10 +83,14 @@ class DaskInput:
     def distances(self) -> Array:
         return self._rowwise(_distances)
 
+    def costs(self) -> Array:
+        return self._rowwise(_costs)
+
     def loss(self, sample_weight: Any) -> float:
         source = self._source(sample_weight)
         try:
-            return source.weight_factor * loss_of_all(source, *self._model())
+            factor = source.weight_factor * self._estimator.loss.factor
+            return factor * loss_of_all(source, *self._model())
         finally:
             source.close()
 
@@ -101,7 +106,8 @@ class DaskInput:
         """The rows as a source; names and number of features are checked."""
         from kmgpu.sources.dask import DaskRows
 
-        source = DaskRows(self._x, sample_weight, self._place_for)
+        of_chunk = _unit_chunk if self._estimator.loss.unit else None
+        source = DaskRows(self._x, sample_weight, self._place_for, of_chunk)
         frame = hasattr(self._x, "columns")
         like = self._x._meta if frame else np.empty((0, source.n_features))
         validate_data(self._estimator, like, skip_check_array=True, reset=reset)
@@ -112,8 +118,7 @@ class _LazyData(StreamedData):
     """`StreamedData` whose labels are left where the rows are."""
 
     def engine(self, plan: Plan) -> Steps:
-        super().engine(plan)
-        return _LazySteps(self.steps)
+        return _LazySteps(super().engine(plan))
 
 
 class _LazySteps:
@@ -121,7 +126,7 @@ class _LazySteps:
 
     labels = np.empty(0, np.int32)
 
-    def __init__(self, steps: StreamedSteps) -> None:
+    def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self.assign, self.refit, self.move = steps.assign, steps.refit, steps.move
         self.costs, self.costliest = steps.costs, steps.costliest
@@ -132,7 +137,7 @@ class _LazySteps:
 
     @property
     def masses(self) -> np.ndarray:
-        return self._steps.masses
+        return cluster_weights(self._steps, None)
 
 
 def _remark(source: Any, work: Work) -> str:
@@ -148,6 +153,12 @@ def _remark(source: Any, work: Work) -> str:
     )
 
 
+def _unit_chunk(chunk: Array) -> Array:
+    """Rows of length 1; NaN is found, and named, by the first pass."""
+    with np.errstate(invalid="ignore"):
+        return unit_rows(adopted(chunk), "a chunk of X")
+
+
 def _on_host(centers: Array) -> np.ndarray:
     return np.asarray(to_host(centers), np.float64)
 
@@ -161,6 +172,12 @@ def _labels(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | 
 def _distances(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> Array:
     check_finite(block.rows, f"chunk {block.index} of X")
     at = asarray(centers, place_of(block.rows))
-    found = distances(block.rows, at, loss, memory_budget)
+    found = reported_distances(block.rows, at, loss, memory_budget)
     check_distances(found)
     return found
+
+
+def _costs(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> Array:
+    labels = _labels(block, centers, loss, memory_budget)
+    at = asarray(centers, place_of(block.rows))
+    return costs_at(block.rows, at, labels, loss, memory_budget)

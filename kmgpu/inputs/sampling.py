@@ -37,7 +37,7 @@ def best_of(data: Data, source: Source, plan: Plan, max_samples: float | None) -
     best = best_restart(sample, plan)
     at = to_host(best.last.centers).astype(np.float64)
     costs, weights = source.fold(_costs_and_weights, _sums, at, plan.loss, plan.memory_budget)
-    loss = plan.weight_factor * costs
+    loss = plan.weight_factor * plan.loss.factor * costs
     if not isfinite(loss):
         msg = (
             f"the loss of all rows is {loss}: the costs of rows that max_samples left out overflow "

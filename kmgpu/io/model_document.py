@@ -14,12 +14,12 @@ from kmgpu.algorithm.mini_batch import Running
 from kmgpu.algorithm.plan import HistoryEntry
 from kmgpu.algorithm.seeding import METHODS
 from kmgpu.base import AlternatingMinimizer
-from kmgpu.estimators import KMeans, KMedians
+from kmgpu.estimators import ESTIMATORS, KMeans
 from kmgpu.io.reading import shortened
 from kmgpu.parameters import ALGORITHMS
 from kmgpu.validation import MIN_MEMORY_BUDGET
 
-CLASSES: dict[str, type[AlternatingMinimizer]] = {cls.__name__: cls for cls in (KMeans, KMedians)}
+CLASSES: dict[str, type[AlternatingMinimizer]] = {cls.__name__: cls for cls in ESTIMATORS.values()}
 DOCUMENT = "kmgpu_model"
 INIT = "init"
 DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")

@@ -42,7 +42,7 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
 
     Parameters
     ----------
-    estimator : KMeans or KMedians
+    estimator : KMeans, KMedians or SphericalKMeans
         Fitted, on any backend; its arrays are copied to the host.
     path : str or path-like
         Taken as it is; .npz is the usual ending.
@@ -106,7 +106,7 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
 
     Returns
     -------
-    KMeans or KMedians
+    KMeans, KMedians or SphericalKMeans
         Fitted, its arrays NumPy's. `predict`, `transform` and `score` give what they gave
         before. A `device` that named a GPU is now "auto": that GPU where there is one, else the
         CPU.

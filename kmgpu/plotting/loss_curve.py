@@ -152,11 +152,14 @@ def plot_loss_curve(x: Any, loss: str | Loss = "l2", *, sample_weight: Any = Non
         Without matplotlib; the message says what to install.
     """
     loss = get_loss(loss)
+    if loss.unit:
+        msg = f"loss={loss.name!r} has no curve over one feature; use 'l2', 'l1' or plot_steps."
+        raise ValueError(msg)
     values, weight = points_on_a_line(x, sample_weight)
-    curve = CURVES[loss.kernel_name](values, weight, loss)
+    curve = CURVES[loss.known_name](values, weight, loss)
     figure = new_figure(6.4, 6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.3, 1))
-    style = CENTER_STYLES[loss.kernel_name]
+    style = CENTER_STYLES[loss.known_name]
     if curve.flat is not None:
         for axes in (above, below):
             axes.axvspan(*curve.flat, color=FLAT_COLOUR, zorder=0, label="every µ of least loss")
@@ -174,7 +177,7 @@ def plot_loss_curve(x: Any, loss: str | Loss = "l2", *, sample_weight: Any = Non
 def _draw_losses(
     axes: Axes, curve: Curve, values: np.ndarray, weight: np.ndarray | None, loss: Loss
 ) -> None:
-    style = CENTER_STYLES[loss.kernel_name]
+    style = CENTER_STYLES[loss.known_name]
     axes.plot(curve.at, curve.losses, color="black", linewidth=1.5, zorder=2)
     least, most = curve.losses.min(), curve.losses.max()
     room = (most - least) or 1.0
@@ -208,7 +211,7 @@ def _draw_losses(
 def _draw_slopes(axes: Axes, curve: Curve, weight: np.ndarray | None, loss: Loss) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    style = CENTER_STYLES[loss.kernel_name]
+    style = CENTER_STYLES[loss.known_name]
     axes.axhline(0, color="0.3", linewidth=0.8)
     if len(curve.slopes) == len(curve.at):
         axes.plot(curve.at, curve.slopes, color="black", linewidth=1.5)

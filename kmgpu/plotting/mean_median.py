@@ -76,7 +76,7 @@ def outlier_path(x: Any, sample_weight: Any, n_frames: int) -> OutlierPath:
     moving[:, far] = outlier
     centers = {
         name: np.array([best_center(row, weight, loss) for row in moving])
-        for name, loss in LOSSES.items()
+        for name, loss in (("l2", LOSSES["l2"]), ("l1", LOSSES["l1"]))
     }
     return OutlierPath(others, None if weight is None else np.delete(weight, far), outlier, centers)
 

@@ -13,6 +13,7 @@ from kmgpu.algorithm.lloyd import HalfStep, lloyd
 from kmgpu.algorithm.losses import Loss, get_loss
 from kmgpu.algorithm.plan import HistoryEntry
 from kmgpu.algorithm.seeding import initial_centers
+from kmgpu.algorithm.unit import unit_rows
 from kmgpu.backend.arrays import Array, to_host
 from kmgpu.kernels import use
 from kmgpu.plotting.plane import (
@@ -30,9 +31,15 @@ SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 ASSIGNED = {
     "l2": "zᵢ = argminⱼ ‖xᵢ − µⱼ‖₂²",
     "l1": "zᵢ = argminⱼ ‖xᵢ − µⱼ‖₁",
+    "cosine": "zᵢ = argmaxⱼ xᵢ·µⱼ",
     None: "zᵢ = argminⱼ cost(xᵢ − µⱼ)",
 }
-REFITTED = {"l2": "mean", "l1": "coordinatewise median", None: "optimal centre"}
+REFITTED = {
+    "l2": "mean",
+    "l1": "coordinatewise median",
+    "cosine": "direction of the mean",
+    None: "optimal centre",
+}
 # with fewer (rows × features × clusters), compiling kernels takes longer than the reference
 LEAST_WORK = 1 << 22
 
@@ -98,7 +105,7 @@ class StepRecord:
     @property
     def name(self) -> str:
         """Of the algorithm: "k-means", "k-medians", or the name of a loss of the user's own."""
-        known = self.loss.kernel_name
+        known = self.loss.known_name
         return self.loss.name if known is None else NAMES[known]
 
     @property
@@ -128,6 +135,7 @@ def record_steps(
         check_integer("random_state", random_state, 0)
     loss, x = get_loss(loss), check_data(X)
     names = names_of_columns(X, x.shape[1], feature_names)
+    x = unit_rows(x) if loss.unit else x
     n_clusters = _n_clusters(n_clusters, init, x)
     small = x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
     with use("reference" if small else "auto"):
@@ -195,8 +203,8 @@ def _title(step: HalfStep, loss: Loss) -> str:
     if step.stop is not None:
         return "Converged"
     if step.kind == "assign":
-        return f"Assignment step {step.iteration}: {ASSIGNED[loss.kernel_name]}"
-    return f"Refitting step {step.iteration}: µⱼ = {REFITTED[loss.kernel_name]} of its points"
+        return f"Assignment step {step.iteration}: {ASSIGNED[loss.known_name]}"
+    return f"Refitting step {step.iteration}: µⱼ = {REFITTED[loss.known_name]} of its points"
 
 
 def _note(step: HalfStep, before: Frame, n_left_out: int) -> str:

@@ -15,6 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from kmgpu.algorithm.assignment import costs_at, runner_up, weighted_sum
 from kmgpu.algorithm.losses import Loss, get_loss
 from kmgpu.algorithm.seeding import random_rows
+from kmgpu.algorithm.unit import unit_rows
 from kmgpu.backend.arrays import Array, adopted, asarray, namespace, place_of, take_rows, to_host
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.cards import Work
@@ -28,7 +29,7 @@ from kmgpu.selection.table import SweepEntry as SweepEntry
 from kmgpu.validation import check_data, check_integer, check_n_clusters, random_generator
 from kmgpu.weights import check_sample_weight
 
-METRICS: dict[str | None, str] = {"l2": "euclidean", "l1": "manhattan"}
+METRICS: dict[str | None, str] = {"l2": "euclidean", "l1": "manhattan", "cosine": "cosine"}
 
 
 def sweep(
@@ -52,8 +53,8 @@ def sweep(
         As for `KMeans.fit`.
     ks : iterable of int
         Numbers of clusters, each once, in any order.
-    loss : {"l2", "l1"} or Loss, default="l2"
-        k-means, k-medians, or a loss of your own.
+    loss : {"l2", "l1", "cosine"} or Loss, default="l2"
+        k-means, k-medians, spherical k-means, or a loss of your own.
     sample_weight : array-like of shape (n_samples,), optional
     random_state : None, int, numpy.random.Generator or RandomState, default=None
         Seeds every fit alike, so a fit does not depend on the other ks; and the sample.
@@ -94,7 +95,7 @@ def sweep(
     >>> found = sweep(X, range(1, 8), random_state=0)
     >>> found.knee
     3
-    >>> found[2].loss
+    >>> found.at(3).loss
     6.0
     """
     ks = _checked(ks)
@@ -128,8 +129,8 @@ def _work(estimators: list[AlternatingMinimizer]) -> Work:
 
 
 def _estimator(loss: Loss, n_clusters: int, **parameters: Any) -> AlternatingMinimizer:
-    if loss.kernel_name is not None:
-        return ESTIMATORS[loss.kernel_name](n_clusters, **parameters)
+    if loss.known_name is not None:
+        return ESTIMATORS[loss.known_name](n_clusters, **parameters)
     own = type(AlternatingMinimizer.__name__, (AlternatingMinimizer,), {"loss": loss})
     return own(n_clusters, **parameters)
 
@@ -186,6 +187,7 @@ def _simplified_silhouette(
     if estimator.n_clusters == 1:
         return float("nan")
     loss, labels, budget = estimator.loss, estimator.labels_, estimator.memory_budget
+    x = unit_rows(x, memory_budget=budget) if loss.unit else x
     xp = namespace(estimator.cluster_centers_)
     centers = xp.astype(estimator.cluster_centers_, xp.float64)
     others = runner_up(x, centers, labels, loss, budget)
@@ -200,7 +202,7 @@ def _simplified_silhouette(
 def _silhouette(points: np.ndarray, labels: np.ndarray, loss: Loss) -> float:
     if not 2 <= len(np.unique(labels)) < len(labels):
         return float("nan")
-    metric = METRICS.get(loss.kernel_name, "precomputed")
+    metric = METRICS.get(loss.known_name, "precomputed")
     if metric == "precomputed":
         points = loss.distance(loss.pairwise(points, points))
     return float(silhouette_score(points, labels, metric=metric))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isnan
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kmgpu.algorithm.losses import LOSSES
+from kmgpu.validation import check_choice
 
 
 class SweepEntry(NamedTuple):
@@ -43,8 +45,8 @@ class SweepEntry(NamedTuple):
 class Sweep:
     """A small table: one `SweepEntry` for every k, in ascending order.
 
-    It has a length and is iterated and indexed as the tuple of its entries is;
-    ``pandas.DataFrame(table.to_dict())`` makes a frame of it.
+    It has a length and is iterated as the tuple of its entries is; `at` finds the entry of a k and
+    `best` the one to take. ``pandas.DataFrame(table.to_dict())`` makes a frame of it.
 
     Attributes
     ----------
@@ -101,7 +103,47 @@ class Sweep:
         return iter(self.entries)
 
     def __getitem__(self, at: Any) -> Any:
-        return self.entries[at]
+        """Not there: a position is too easily taken for a k."""
+        msg = f"a Sweep has no [{at!r}]; use .at(k) for a k, or .entries[i] for a position."
+        raise TypeError(msg)
+
+    def at(self, k: int) -> SweepEntry:
+        """The entry of `k` clusters.
+
+        Raises
+        ------
+        KeyError
+            Where `k` was not among those fitted.
+        """
+        for entry in self.entries:
+            if entry.k == k:
+                return entry
+        msg = f"k={k!r} was not fitted; ks are {[entry.k for entry in self.entries]}."
+        raise KeyError(msg)
+
+    def best(self, by: str = "silhouette") -> SweepEntry | None:
+        """The entry to take.
+
+        Parameters
+        ----------
+        by : {"silhouette", "simplified_silhouette", "knee"}, default="silhouette"
+            The largest of these, the smallest k of equals; or the entry of `knee`.
+
+        Returns
+        -------
+        SweepEntry or None
+            None where the losses have no knee, or no k has a silhouette (k = 1 has none).
+
+        Raises
+        ------
+        ValueError
+            For another `by`.
+        """
+        check_choice("by", by, ("silhouette", "simplified_silhouette", "knee"))
+        if by == "knee":
+            return None if self.knee is None else self.at(self.knee)
+        scored = [entry for entry in self.entries if not isnan(getattr(entry, by))]
+        return max(scored, key=lambda entry: getattr(entry, by), default=None)
 
     def __repr__(self) -> str:
         lines = [_titles(), *map(_cells, self.entries)]

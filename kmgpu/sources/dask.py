@@ -63,6 +63,8 @@ class DaskRows(Source):
         Also a Dask array or series, of the chunks of the rows or of known lengths.
     place_for : callable
         Where workers compute on a chunk, which is its argument.
+    of_chunk : callable, optional
+        What is done to the rows of every chunk first, wherever they are.
 
     Attributes
     ----------
@@ -83,8 +85,12 @@ class DaskRows(Source):
         data: Any,
         sample_weight: Any = None,
         place_for: Callable[[Array], Place] = place_of,
+        of_chunk: Callable[[Array], Array] | None = None,
     ) -> None:
         self.array = _rows_of(data)
+        if of_chunk is not None:
+            like = of_chunk(self.array._meta)
+            self.array = self.array.map_blocks(of_chunk, dtype=like.dtype, meta=like)
         self.n_features, self.dtype = int(self.array.shape[1]), self.array.dtype
         self.n_passes = self.n_tasks = 0
         self._key = uuid4().hex

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from kmgpu.algorithm.assignment import costs_at, distances, nearest, weighted_sum
+from kmgpu.algorithm.assignment import costs_at, nearest, weighted_sum
 from kmgpu.algorithm.losses import Loss
+from kmgpu.algorithm.sphere import reported_distances
+from kmgpu.algorithm.unit import unit_rows
 from kmgpu.backend.arrays import HOST, Array, Place, asarray, is_array, place_of, to_host
 from kmgpu.backend.cards import Work
 from kmgpu.backend.devices import resolve
@@ -69,6 +72,21 @@ def opened(
     return Stream(data, place, weight, block_rows), weight, factor
 
 
+def of_the_loss(data: RowBlocks, loss: Loss) -> RowBlocks:
+    """The blocks as the loss takes them: rows of length 1, made anew in every pass, or as is."""
+    if not loss.unit:
+        return data
+
+    def divided() -> Iterator[np.ndarray]:
+        first = 0
+        for block in data.blocks():
+            with np.errstate(invalid="ignore"):  # NaN is found, and named, by the first pass
+                yield unit_rows(block, first=first)
+            first += len(block)
+
+    return RowBlocks(divided, n_samples=data.n_samples)
+
+
 def like(data: RowBlocks) -> np.ndarray:
     """An array of the shape and dtype of the data that takes no memory."""
     shape = data.n_samples or 0, data.n_features
@@ -89,6 +107,13 @@ def distances_of_all(
     return named(source, lambda: source.rowwise(_distances, centers, loss, memory_budget))
 
 
+def costs_of_all(
+    source: Source, centers: np.ndarray, loss: Loss, memory_budget: int | None
+) -> np.ndarray:
+    """The cost of every row at its nearest centre, (n_samples,), float64."""
+    return named(source, lambda: source.rowwise(_host_costs, centers, loss, memory_budget))
+
+
 def loss_of_all(
     source: Source, centers: np.ndarray, loss: Loss, memory_budget: int | None
 ) -> float:
@@ -104,15 +129,25 @@ def _distances(
     block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None
 ) -> np.ndarray:
     check_finite(block)
-    found = distances(block.rows, asarray(centers, place_of(block.rows)), loss, memory_budget)
+    at = asarray(centers, place_of(block.rows))
+    found = reported_distances(block.rows, at, loss, memory_budget)
     check_distances(found)
     return to_host(found)
 
 
-def _loss(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> float:
+def _costs(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> Array:
     labels, at = _nearest(block, centers, loss, memory_budget)
-    costs = costs_at(block.rows, at, labels, loss, memory_budget)
-    return float(weighted_sum(costs, block.weight))
+    return costs_at(block.rows, at, labels, loss, memory_budget)
+
+
+def _host_costs(
+    block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None
+) -> np.ndarray:
+    return to_host(_costs(block, centers, loss, memory_budget))
+
+
+def _loss(block: Block, centers: np.ndarray, loss: Loss, memory_budget: int | None) -> float:
+    return float(weighted_sum(_costs(block, centers, loss, memory_budget), block.weight))
 
 
 def _nearest(

@@ -9,6 +9,7 @@ import numpy as np
 from kmgpu.algorithm.assignment import nearest
 from kmgpu.algorithm.plan import Plan, digest
 from kmgpu.algorithm.seeding import Start
+from kmgpu.algorithm.sphere import fitting
 from kmgpu.algorithm.steps import Steps
 from kmgpu.backend.arrays import HOST, Place, is_narrow, to_host
 from kmgpu.backend.blocks import kept_bytes
@@ -72,7 +73,7 @@ class StreamedData:
             sample = Sample(rows, lambda x, centers: nearest(x, centers, loss))
         task = Task(loss, budget, room)
         self.steps = StreamedSteps(source, plan.n_clusters, task, sample, most, self._extent.mass)
-        return self.steps
+        return fitting(self.steps, loss, self.sample_weight)
 
     def facts(self) -> dict[str, Any]:
         extent = self._extent

@@ -59,7 +59,7 @@ def test_losses_by_name():
     assert get_loss("l2") is get_loss(L2) is LOSSES["l2"]
     assert get_loss("l1") is LOSSES["l1"] is L1
     assert L2.units != L1.units
-    for unknown in ("L2", "cosine", None, 2):
+    for unknown in ("L2", "cos", None, 2):
         with pytest.raises(ValueError, match=r"loss=.* is not known; use 'l2'"):
             get_loss(unknown)
 

@@ -12,7 +12,7 @@ from kmgpu.algorithm.seeding import initial_centers
 from kmgpu.algorithm.steps import engine
 from kmgpu.backend.arrays import namespace
 from kmgpu.kernels import dispatch
-from kmgpu.kernels.cuda import tensor
+from kmgpu.kernels.cuda import screen, tensor
 from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("loss", [L1, L2], ids=lambda loss: loss.name)
@@ -154,6 +154,21 @@ def test_an_assignment_on_tensor_cores(backend, counted, n, d):
         nearest(x, centers, L2, memory_budget=20_000)
     assert cost.launches <= 6
     assert cost.device_to_host_copies == cost.host_to_device_copies == 0
+
+
+@pytest.mark.parametrize("n", [100, 3000])
+def test_an_assignment_by_halves(backend, counted, n):
+    """Two launches more than without: centres are packed, and open rows are ranked once more."""
+    x = backend.asarray(np.random.default_rng(0).standard_normal((n, 40)).astype(np.float32))
+    centers = backend.xp.astype(x[:70, :], backend.xp.float64)
+    few, many = centers[: screen.FEWEST_CLUSTERS - 1, :], backend.xp.concat([centers] * 3)
+    launches = []
+    for at in (few, many):
+        with counted() as cost:
+            nearest(x, at, L1)
+        assert cost.device_to_host_copies == cost.host_to_device_copies == 0
+        launches.append(cost.launches)
+    assert launches == [ASSIGNMENT, ASSIGNMENT + 2]
 
 
 @BOTH

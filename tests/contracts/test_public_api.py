@@ -12,6 +12,7 @@ import kmgpu
 from kmgpu import estimators
 
 NAMES = [
+    "COSINE",
     "L1",
     "L2",
     "HalfStep",
@@ -19,6 +20,7 @@ NAMES = [
     "KMedians",
     "Loss",
     "RowBlocks",
+    "SphericalKMeans",
     "Sweep",
     "lloyd",
     "sweep",
@@ -67,11 +69,11 @@ def test_every_public_name_is_documented(name):
     assert not doc.startswith(f"{name}("), "that is the docstring dataclasses makes up"
 
 
-@pytest.mark.parametrize("estimator", [kmgpu.KMeans, kmgpu.KMedians])
+@pytest.mark.parametrize("estimator", [kmgpu.KMeans, kmgpu.KMedians, kmgpu.SphericalKMeans])
 def test_estimators_document_parameters_attributes_and_methods(estimator):
     assert list(inspect.signature(estimator).parameters) == PARAMETERS
     doc = inspect.getdoc(estimator)
-    model = estimator(2, random_state=0).fit([[0.0], [1.0], [5.0]])
+    model = estimator(2, random_state=0).fit([[2.0], [1.0], [-5.0]])
     fitted = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
     for name in [*PARAMETERS, *fitted]:
         assert re.search(rf"^{name} : ", doc, flags=re.M), f"{name} is not documented"

@@ -10,11 +10,12 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 
-from kmgpu import KMeans, KMedians, RowBlocks, set_num_threads
+from kmgpu import KMeans, KMedians, RowBlocks, SphericalKMeans, set_num_threads
 from kmgpu.algorithm import restarts
 from tests.support import oracles
 
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
+ALL = pytest.mark.parametrize("estimator", [KMeans, KMedians, SphericalKMeans])
 SHAPES = {3: (900, 3, 20), 40: (400, 40, 12)}
 
 
@@ -60,7 +61,7 @@ def same(a, b):
     assert a.n_relocated_ == b.n_relocated_
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("at", [1, 3])
 @pytest.mark.parametrize("weights", ["none", "some"])
 @pytest.mark.parametrize("d", SHAPES)
@@ -145,7 +146,7 @@ def test_a_checkpoint_changes_labels_and_loss_by_rounding_alone(tmp_path, monkey
     assert told == [(e.kind, e.iteration, e.n_changed) for e in with_one.history_]
 
 
-@BOTH
+@ALL
 def test_blocks(tmp_path, monkeypatch, estimator):
     x, weight, k = data(3, "some")
     blocks = RowBlocks(np.array_split(x, 5))
@@ -369,7 +370,7 @@ def test_rows_without_weight_are_not_drawn(estimator):
     assert again.inertia_ == found.inertia_
 
 
-@BOTH
+@ALL
 def test_blocks_draw_the_rows_of_an_array(estimator):
     x, weight, k = data(3, "some")
     options = {"random_state": 0, "max_samples": 300, "init": "greedy"}

@@ -137,7 +137,7 @@ def test_only_fitted_estimators_of_kmgpu_are_saved(tmp_path):
     with pytest.raises(NotFittedError):
         save_model(KMeans(2), tmp_path / "m.npz")
     for other in (BaseEstimator(), Mine(2).fit(oracles.blobs())):
-        with pytest.raises(TypeError, match="only KMeans, KMedians can be saved"):
+        with pytest.raises(TypeError, match="only KMeans, KMedians, SphericalKMeans can be saved"):
             save_model(other, tmp_path / "m.npz")
     assert list(tmp_path.iterdir()) == []
 

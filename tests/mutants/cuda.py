@@ -729,7 +729,8 @@ def passes_sanitizer(name: str) -> bool:
     chosen = " and ".join([test.func.__name__, *map(str, test.keywords.values())])
     chosen = re.sub(r"\((\d+),[^)]*\)", r"\1", chosen)  # -k reads parentheses as its own
     file = test.func.__module__.replace(".", "/") + ".py"
-    command = ["-m", "tests.gpuless.sanitize", mutant.layer, "-q", "-x", "-k", chosen, file]
+    sanitizer = "-m", "tests.gpuless.sanitize", mutant.layer
+    command = [*sanitizer, "-q", "-x", "-m", "", "-k", chosen, file]
     environment = {**os.environ, "KMGPU_MUTANT": name}
     done = subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, check=False

@@ -113,8 +113,8 @@ def test_the_sample_is_seeded_and_close_to_all(x):
     first, again, other = (sweep(x, [4], sample_size=200, random_state=s) for s in (0, 0, 1))
     (all_rows,) = sweep(x, [4], sample_size=600, random_state=0)
     assert first.n_sampled == 200
-    assert first[0].silhouette == again[0].silhouette != other[0].silhouette
-    assert first[0].silhouette == pytest.approx(all_rows.silhouette, abs=0.05)
+    assert first.entries[0].silhouette == again.entries[0].silhouette != other.entries[0].silhouette
+    assert first.entries[0].silhouette == pytest.approx(all_rows.silhouette, abs=0.05)
 
 
 def test_a_fit_does_not_depend_on_the_others_nor_on_how_many_run_at_a_time(loss, x):
@@ -137,7 +137,7 @@ def test_processes_give_the_same_result(x):
 @pytest.mark.parametrize("seed", [None, np.random.default_rng(5), np.random.RandomState(5)])
 def test_whatever_the_seed_was_an_entry_can_be_repeated(x, seed):
     table = sweep(x, [3], random_state=seed)
-    assert KMeans(3, random_state=table.random_state).fit(x).inertia_ == table[0].loss
+    assert KMeans(3, random_state=table.random_state).fit(x).inertia_ == table.entries[0].loss
 
 
 def test_other_parameters_reach_the_estimators(x):
@@ -207,7 +207,7 @@ def test_the_knee_counts_k_not_entries():
 def test_it_is_a_small_table(x):
     table = sweep(x, range(1, 4), random_state=0)
     assert len(table) == 3
-    assert table[1] is list(table)[1] is table.entries[1]
+    assert list(table)[1] is table.entries[1]
     columns = table.to_dict()
     assert list(columns) == list(SweepEntry._fields)
     assert columns["loss"] == [entry.loss for entry in table]
@@ -269,3 +269,30 @@ def test_progress_is_a_bar_of_tqdm_auto(x, monkeypatch):
 
 def test_the_function_is_public():
     assert kmgpu.sweep is sweep
+
+
+def entries(**columns):
+    length = len(columns["k"])
+    blank = {"iterations": [1] * length, "seconds": [0.0] * length}
+    names = SweepEntry._fields
+    rows = zip(*((blank | columns)[name] for name in names), strict=True)
+    return Sweep(tuple(SweepEntry(*row) for row in rows), "l2", 0, 9)
+
+
+def test_a_k_is_asked_for_by_name_and_no_position_is_taken_for_it():
+    table = entries(
+        k=[1, 2, 3, 5], loss=[9.0, 8, 1, 0.5],
+        simplified_silhouette=[np.nan, 0.7, 0.6, 0.7], silhouette=[np.nan, 0.2, 0.9, 0.9],
+    )  # fmt: skip
+    assert table.at(3) is table.entries[2]
+    with pytest.raises(KeyError, match=r"k=4 was not fitted; ks are \[1, 2, 3, 5\]"):
+        table.at(4)
+    with pytest.raises(TypeError, match=r"use .at\(k\)"):
+        table[3]
+    assert table.best().k == 3
+    assert table.best("simplified_silhouette").k == 2
+    assert table.best("knee").k == table.knee == 3
+    with pytest.raises(ValueError, match="by="):
+        table.best("loss")
+    alone = entries(k=[1], loss=[1.0], simplified_silhouette=[np.nan], silhouette=[np.nan])
+    assert alone.best() is alone.best("knee") is None

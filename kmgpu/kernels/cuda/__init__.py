@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 def _nearest(x: Array, centers: Array, loss: Any, memory_budget: int | None = None) -> Array:
     parts = [
-        nearest.nearest(loss.name, x[start:stop, :], centers, memory_budget)
+        nearest.nearest(loss.kernel_name, x[start:stop, :], centers, memory_budget)
         for start, stop in watchdog.row_ranges(x, centers.shape[0])
     ]
     return parts[0] if len(parts) == 1 else namespace(x).concat(parts)
@@ -67,19 +67,19 @@ def _nearest(x: Array, centers: Array, loss: Any, memory_budget: int | None = No
 def _costs_at(
     x: Array, centers: Array, labels: Array, loss: Any, memory_budget: int | None = None
 ) -> Array:
-    return nearest.costs_at(loss.name, x, centers, labels, memory_budget)
+    return nearest.costs_at(loss.kernel_name, x, centers, labels, memory_budget)
 
 
 def _spread(
     x: Array, loss: Any, sample_weight: Array | None, memory_budget: int | None = None
 ) -> float:
-    return spread.spread(loss.name, x, sample_weight, memory_budget)
+    return spread.spread(loss.kernel_name, x, sample_weight, memory_budget)
 
 
 def _greedy_seed(
     x: Array, n_clusters: int, loss: Any, *arguments: Any, **options: Any
 ) -> tuple[Any, None]:
-    return seeding.greedy_seed(loss.name, x, n_clusters, *arguments, **options)
+    return seeding.greedy_seed(loss.kernel_name, x, n_clusters, *arguments, **options)
 
 
 def _engine(

@@ -22,8 +22,9 @@ class CudaSteps:
     an assignment launches the refit too, and one small copy brings the numbers of both; the refit
     after the last assignment is wasted. Beside the assignment, an iteration reads the labels three
     times and the data once; k-medians reads the data once more for each digit of the selection.
-    k-means takes at most 12 launches an iteration, 5 of them for the refit; k-medians 10, with
-    weights 13, and where a cluster is cut (`medians`) 2 more for each digit.
+    k-means takes at most 12 launches an iteration, 5 of them for the refit; k-medians 10, and 2
+    more where halves rank first (`screen`), 3 more with weights, and where a cluster is cut
+    (`medians`) 2 more for each digit.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ class CudaSteps:
         return np.asarray(self._told[CHANGED + 1 :], dtype=np.int64)
 
     def costs(self) -> Array:
-        return costs_at(self._loss.name, self._x, self._centers, self.labels)
+        return costs_at(self._loss.kernel_name, self._x, self._centers, self.labels)
 
     def costliest(self, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return costliest(self.costs(), self._weight, self.labels, n_rows)
@@ -107,6 +108,6 @@ class CudaSteps:
         self._told = to_host(self._numbers.values).tolist()
 
     def _loss_at(self, centers: Array) -> float:
-        costs = costs_at(self._loss.name, self._x, centers, self.labels)
+        costs = costs_at(self._loss.kernel_name, self._x, centers, self.labels)
         costs = costs if self._weight is None else costs * self._weight
         return float(to_host(namespace(costs).sum(costs)))

@@ -1,8 +1,10 @@
 """The rankings by differences: rows in registers, tiles of costs, and halves before them."""
 
 import os
+import re
 from functools import partial
 from itertools import product
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -256,3 +258,10 @@ def test_the_proof_holds_for_the_most_features():
     rounding = float(screen._rounding(screen.MOST_FEATURES))
     assert (1 + 2.0**-7) * (1 - rounding) >= 1 + rounding
     assert 1 / (1 - rounding) <= 1.005
+
+
+def test_the_proof_counts_with_what_the_kernels_are_tested_for():
+    source = (Path(screen.__file__).parent / "mma.cu").read_text()
+    unit = re.search(r"constexpr float MMA_UNIT = ([0-9.e+-]+)f;", source)
+    assert unit is not None
+    assert float(unit[1]) == screen.MMA_UNIT

@@ -227,9 +227,9 @@ def screen_rows(
             # at the end, what is left does not fill a pair of tiles
             last = b == hi - 1 and first + PAIR >= min(CHUNK_ROWS, n - b * CHUNK_ROWS)
             while count >= PAIR or (last and count > 0):
-                rows[:] = waiting[:PAIR]
-                rows[count:] = -1
-                waiting[:PAIR] = waiting[PAIR:]
+                for e in range(PAIR):  # slices cost seconds of compilation, for their messages
+                    rows[e] = waiting[e] if e < count else -1
+                    waiting[e] = waiting[PAIR + e]
                 count = max(0, count - PAIR)
                 for e in range(PAIR):
                     if rows[e] >= 0 and labels[rows[e]] >= 0:

@@ -94,7 +94,8 @@ def high_gains(
             if won:
                 row[b, n_won[b]], bits[b, n_won[b]] = r, won
                 n_won[b] += 1
-        gains[b] = gain
+        for t in range(n_trials):  # a slice costs seconds of compilation, for its message
+            gains[b, t] = gain[t]
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
