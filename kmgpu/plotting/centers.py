@@ -100,10 +100,11 @@ def places_apart(at: np.ndarray, view: View, scale: Scale) -> np.ndarray:
     return np.where(moved[:, None], places * unit, at)
 
 
-def draw_centers(axes: Axes, at: np.ndarray, view: View, scale: Scale) -> None:
+def draw_centers(axes: Axes, at: np.ndarray, view: View, scale: Scale) -> bool:
     """Draw every centre and its number above all else, outlined, in the style of its cluster.
 
     Those that would cover each other stand beside their places, each a dot at the end of a line.
+    Return whether there are any.
     """
     from matplotlib.patheffects import Normal, withStroke
 
@@ -145,6 +146,7 @@ def draw_centers(axes: Axes, at: np.ndarray, view: View, scale: Scale) -> None:
             zorder=Z_NUMBERS,
             annotation_clip=False,
         )
+    return bool(beside.any())
 
 
 def draw_moves(axes: Axes, old: np.ndarray, new: np.ndarray, scale: Scale) -> None:

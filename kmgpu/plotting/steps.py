@@ -285,11 +285,12 @@ def plot_clusters(
         draw_regions(axes, centers, loss, view, LARGE.pixels)
     points = plane.place_points(drawn.points)
     draw_points(axes, points, values_of_drawn(labels, drawn), None, LARGE)
-    draw_centers(axes, plane.place(centers), view, LARGE)
+    beside = draw_centers(axes, plane.place(centers), view, LARGE)
     name = NAMES[loss.name]
     axes.set_title(
         f"{name}, k = {len(centers)}: the loss of the fit is {number(estimator.inertia_)}"
     )
-    caption = fill("; ".join(filter(None, [drawn.caption, plane.caption])), 80)
+    dots = "dots: true places of centres drawn beside them" if beside else ""
+    caption = fill("; ".join(filter(None, [drawn.caption, plane.caption, dots])), 80)
     axes.set_xlabel(f"{plane.labels[0]}\n{caption}", linespacing=1.6)
     return figure

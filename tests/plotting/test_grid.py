@@ -7,7 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from kmgpu.plotting import animate, plot_steps
+from kmgpu import KMeans
+from kmgpu.plotting import animate, plot_clusters, plot_steps
 from kmgpu.plotting.centers import LARGE, SMALL, places_apart
 from kmgpu.plotting.record import record_steps
 from tests.support import oracles
@@ -160,6 +161,14 @@ def test_a_centre_drawn_beside_its_place_has_a_dot_there_and_a_line():
     numbers = {text.get_text(): text.xy for text in first.texts}
     np.testing.assert_array_equal(tips, [numbers["0"], numbers["1"]])
     np.testing.assert_array_equal(numbers["2"], x[2])
+
+
+def test_the_picture_of_a_fit_explains_dots_where_there_are_any():
+    x = np.array([[0.0, 0], [0.2, 0], [9, 9], [10, 10]])
+    for n_clusters, said in ((2, False), (3, True)):
+        fit = KMeans(n_clusters, init=x[[0, 2, 1][:n_clusters]], n_init=1).fit(x)
+        (axes,) = plot_clusters(fit, x).axes
+        assert ("dots: true places of centres" in axes.get_xlabel()) == said
 
 
 def test_more_clusters_than_there_are_styles_stay_in_their_places():
