@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kmgpu import kernels, plotting, sweep
+from kmgpu import demo, kernels, plotting, sweep
 from kmgpu.plotting.examples import load_example
 
 DOCS = Path(__file__).parent
@@ -30,6 +30,14 @@ def ratios() -> None:
     figure.suptitle("The fastest exact peer takes so many times as long as kmgpu", fontsize=12)
     axes.set_xlabel("the same iterations on 2 cores of an AMD EPYC (Zen 5), float32, 2026-11-26")
     plotting.save_figure(figure, DOCS / "ratios.png")
+
+
+def hero() -> None:
+    """What ``kmgpu demo`` draws, demo.jpg."""
+    photo = demo.load_photo()
+    fits, _ = demo.fit_colours(photo, device="cpu", progress=False)
+    figure = demo.demo_figure(photo, fits)
+    figure.savefig(DOCS / "demo.jpg", dpi=120, pil_kwargs={"quality": 85})
 
 
 def moving() -> None:
@@ -55,4 +63,5 @@ def site(folder: Path) -> None:
 
 if __name__ == "__main__":
     ratios()
+    hero()
     moving()

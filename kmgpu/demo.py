@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["demo_figure", "fit_colours", "load_photo"]
 
-N_COLOURS = 16
+N_COLOURS = 32
 SEED = 0
 
 
 def load_photo() -> np.ndarray:
-    """Load the photograph china.jpg of scikit-learn, (427, 640, 3) uint8.
+    """Load the photograph flower.jpg of scikit-learn, (427, 640, 3) uint8.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def load_photo() -> np.ndarray:
     require_pillow()
     from sklearn.datasets import load_sample_image
 
-    return load_sample_image("china.jpg")
+    return load_sample_image("flower.jpg")
 
 
 def fit_colours(

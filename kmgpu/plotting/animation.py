@@ -22,7 +22,8 @@ from kmgpu.files import PathLike, check_writable, named_errors, replacing
 from kmgpu.plotting.page import Caption, page
 
 FORMATS = (".html", ".gif", ".mp4")
-DPI = 110
+# of files that show at this size, and of those shown large: on a projector, or zoomed in
+DPI, FINE_DPI = 110, 220
 NOTEBOOK_HEIGHT = 640
 
 
@@ -117,10 +118,10 @@ class Animation(FuncAnimation):
 
     def to_html(self) -> str:
         """The page, which needs no network: a player with keys, and the captions."""
-        pngs = [_encoded(picture, "png") for picture in self._pictures(titled=False)]
+        pngs = [_encoded(picture, "png") for picture in self._pictures(FINE_DPI, titled=False)]
+        width, height = self.figure.get_size_inches()
         split = None
         if self._left_share is not None:
-            width, height = self.figure.get_size_inches()
             left = self._left_share * width / height
             split = (left, width / height - left)
         return page(
@@ -130,6 +131,7 @@ class Animation(FuncAnimation):
             about=self._about,
             seconds=1 / self._fps,
             loop=self._loop,
+            size=(round(width * FINE_DPI), round(height * FINE_DPI)),
             split=split,
         )
 
@@ -142,7 +144,7 @@ class Animation(FuncAnimation):
 
     def _gif(self) -> bytes:
         """The frames, the last three times as long as the others."""
-        first, *others = self._pictures(titled=True)
+        first, *others = self._pictures(DPI, titled=True)
         milliseconds = 1000 // self._fps
         durations = [milliseconds] * len(others) + [3 * milliseconds]
         return _encoded(
@@ -153,16 +155,17 @@ class Animation(FuncAnimation):
         try:
             with TemporaryDirectory() as folder:
                 path = Path(folder, "animation.mp4")
-                self.save(path, FFMpegWriter(fps=self._fps))
+                self.save(path, FFMpegWriter(fps=self._fps), dpi=FINE_DPI)
                 return path.read_bytes()
         except (BrokenPipeError, CalledProcessError) as error:
             said = getattr(error, "stderr", "").strip() or f"{type(error).__name__}, no message"
             msg = f"{filename}: ffmpeg failed ({said}); write .gif or .html."
             raise Unavailable(msg) from error
 
-    def _pictures(self, *, titled: bool) -> Iterator[Image.Image]:
+    def _pictures(self, dpi: int, *, titled: bool) -> Iterator[Image.Image]:
         """Every frame in 256 colours; drawn once, while ``savefig`` draws twice."""
         canvas = FigureCanvasAgg(self.figure)
+        self.figure.set_dpi(dpi)
         with self._laid_out(titled=titled):
             for number in range(len(self.captions)):
                 self.draw(number, titled)

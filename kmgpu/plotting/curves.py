@@ -16,6 +16,7 @@ from kmgpu.plotting.figures import (
     axes_to_draw_on,
     legend_below,
     new_figure,
+    thousands,
 )
 from kmgpu.selection.sweep import Sweep
 from kmgpu.summary import NAMES
@@ -77,6 +78,7 @@ def draw_history(axes: Axes, history: Sequence[HistoryEntry], units: str) -> Non
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlabel("half-step")
     axes.set_ylabel(f"loss ({units})")
+    thousands(axes.yaxis)
     axes.grid(alpha=0.3)
     axes.legend(title="after", frameon=False, loc="upper right")  # the loss falls: it is free
 
@@ -105,6 +107,7 @@ def plot_elbow(sweep: Sweep) -> Figure:
     _draw_silhouettes(below, sweep)
     for axes in (above, below):
         axes.grid(alpha=0.3)
+        thousands(axes.yaxis)
         if sweep.knee is not None:
             axes.axvline(sweep.knee, color=KNEE_COLOUR, linewidth=1, linestyle="--", zorder=1)
     return figure

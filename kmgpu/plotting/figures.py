@@ -1,20 +1,29 @@
-"""Figures and the PNG files they are written to. Matplotlib is imported only when one is drawn."""
+"""Figures, the files they are written to, and numbers on them.
+
+Matplotlib is imported only when a figure is drawn.
+"""
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmgpu.files import PathLike, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
 
 INSTALL_PLOT = "pip install 'kmgpu[plot]'"
 ASSIGN_COLOUR = "#0072b2"
 REFIT_COLOUR = "#d55e00"
+VECTORS = (".svg", ".pdf")
+DOTS = 240
 
 
 def require_matplotlib() -> None:
@@ -84,7 +93,49 @@ def legend_below(axes: Axes, **options: Any) -> None:
     )
 
 
+def number(value: float, digits: int = 6) -> str:
+    """A number as text, with commas: so many digits, but all of its whole part."""
+    if 10**digits <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:,.{digits}g}"
+
+
+def thousands(*axes_of_numbers: Axis) -> None:
+    """Write the numbers at these axes with commas: 20,000."""
+    for axis in axes_of_numbers:
+        axis.set_major_formatter(_thousands_formatter()())
+
+
+@cache
+def _thousands_formatter() -> type[ScalarFormatter]:
+    from matplotlib.ticker import ScalarFormatter
+
+    class ThousandsFormatter(ScalarFormatter):
+        """Matplotlib's own, with commas in whole parts of four digits and more."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            text = super().__call__(x, pos)
+            return re.sub(r"^\D?\d{4,}", lambda found: _with_commas(found[0]), text)
+
+    return ThousandsFormatter
+
+
+def _with_commas(digits: str) -> str:
+    """A whole number, maybe with a minus before it, with commas."""
+    return re.sub(r"(?<=\d)(?=(\d{3})+$)", ",", digits)
+
+
 def save_figure(figure: Figure, path: PathLike) -> None:
-    """Write `figure` to `path` as a PNG of 120 dots an inch, whole or not at all."""
+    """Write `figure` to `path`, whole or not at all.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or path-like
+        The ending chooses the format: .svg or .pdf, which stay sharp at any size, else PNG of 240
+        dots an inch.
+    """
+    suffix = Path(path).suffix.lower()
+    kind = suffix.removeprefix(".") if suffix in VECTORS else "png"
     with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+        figure.savefig(file, format=kind, dpi=DOTS)

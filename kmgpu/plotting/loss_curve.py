@@ -11,7 +11,7 @@ from kmgpu.algorithm.losses import Loss, get_loss
 from kmgpu.algorithm.refit import group_rows
 from kmgpu.backend.arrays import HOST, to_host
 from kmgpu.backend.blocks import CPU_BLOCK_BYTES
-from kmgpu.plotting.figures import legend_below, new_figure
+from kmgpu.plotting.figures import legend_below, new_figure, number, thousands
 from kmgpu.validation import check_data
 from kmgpu.weights import check_sample_weight
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MARGIN = 0.15
 N_GRID = 201
+DIGITS = 4
 FLAT_COLOUR = "0.87"
 POINT_COLOUR = "0.45"
 
@@ -104,6 +105,12 @@ def points_on_a_line(
     return values, weight
 
 
+def with_name(label: str, x: Any) -> str:
+    """`label`, and the name of the column that `x` is, where it has one."""
+    name = next(iter(getattr(x, "columns", ())), getattr(x, "name", None))
+    return f"{label} ({name})" if isinstance(name, str) else label
+
+
 def best_center(values: np.ndarray, weight: np.ndarray | None, loss: Loss) -> float:
     """The centre that the refitting step of `loss` gives a cluster of these values."""
     rows = values[:, None]
@@ -159,8 +166,10 @@ def plot_loss_curve(x: Any, loss: str | Loss = "l2", *, sample_weight: Any = Non
     for axes in (above, below):
         axes.axvline(curve.best, color=style.colour, linewidth=1, linestyle="--", zorder=1)
         axes.grid(alpha=0.3)
+        thousands(axes.xaxis, axes.yaxis)
     _draw_losses(above, curve, values, weight, loss)
     _draw_slopes(below, curve, weight, loss)
+    below.set_xlabel(with_name("µ", x), parse_math=False)
     legend_below(above)
     return figure
 
@@ -192,10 +201,11 @@ def _draw_losses(
         edgecolors="white",
         marker="D",
         zorder=4,
-        label=f"the {style.name}, {curve.best:.4g}",
+        label=f"the {style.name}, {number(curve.best, DIGITS)}",
     )
     axes.set_ylabel(f"loss L(µ)\n({loss.units})")
-    axes.set_title(f"The loss is least at the {style.name}: L({curve.best:.4g}) = {height:.4g}")
+    best, least_loss = number(curve.best, DIGITS), number(height, DIGITS)
+    axes.set_title(f"The loss is least at the {style.name}: L({best}) = {least_loss}")
 
 
 def _draw_slopes(axes: Axes, curve: Curve, weight: np.ndarray | None, loss: Loss) -> None:
@@ -216,7 +226,6 @@ def _draw_slopes(axes: Axes, curve: Curve, weight: np.ndarray | None, loss: Loss
     axes.scatter(
         [curve.best], [0], s=70, color=style.colour, edgecolors="white", marker="D", zorder=4
     )
-    axes.set_xlabel("µ")
 
 
 def _parabola(values: np.ndarray, weight: np.ndarray | None, loss: Loss) -> Curve:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmgpu.algorithm.losses import LOSSES
-from kmgpu.plotting.figures import legend_below, new_figure, require_matplotlib
+from kmgpu.plotting.figures import legend_below, new_figure, number, require_matplotlib, thousands
 from kmgpu.plotting.loss_curve import (
     CENTER_STYLES,
+    DIGITS,
     POINT_COLOUR,
     best_center,
     point_areas,
     points_on_a_line,
+    with_name,
 )
 from kmgpu.plotting.page import Caption
 from kmgpu.validation import check_integer
@@ -30,7 +32,8 @@ LEAST_POINTS = 3
 N_STRIPS = 4
 LEAST_REACH = 4
 OUTLIER_COLOUR = "black"
-WIDTH, HEIGHT = 7.0, 4.4
+PLACE = "place of the outlier"
+WIDTH, HEIGHT = 5.6, 3.9
 TITLE = "The mean follows the outlier, the median stays"
 
 
@@ -112,6 +115,7 @@ def plot_mean_vs_median(x: Any, *, sample_weight: Any = None) -> Figure:
     for at, axes in enumerate(strips):
         draw_strip(axes, path, at)
     draw_center_paths(below, path, range(N_STRIPS))
+    below.set_xlabel(with_name(PLACE, x), parse_math=False)
     strips[0].set_title(TITLE)
     legend_below(strips[0])
     return figure
@@ -149,7 +153,10 @@ def animate_mean_vs_median(x: Any, *, sample_weight: Any = None, n_frames: int =
     draw_strip(strip, path, 0)
     legend_below(strip)
     captions = [
-        Caption(f"The outlier is at {outlier:.4g}", f"mean {mean:.4g}, median {median:.4g}")
+        Caption(
+            f"The outlier is at {number(outlier, DIGITS)}",
+            f"mean {number(mean, DIGITS)}, median {number(median, DIGITS)}",
+        )
         for outlier, mean, median in zip(
             path.outlier, path.centers["l2"], path.centers["l1"], strict=True
         )
@@ -160,6 +167,7 @@ def animate_mean_vs_median(x: Any, *, sample_weight: Any = None, n_frames: int =
         below.clear()
         draw_strip(strip, path, at)
         draw_center_paths(below, path, [at])
+        below.set_xlabel(with_name(PLACE, x), parse_math=False)
         if titled:
             strip.set_title(f"{TITLE}\n{captions[at].note}", fontsize="medium")
 
@@ -205,9 +213,9 @@ def draw_center_paths(axes: Axes, path: OutlierPath, marked: Sequence[int]) -> N
     high = max(centers.max() for centers in path.centers.values())
     margin = 0.12 * (high - low) or 1.0
     axes.set_ylim(low - margin, high + margin)
-    axes.set_xlabel("place of the outlier")
     axes.set_ylabel("centre")
     axes.grid(alpha=0.3)
+    thousands(axes.xaxis, axes.yaxis)
     _limit(axes, path)
 
 

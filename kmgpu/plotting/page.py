@@ -27,6 +27,7 @@ def page(
     about: str,
     seconds: float,
     loop: bool,
+    size: tuple[int, int],
     split: tuple[float, float] | None,
 ) -> str:
     """The text of the file.
@@ -43,12 +44,15 @@ def page(
         How long a frame is shown.
     loop : bool
         Whether "Repeat" is pressed at first.
+    size : tuple of int
+        Width and height of the frames.
     split : tuple of float, or None
         Width over height of the left and of the right part of the frames. A narrow screen shows
         one below the other. None: frames are never split.
     """
+    frames = [f"data:image/png;base64,{b64encode(png).decode()}" for png in pngs]
     animation = {
-        "frames": [f"data:image/png;base64,{b64encode(png).decode()}" for png in pngs],
+        "frames": frames,
         "captions": [caption._asdict() for caption in captions],
         "seconds": seconds,
         "loop": loop,
@@ -58,5 +62,10 @@ def page(
     return Template(template).substitute(
         name=escape(name),
         about=escape(about),
+        width=size[0],
+        height=size[1],
+        n_frames=len(frames),
+        last=escape(". ".join(filter(None, captions[-1]))),
+        picture=frames[-1],
         animation=json.dumps(animation, indent=0).replace("<", "\\u003c"),
     )

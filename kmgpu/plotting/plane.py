@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 MAX_DRAWN = 5_000
 SEED = 0
 MARGIN = 0.06
-TINT = 0.82
+TINT = 0.78
 BORDER = 0.62
 # Okabe and Ito's colours for all kinds of colour vision (https://jfly.uni-koeln.de/color), less
-# black, and wine, indigo and olive of Paul Tol's muted scheme (https://sronpersonalpages.nl/~pault).
-# This order keeps the first seven, and any two of one marker, furthest apart.
-COLOURS = ["#0072b2", "#d55e00", "#f0e442", "#56b4e9", "#882255", "#332288", "#cc79a7"]
+# black, and with a darker yellow, which stands out from its region. Wine, indigo and olive are of
+# Paul Tol's muted scheme (https://sronpersonalpages.nl/~pault). This order keeps the first seven,
+# and any two of one marker, furthest apart.
+COLOURS = ["#0072b2", "#d55e00", "#d8c400", "#56b4e9", "#882255", "#332288", "#cc79a7"]
 COLOURS += ["#e69f00", "#009e73", "#999933"]
 # 7 markers and 10 colours have no common factor: 70 pairs before the first repeats
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -124,14 +126,37 @@ class Plane:
         return at
 
 
-def plane_of(points: np.ndarray) -> Plane:
+def names_of_columns(x: Any, n_features: int, given: Sequence[str] | None) -> tuple[str, ...]:
+    """The names that are given, else those of a frame, else "feature 0", "feature 1", ….
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer names than features.
+    """
+    if given is not None:
+        names = tuple(map(str, given))
+        if len(names) != n_features:
+            msg = (
+                f"feature_names has {len(names)} names, the data have {n_features} features: "
+                f"give one name for each column."
+            )
+            raise ValueError(msg)
+        return names
+    columns = list(getattr(x, "columns", ()))
+    if columns and all(isinstance(name, str) for name in columns):
+        return tuple(columns)
+    return tuple(f"feature {number}" for number in range(n_features))
+
+
+def plane_of(points: np.ndarray, names: Sequence[str]) -> Plane:
     """The plane of one or two features as they are, else of the first two principal axes."""
     d = points.shape[1]
     if d == 1:
         caption = "one feature; the height is random, to tell points apart"
-        return Plane(np.zeros(1), np.array([[1.0], [0.0]]), ("feature 1", ""), caption)
+        return Plane(np.zeros(1), np.array([[1.0], [0.0]]), (names[0], ""), caption)
     if d == 2:
-        return Plane(np.zeros(2), np.eye(2), ("feature 1", "feature 2"), "")
+        return Plane(np.zeros(2), np.eye(2), (names[0], names[1]), "")
     from sklearn.decomposition import PCA
 
     n_axes = min(2, len(points))
@@ -180,6 +205,12 @@ def rgb(colour: str) -> np.ndarray:
     return np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
 
 
+def luminance(colours: np.ndarray) -> np.ndarray:
+    """The relative luminance of sRGB colours, (..., 3) in [0, 1], as the WCAG define it."""
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    return linear @ np.array([0.2126, 0.7152, 0.0722])
+
+
 def tints(n_clusters: int) -> np.ndarray:
     """The light background of every cluster's region, (n_clusters, 3) in [0, 1]."""
     colours = np.array([rgb(cluster_style(cluster).colour) for cluster in range(n_clusters)])
@@ -219,8 +250,12 @@ def draw_regions(axes: Axes, centers: np.ndarray, loss: Loss, view: View, pixels
     labels = region_labels(centers, loss, view, pixels)
     picture = tints(len(centers))[labels]
     border = np.zeros(labels.shape, np.bool_)
-    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    border[1:] |= labels[1:] != labels[:-1]
+    beside, above = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    # both pixels of a pair: a line of one pixel breaks where the picture is shown smaller
+    border[:, 1:] |= beside
+    border[:, :-1] |= beside
+    border[1:] |= above
+    border[:-1] |= above
     picture[border] = BORDER
     axes.imshow(
         picture,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,14 @@ from kmgpu.algorithm.seeding import initial_centers
 from kmgpu.algorithm.unit import unit_rows
 from kmgpu.backend.arrays import Array, to_host
 from kmgpu.kernels import use
-from kmgpu.plotting.plane import Drawn, Plane, drawn_rows, plane_of, values_of_drawn
+from kmgpu.plotting.plane import (
+    Drawn,
+    Plane,
+    drawn_rows,
+    names_of_columns,
+    plane_of,
+    values_of_drawn,
+)
 from kmgpu.summary import NAMES
 from kmgpu.validation import check_data, check_integer, check_n_clusters
 
@@ -117,6 +124,7 @@ def record_steps(
     random_state: int | None,
     max_iter: int,
     most: int,
+    feature_names: Sequence[str] | None = None,
 ) -> StepRecord:
     """Run the loop; record the data, the initialisation, the first `most` half-steps and the last.
 
@@ -126,6 +134,7 @@ def record_steps(
     if random_state is not None:
         check_integer("random_state", random_state, 0)
     loss, x = get_loss(loss), check_data(X)
+    names = names_of_columns(X, x.shape[1], feature_names)
     x = unit_rows(x) if loss.unit else x
     n_clusters = _n_clusters(n_clusters, init, x)
     small = x.shape[0] * x.shape[1] * n_clusters < LEAST_WORK
@@ -134,7 +143,7 @@ def record_steps(
         centers = initial_centers(x, init, n_clusters, loss, None, rng).centers
         loop = lloyd(x, centers, loss, max_iter=max_iter)
     drawn = drawn_rows(x)
-    plane = plane_of(drawn.points)
+    plane = plane_of(drawn.points, names)
     opening = [
         Frame("data", "The data", drawn.caption),
         Frame("init", f"Initialisation: {_center_names(n_clusters)}", "", centers=to_host(centers)),
@@ -218,6 +227,6 @@ def _count(number: int, thing: str) -> str:
 
 
 def _center_names(k: int) -> str:
-    """µ₁, …, µ_k."""
-    names = [f"µ{number}".translate(SUBSCRIPTS) for number in range(1, k + 1)]
+    """µ₀, …, µ_(k - 1): numbered as labels are."""
+    names = [f"µ{number}".translate(SUBSCRIPTS) for number in range(k)]
     return ", ".join(names if k <= 3 else [names[0], "…", names[-1]])

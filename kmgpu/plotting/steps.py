@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import ceil
+from collections.abc import Callable, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +12,20 @@ from sklearn.utils.validation import check_is_fitted
 from kmgpu.algorithm.losses import Loss
 from kmgpu.backend.arrays import to_host
 from kmgpu.base import AlternatingMinimizer
+from kmgpu.plotting.centers import LARGE, SMALL, draw_centers
 from kmgpu.plotting.curves import draw_history
-from kmgpu.plotting.figures import axes_to_draw_on, new_figure, require_matplotlib
+from kmgpu.plotting.figures import axes_to_draw_on, new_figure, number, require_matplotlib
+from kmgpu.plotting.marks import draw_marks
 from kmgpu.plotting.page import Caption
-from kmgpu.plotting.panel import (
-    LARGE,
-    SMALL,
-    draw_centers,
-    draw_frame,
-    draw_points,
-    prepare,
-    view_of_all,
+from kmgpu.plotting.panel import draw_frame, draw_points, prepare, view_of_all
+from kmgpu.plotting.plane import (
+    draw_regions,
+    drawn_rows,
+    names_of_columns,
+    plane_of,
+    values_of_drawn,
+    view_of,
 )
-from kmgpu.plotting.plane import draw_regions, drawn_rows, plane_of, values_of_drawn, view_of
 from kmgpu.plotting.record import StepRecord, record_steps
 from kmgpu.summary import NAMES
 from kmgpu.validation import check_integer
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from kmgpu.plotting.animation import Animation
 
-PANEL = 3.3
-WIDTH, HEIGHT, LEFT_SHARE = 10.0, 5.7, 0.56
+PANEL, FLAT = 3.2, 0.65
+WIDTH, HEIGHT, LEFT_SHARE = 8.4, 5.2, 0.56
 
 
 def plot_steps(
@@ -49,6 +49,7 @@ def plot_steps(
     m: int = 6,
     random_state: int | None = 0,
     max_iter: int = 300,
+    feature_names: Sequence[str] | None = None,
 ) -> Figure:
     """Draw a grid: the initialisation, the first `m` half-steps, the last one, and the loss.
 
@@ -72,6 +73,8 @@ def plot_steps(
     random_state : None or int, default=0
         Seeds the initialisation.
     max_iter : int, default=300
+    feature_names : sequence of str, optional
+        Names of the columns, for the axes. By default those of a frame.
 
     Returns
     -------
@@ -93,39 +96,42 @@ def plot_steps(
         loss=loss,
         random_state=random_state,
         max_iter=max_iter,
+        feature_names=feature_names,
         most=m,
     )
     return _grid(record)
 
 
 def _grid(record: StepRecord) -> Figure:
+    """Half-steps in rows of three, and the loss, which takes what is left of the last row."""
     frames = record.frames[1:]
-    n_columns = min(3, len(frames) + 1)
-    n_rows = ceil((len(frames) + 1) / n_columns)
-    figure = new_figure(n_columns * PANEL + 0.3, n_rows * (PANEL + 0.45) + 0.7)
-    figure.suptitle(f"{record.name}, step by step", fontsize=13)
-    figure.supxlabel(fill(record.caption, 42 * n_columns), fontsize=9)
-    panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    n_columns = 2 if len(frames) == 3 else 3
+    row, column = divmod(len(frames), n_columns)
+    heights = [1.0] * row + [1.0 if column else FLAT]  # the loss alone needs less height
+    figure = new_figure(n_columns * PANEL + 0.3, sum(heights) * (PANEL + 0.55) + 1.2)
+    figure.suptitle(f"{record.name}, step by step", fontsize=14)
+    cells = figure.add_gridspec(row + 1, n_columns, height_ratios=heights)
     view = view_of_all(record)
-    for axes, frame in zip(panels, frames, strict=False):
+    for at, frame in enumerate(frames):
+        axes = figure.add_subplot(cells[divmod(at, n_columns)])
         draw_frame(axes, record, frame, view, SMALL)
         title = frame.title.replace(": ", "\n")
         note = frame.note.replace(" (", "\n(")
-        axes.set_title(f"{title}\n{note}", fontsize=8.5)
-    _draw_loss(panels[len(frames)], record)
-    for axes in panels:
-        axes.tick_params(labelsize=7)
-        axes.xaxis.label.set_fontsize(8)
-        axes.yaxis.label.set_fontsize(8)
-    for axes in panels[len(frames) + 1 :]:
-        axes.set_axis_off()
+        axes.set_title(f"{title}\n{note}", fontsize=9.5)
+    _draw_loss(figure.add_subplot(cells[row, column:]), record)
+    for axes in figure.axes:
+        axes.tick_params(labelsize=8.5)
+        axes.xaxis.label.set_fontsize(9.5)
+        axes.yaxis.label.set_fontsize(9.5)
+    caption = fill(record.caption, 36 * n_columns)
+    draw_marks(figure, record, frames, SMALL, ncols=n_columns, fontsize=9.5, title=caption)
     return figure
 
 
 def _draw_loss(axes: Axes, record: StepRecord) -> None:
     draw_history(axes, record.history, record.loss.units)
-    axes.legend(title="after", title_fontsize=7.5, fontsize=7.5, frameon=False, loc="upper right")
-    axes.set_title(f"The loss: L(µ) = {record.history[-1].loss:.6g} at the end", fontsize=8.5)
+    axes.legend(title="after", title_fontsize=9, fontsize=9, frameon=False, loc="upper right")
+    axes.set_title(f"The loss: L(µ) = {number(record.history[-1].loss)} at the end", fontsize=9.5)
 
 
 def animate(
@@ -137,6 +143,7 @@ def animate(
     max_frames: int = 60,
     random_state: int | None = 0,
     max_iter: int = 300,
+    feature_names: Sequence[str] | None = None,
 ) -> Animation:
     """Animate `plot_steps`: the points on the left, the loss on the right.
 
@@ -145,7 +152,7 @@ def animate(
 
     Parameters
     ----------
-    X, n_clusters, init, loss, random_state, max_iter
+    X, n_clusters, init, loss, random_state, max_iter, feature_names
         As in `plot_steps`.
     max_frames : int, default=60
         A longer run is cut: its first frames and its last one are shown.
@@ -173,11 +180,14 @@ def animate(
         loss=loss,
         random_state=random_state,
         max_iter=max_iter,
+        feature_names=feature_names,
         most=max_frames - 3,
     )
     figure = new_figure(WIDTH, HEIGHT)
     captions = [
-        Caption(frame.title, frame.note, "" if frame.loss is None else f"L(µ) = {frame.loss:.6g}")
+        Caption(
+            frame.title, frame.note, "" if frame.loss is None else f"L(µ) = {number(frame.loss)}"
+        )
         for frame in record.frames
     ]
     return Animation(
@@ -198,14 +208,16 @@ def _drawer(
     shares = (LEFT_SHARE, 1 - LEFT_SHARE)
     left, right = figure.subfigures(1, 2, width_ratios=shares, squeeze=False)[0]
     points, losses = left.subplots(), right.subplots()
-    about = left.supxlabel(fill(record.caption, 80), fontsize=8.5)
+    caption = fill(record.caption, 60)
+    how: dict[str, Any] = {"ncols": 2, "fontsize": 9, "columnspacing": 1, "title": caption}
+    about = draw_marks(left, record, record.frames, LARGE, **how).get_title()
     view = view_of_all(record)
     values = [entry.loss for entry in record.history]
     low, high = min(values), max(values)
     margin = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
 
-    def draw(number: int, titled: bool) -> None:
-        frame, caption = record.frames[number], captions[number]
+    def draw(at: int, titled: bool) -> None:
+        frame, said = record.frames[at], captions[at]
         points.clear()
         losses.clear()
         draw_frame(points, record, frame, view, LARGE)
@@ -215,14 +227,20 @@ def _drawer(
         if frame.loss is not None:
             losses.plot(frame.n_done, frame.loss, "o", markersize=13, mfc="none", mec="black")
         if titled:
-            points.set_title(f"{caption.title}\n{caption.note}", fontsize=11)
-            losses.set_title(f"{caption.value}\n", fontsize=11)
+            points.set_title(f"{said.title}\n{said.note}", fontsize=11)
+            losses.set_title(f"{said.value}\n", fontsize=11)
         about.set_visible(titled)
 
     return draw
 
 
-def plot_clusters(estimator: AlternatingMinimizer, X: Any, *, ax: Axes | None = None) -> Figure:
+def plot_clusters(
+    estimator: AlternatingMinimizer,
+    X: Any,
+    *,
+    feature_names: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Figure:
     """Draw the points of `X` in the styles of their clusters, the regions and the centres.
 
     Parameters
@@ -233,6 +251,8 @@ def plot_clusters(estimator: AlternatingMinimizer, X: Any, *, ax: Axes | None = 
         The data of the fit, or new ones, of any array library. Two features are drawn as they
         are, more on the first two principal axes, without regions. Of more than 5,000 rows a
         seeded sample is drawn.
+    feature_names : sequence of str, optional
+        Names of the columns, for the axes. By default those of the frame of the fit, else of `X`.
     ax : matplotlib.axes.Axes, optional
         Where to draw. By default a figure is made.
 
@@ -256,16 +276,21 @@ def plot_clusters(estimator: AlternatingMinimizer, X: Any, *, ax: Axes | None = 
     labels = estimator.predict(X)
     drawn = drawn_rows(X)
     centers = to_host(estimator.cluster_centers_).astype(np.float64)
-    plane = plane_of(drawn.points)
+    if feature_names is None:
+        feature_names = getattr(estimator, "feature_names_in_", None)
+    plane = plane_of(drawn.points, names_of_columns(X, centers.shape[1], feature_names))
     view = view_of(plane, drawn, centers)
     prepare(axes, plane, view)
     if plane.n_features <= 2:
         draw_regions(axes, centers, loss, view, LARGE.pixels)
     points = plane.place_points(drawn.points)
     draw_points(axes, points, values_of_drawn(labels, drawn), None, LARGE)
-    draw_centers(axes, plane.place(centers), LARGE)
+    beside = draw_centers(axes, plane.place(centers), view, LARGE)
     name = NAMES[loss.name]
-    axes.set_title(f"{name}, k = {len(centers)}: the loss of the fit is {estimator.inertia_:.6g}")
-    caption = fill("; ".join(filter(None, [drawn.caption, plane.caption])), 80)
+    axes.set_title(
+        f"{name}, k = {len(centers)}: the loss of the fit is {number(estimator.inertia_)}"
+    )
+    dots = "dots: true places of centres drawn beside them" if beside else ""
+    caption = fill("; ".join(filter(None, [drawn.caption, plane.caption, dots])), 80)
     axes.set_xlabel(f"{plane.labels[0]}\n{caption}", linespacing=1.6)
     return figure

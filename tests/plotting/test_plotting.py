@@ -9,7 +9,7 @@ import pytest
 
 from kmgpu import KMeans, KMedians
 from kmgpu.cli import main
-from kmgpu.demo import demo_figure, load_photo
+from kmgpu.demo import demo_figure, fit_colours, load_photo
 from kmgpu.plotting import new_figure, plot_history
 from kmgpu.plotting.curves import draw_history
 from kmgpu.quantize import colours_of
@@ -99,6 +99,15 @@ def test_the_picture_of_the_demo(photo, fits):
     assert "3 k-medians colours" in titles
     labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
     assert labels == ["loss (squared units of the data)", "loss (units of the data)"]
+
+
+def test_the_picture_of_the_demo_is_a_success(small):
+    """The flower keeps its colours: few are far from those of the photograph."""
+    fits, _ = fit_colours(small, "cpu", False)
+    for fit in fits:
+        gaps = colours_of(fit)[fit.labels_].astype(int) - small.reshape(-1, 3)
+        assert np.sqrt((gaps**2).mean()) < 7.5
+        assert (np.abs(gaps).max(axis=1) > 40).mean() < 0.01
 
 
 def test_pictures_touch_no_global_state(photo, fits):

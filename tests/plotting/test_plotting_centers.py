@@ -1,4 +1,4 @@
-"""Mean against median, loss curves, the elbow: what is drawn against brute force."""
+"""Loss curves and the elbow: what is drawn against brute force."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from kmgpu.plotting import (
 )
 from kmgpu.selection.sweep import Sweep, SweepEntry
 from tests.support import oracles
+from tests.support.drawn import assert_nothing_overlaps, points_at
 
-FigureCanvasAgg = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
+pytest.importorskip("matplotlib")
 
 NAMES = {"l2": "mean", "l1": "median"}
 SAMPLES = {
@@ -53,40 +54,6 @@ def brute_center(x, weight, loss):
     return oracles.CENTER[loss](x[:, None], weight)[0]
 
 
-def texts(axes, renderer):
-    """The texts of some axes that reach the paper, and where."""
-    found = [axes.title, *axes.texts]
-    for axis in (axes.xaxis, axes.yaxis):
-        low, high = axis.get_view_interval()
-        ticks = (tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)
-        found += [axis.label, *(tick.label1 for tick in ticks)]
-    if axes.get_legend() is not None:
-        found += axes.get_legend().get_texts()
-    for text in found:
-        if text.get_text() and text.get_visible():
-            yield text, text.get_window_extent(renderer)
-
-
-def assert_nothing_overlaps(figure):
-    """No two texts of a drawn figure cover each other, and none leaves it."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    boxes = [pair for axes in figure.axes for pair in texts(axes, renderer)]
-    boxes += [(t, t.get_window_extent(renderer)) for le in figure.legends for t in le.get_texts()]
-    assert len(boxes) >= 8
-    for at, (text, box) in enumerate(boxes):
-        assert figure.bbox.contains(box.x0, box.y0), text
-        assert figure.bbox.contains(box.x1, box.y1), text
-        for other, other_box in boxes[:at]:
-            assert not box.overlaps(other_box), (text, other)
-
-
-def points_at(axes, label):
-    (found,) = [part for part in axes.collections if part.get_label().startswith(label)]
-    return found
-
-
 def test_the_curve_is_the_loss(sample, loss):
     x, weight = sample
     above = plot_loss_curve(x, loss, sample_weight=weight).axes[0]
@@ -110,9 +77,8 @@ def test_the_minimiser_is_marked_where_the_slope_is_zero(sample, loss):
     np.testing.assert_allclose(below.collections[-1].get_offsets(), [[best, 0]], rtol=1e-12)
     for axes in (above, below):
         assert any(np.allclose(line.get_xdata(), best) for line in axes.lines)
-    assert (
-        above.get_title() == f"The loss is least at the {NAMES[loss]}: L({best:.4g}) = {value:.4g}"
-    )
+    place = f"{best:,.0f}" if best > 1e6 else f"{best:.4g}"
+    assert above.get_title() == f"The loss is least at the {NAMES[loss]}: L({place}) = {value:.4g}"
 
 
 def test_the_gradient_of_the_parabola_crosses_zero(sample):
@@ -180,6 +146,21 @@ def test_arrays_of_every_library_are_drawn(backend, draw):
 
 
 @pytest.mark.parametrize("draw", [plot_loss_curve, plot_mean_vs_median])
+def test_a_column_is_named(draw):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"spent ($) of ($)": [1.0, 2, 3, 9]})
+    labels = [
+        draw(x).axes[-1].xaxis.label
+        for x in (frame, frame.iloc[:, 0], frame.to_numpy(), frame.to_numpy()[:, 0])
+    ]
+    start = "µ" if draw is plot_loss_curve else "place of the outlier"
+    assert [label.get_text() for label in labels] == [f"{start} (spent ($) of ($))"] * 2 + [
+        start
+    ] * 2
+    assert not any(label.get_parse_math() for label in labels)
+
+
+@pytest.mark.parametrize("draw", [plot_loss_curve, plot_mean_vs_median])
 @pytest.mark.parametrize(
     ("x", "weight", "said"),
     [
@@ -209,45 +190,6 @@ def test_a_loss_of_ones_own_is_drawn_as_it_computes_itself():
 def test_a_loss_that_is_not_known():
     with pytest.raises(ValueError, match="loss='l3' is not known"):
         plot_loss_curve([1.0, 2], "l3")
-
-
-def test_two_values_are_too_few():
-    with pytest.raises(ValueError, match="at least 3 are needed"):
-        plot_mean_vs_median([1.0, 2, 9], sample_weight=[1, 1, 0])
-
-
-@pytest.mark.parametrize("weight", [None, np.array([1, 2, 1, 1, 0.5])])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_the_mean_follows_and_the_median_stays(weight, sign):
-    x = sign * np.array([1.0, 2, 3, 4, 100])
-    figure = plot_mean_vs_median(x, sample_weight=weight)
-    *strips, below = figure.axes
-    assert len(strips) == 4
-    outliers, centers = [], {"mean": [], "median": []}
-    for axes in strips:
-        np.testing.assert_array_equal(points_at(axes, "points").get_offsets()[:, 0], x[:4])
-        outliers.append(points_at(axes, "the outlier").get_offsets()[0, 0])
-        moved = np.append(x[:4], outliers[-1])
-        for loss, name in NAMES.items():
-            at = points_at(axes, name).get_offsets()[0, 0]
-            assert at == pytest.approx(brute_center(moved, weight, loss), rel=1e-12)
-            centers[name].append(at)
-    assert outliers[0] == sign * 4
-    assert outliers[-1] == sign * 100
-    assert (sign * np.diff(outliers) > 0).all()
-    assert (sign * np.diff(centers["mean"]) > 0).all()
-    assert len(set(centers["median"])) == 1
-    for line, name in zip(below.lines, ("mean", "median"), strict=True):
-        np.testing.assert_array_equal(line.get_data(), [outliers, centers[name]])
-
-
-def test_an_outlier_that_is_near_is_sent_far():
-    *strips, _ = plot_mean_vs_median([0.0, 1, 2, 3.5]).axes
-    assert points_at(strips[-1], "the outlier").get_offsets()[0, 0] == 2 + 4 * 2
-
-
-def test_equal_values_are_drawn():
-    assert_nothing_overlaps(plot_mean_vs_median([3.0, 3, 3]))
 
 
 def test_the_mean_is_red_and_the_median_blue_with_markers_of_their_own():
@@ -338,59 +280,3 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
     ):
         with pytest.raises(ImportError, match=r"needs matplotlib.*pip install 'kmgpu\[plot\]'"):
             draw()
-
-
-@pytest.fixture
-def moving():
-    return animate_mean_vs_median([1.0, 2, 3, 4, 100], n_frames=5)
-
-
-def test_as_the_outlier_moves_the_mean_follows_and_the_median_stays(moving):
-    figure = moving.figure
-    strip, below = figure.axes
-    seen = []
-    for at in range(5):
-        moving.draw(at, True)
-        outlier = points_at(strip, "the outlier").get_offsets()[0, 0]
-        assert outlier == pytest.approx(4 + 24 * at)
-        x = np.array([1, 2, 3, 4, outlier])
-        mean, median = (brute_center(x, None, loss) for loss in ("l2", "l1"))
-        assert points_at(strip, "mean").get_offsets()[0, 0] == pytest.approx(mean, rel=1e-12)
-        assert points_at(strip, "median").get_offsets()[0, 0] == median
-        said = f"mean {mean:.4g}, median {median:.4g}"
-        assert strip.get_title().endswith(f"\n{said}")
-        assert moving.captions[at] == (f"The outlier is at {outlier:.4g}", said, "")
-        seen.append((outlier, mean, median))
-        expected = np.transpose(seen)
-        for line, row in zip(below.lines, (1, 2), strict=True):
-            np.testing.assert_allclose(line.get_data(), expected[[0, row]])
-        assert_nothing_overlaps(figure)
-    assert seen[0][1] < seen[-1][1]
-    assert {median for _, _, median in seen} == {3.0}
-
-
-def test_the_page_leaves_out_no_frame_whatever_its_size(moving, monkeypatch):
-    matplotlib = pytest.importorskip("matplotlib")
-    monkeypatch.setitem(matplotlib.rcParams, "animation.embed_limit", 0.01)
-    assert moving._repr_html_().startswith("<iframe srcdoc=")
-    assert moving.to_html().count("data:image/png;base64,") == 5
-
-
-def test_an_animation_is_saved_by_its_ending(moving, tmp_path):
-    image = pytest.importorskip("PIL.Image")
-    moving.save(tmp_path / "a.gif")
-    with image.open(tmp_path / "a.gif") as film:
-        assert film.n_frames == 5
-        first = np.asarray(film.convert("RGB")).copy()
-        film.seek(4)
-        assert (first != np.asarray(film.convert("RGB"))).any()
-    moving.save(tmp_path / "a.html")
-    assert (tmp_path / "a.html").read_text(encoding="utf-8").startswith("<!doctype html>")
-    with pytest.raises(ValueError, match="must end in one of"):
-        moving.save(tmp_path / "a.png")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.html"]
-
-
-def test_one_frame_is_no_animation():
-    with pytest.raises(ValueError, match="n_frames=1 must be at least 2"):
-        animate_mean_vs_median([1.0, 2, 9], n_frames=1)

@@ -12,6 +12,7 @@ from kmgpu.plotting.plane import (
     MAX_DRAWN,
     cluster_style,
     drawn_rows,
+    names_of_columns,
     plane_of,
     rgb,
     tints,
@@ -79,10 +80,36 @@ def test_styles_repeat_only_after_seventy():
     assert len(set(MARKERS)) == 7
 
 
+def contrast(one, other):
+    """The ratio of contrast of the WCAG 2.2, 1 to 21, of sRGB colours."""
+    levels = []
+    for c in (one, other):
+        linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        levels.append(linear @ [0.2126, 0.7152, 0.0722] + 0.05)
+    return np.maximum(*levels) / np.minimum(*levels)
+
+
 def test_backgrounds_are_light():
-    luminance = tints(20) @ [0.2126, 0.7152, 0.0722]
-    assert luminance.min() > 0.8
+    assert contrast(tints(20), np.zeros(3)).min() > 12
     assert tints(20).max() <= 1
+
+
+def test_every_region_stands_out_from_white_and_its_points_from_it():
+    colours = np.array([rgb(cluster_style(cluster).colour) for cluster in range(20)])
+    assert contrast(tints(20), np.ones(3)).min() > 1.12
+    assert contrast(colours, tints(20)).min() > 1.5
+
+
+def test_axes_have_the_names_of_the_columns():
+    pd = pytest.importorskip("pandas")
+    x = np.ones((2, 2))
+    frame = pd.DataFrame(x, columns=["age", "income"])
+    assert names_of_columns(frame, 2, None) == ("age", "income")
+    assert names_of_columns(frame, 2, ["a", 1]) == ("a", "1")
+    for nameless in (x, x.tolist(), pd.DataFrame(x)):
+        assert names_of_columns(nameless, 2, None) == ("feature 0", "feature 1")
+    with pytest.raises(ValueError, match="feature_names has 3 names, the data have 2 features"):
+        names_of_columns(x, 2, "abc")
 
 
 def test_many_rows_are_drawn_by_a_seeded_sample(backend):
@@ -111,14 +138,14 @@ def test_rows_that_cannot_be_drawn_are_named():
 
 def test_two_features_are_the_plane():
     x = np.random.default_rng(0).normal(size=(9, 2))
-    plane = plane_of(x)
+    plane = plane_of(x, names_of_columns(x, x.shape[1], None))
     np.testing.assert_array_equal(plane.place_points(x), x)
-    assert (plane.caption, plane.labels) == ("", ("feature 1", "feature 2"))
+    assert (plane.caption, plane.labels) == ("", ("feature 0", "feature 1"))
 
 
 def test_one_feature_is_the_horizontal_axis():
     x = np.linspace(0, 1, 50)[:, None]
-    plane = plane_of(x)
+    plane = plane_of(x, names_of_columns(x, x.shape[1], None))
     points = plane.place_points(x)
     np.testing.assert_array_equal(points[:, 0], x[:, 0])
     assert 0.3 < np.abs(points[:, 1]).max() <= 0.5
@@ -129,7 +156,7 @@ def test_one_feature_is_the_horizontal_axis():
 def test_more_features_are_drawn_on_the_principal_axes():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 5)) * [0.1, 9, 0.2, 3, 0.1] + 100
-    plane = plane_of(x)
+    plane = plane_of(x, names_of_columns(x, x.shape[1], None))
     at = plane.place_points(x)
     np.testing.assert_allclose(np.abs(plane.directions[[0, 1], [1, 3]]), 1, atol=0.01)
     np.testing.assert_allclose(at.mean(axis=0), 0, atol=1e-9)
@@ -142,4 +169,4 @@ def test_more_features_are_drawn_on_the_principal_axes():
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_points_without_variance_have_a_place(n):
-    assert (plane_of(np.ones((n, 4))).place_points(np.ones((n, 4))) == 0).all()
+    assert (plane_of(np.ones((n, 4)), "abcd").place_points(np.ones((n, 4))) == 0).all()

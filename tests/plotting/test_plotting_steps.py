@@ -12,7 +12,8 @@ import pytest
 import kmgpu
 from kmgpu import L2
 from kmgpu.plotting import animate, plot_clusters, plot_history, plot_steps
-from kmgpu.plotting.panel import LARGE, draw_frame, view_of_all
+from kmgpu.plotting.centers import LARGE
+from kmgpu.plotting.panel import draw_frame, view_of_all
 from kmgpu.plotting.plane import cluster_style, region_labels, rgb, tints
 from kmgpu.plotting.record import record_steps
 from tests.support import oracles
@@ -95,7 +96,7 @@ def test_a_frame_shows_points_regions_and_centres_in_their_styles(loss):
         assert center.get_linewidths()[0] > 1
         shape = colors.to_rgb(center.get_edgecolor()[0])
         assert shape == (0, 0, 0)
-    assert [text.get_text() for text in axes.texts] == ["1", "2", "3"]
+    assert [text.get_text() for text in axes.texts] == ["0", "1", "2"]
     (background,) = axes.images
     assert background.get_zorder() < min(one.get_zorder() for one in axes.collections)
     assert tuple(background.get_extent()) == view
@@ -195,39 +196,6 @@ def test_twenty_centres_stay_visible():
     assert (at < [view[1], view[3]]).all()
 
 
-def test_the_grid_has_the_first_steps_the_last_and_the_loss(loss):
-    x = flat(200, seed=3)
-    figure = plot_steps(x, 3, loss=loss, init="random", m=3, random_state=1)
-    record = record_steps(x, 3, loss=loss, **(HOW | {"most": 3}))
-    titles = [axes.get_title() for axes in figure.axes if axes.axison]
-    for frame, title in zip(record.frames[1:], titles, strict=False):
-        said = [*frame.title.split(": "), *frame.note.replace(" (", "\n(").split("\n")]
-        assert title == "\n".join(said)
-    assert len(titles) == len(record.frames)
-    assert titles[-1].startswith("The loss: L(µ) = ")
-    assert float(titles[-1].split()[4]) == pytest.approx(record.history[-1].loss, rel=1e-5)
-    assert figure.get_supxlabel() == record.caption
-    assert record.caption == f"{record.name} on 200 points."
-
-
-def test_texts_of_the_grid_do_not_overlap(loss):
-    x = oracles.blobs(900, 5, 6, spread=3)
-    figure = plot_steps(x, 6, loss=loss, init="random", m=4)
-    assert "half-steps left out" in figure.axes[5].get_title()
-    canvas = Agg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    titles = [(axes, axes.title.get_window_extent(renderer)) for axes in figure.axes]
-    labels = [axes.xaxis.label.get_window_extent(renderer) for axes in figure.axes if axes.axison]
-    boxes = [box for _, box in titles if box.width > 1] + labels
-    boxes += [figure._suptitle.get_window_extent(renderer)]
-    boxes += [figure._supxlabel.get_window_extent(renderer)]
-    for at, box in enumerate(boxes):
-        assert figure.bbox.x0 <= box.x0
-        assert box.x1 <= figure.bbox.x1
-        assert not any(box.overlaps(other) for other in boxes[:at])
-
-
 def test_a_sample_is_drawn_of_many_points_and_all_are_computed():
     x = flat(6000)
     record = record_steps(x, 3, loss="l2", **HOW)
@@ -249,7 +217,7 @@ def test_clusters_of_a_fit(backend, loss):
         f"{'k-means' if loss == 'l2' else 'k-medians'}, k = 3: the loss of the fit is "
         f"{oracles.total(x, centers, loss):.6g}"
     )
-    assert axes.get_xlabel() == "feature 1\n120 points"
+    assert axes.get_xlabel() == "feature 0\n120 points"
     by_order = sorted(axes.collections, key=lambda one: one.get_zorder())
     np.testing.assert_allclose(offsets(by_order[-3:]), centers)
     labels = oracles.labels(x, centers, loss)
@@ -262,6 +230,15 @@ def test_clusters_of_a_frame_with_names():
     frame = pd.DataFrame(oracles.blobs(60), columns=["a", "b", "c"])
     figure = plot_clusters(kmgpu.KMeans(2, random_state=0).fit(frame), frame)
     assert "3 features" in figure.axes[0].get_xlabel()
+    frame = frame[["a", "b"]].rename(columns={"a": "spent ($)", "b": "saved ($)"})
+    fit = kmgpu.KMeans(2, random_state=0).fit(frame)
+    (axes,) = plot_clusters(fit, frame).axes
+    assert axes.get_xlabel().startswith("spent ($)\n")
+    assert axes.get_ylabel() == "saved ($)"
+    assert not axes.yaxis.label.get_parse_math()
+    assert not axes.xaxis.label.get_parse_math()
+    (axes,) = plot_clusters(fit, frame, feature_names=["x", "y"]).axes
+    assert axes.get_ylabel() == "y"
 
 
 def test_clusters_are_drawn_on_axes_that_are_given():

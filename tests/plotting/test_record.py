@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import kmgpu
-from kmgpu.plotting.plane import region_labels
+from kmgpu.plotting.plane import BORDER, draw_regions, region_labels
 from kmgpu.plotting.record import record_steps
 from tests.support import oracles
 
@@ -61,7 +61,7 @@ def test_the_steps_are_named_as_in_a_lecture(loss):
     }[loss]
     assert [frame.title for frame in frames[:4]] == [
         "The data",
-        "Initialisation: µ₁, µ₂, µ₃",
+        "Initialisation: µ₀, µ₁, µ₂",
         f"Assignment step 1: zᵢ = argminⱼ {cost}",
         f"Refitting step 1: µⱼ = {center} of its points",
     ]
@@ -71,7 +71,7 @@ def test_the_steps_are_named_as_in_a_lecture(loss):
     assert changed.any()
     np.testing.assert_array_equal(frames[4].changed, changed)
     assert frames[4].note == f"{changed.sum()} points changed cluster"
-    assert "µ₁, …, µ₁₂" in record_steps(flat(), 12, loss=loss, **HOW).frames[1].title
+    assert "µ₀, …, µ₁₁" in record_steps(flat(), 12, loss=loss, **HOW).frames[1].title
 
 
 def test_long_runs_keep_the_first_frames_and_the_last(loss):
@@ -128,3 +128,14 @@ def test_regions_are_straight_for_l2_and_bent_for_l1():
     assert (widths["l1"][:190] == widths["l1"][0]).all()
     assert (widths["l1"][250:] == widths["l1"][-1]).all()
     assert widths["l1"][0] - widths["l1"][-1] == pytest.approx(40, abs=2)
+
+
+def test_a_border_is_two_pixels_wide_so_that_no_half_of_the_picture_loses_it():
+    axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
+    loss, view = kmgpu.algorithm.losses.LOSSES["l2"], (-5.0, 5.0, -5.0, 5.0)
+    for centers in ([[-3.0, 0], [2, 0]], [[0, -3.0], [0, 2]]):
+        draw_regions(axes, np.array(centers), loss, view, 60)
+        picture = np.asarray(axes.images[-1].get_array())
+        for first in (0, 1):
+            half = picture[first::2, first::2]
+            assert (half == BORDER).all(axis=-1).sum() == 30
