@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from kmgpu.algorithm.losses import Loss
 from kmgpu.backend.arrays import Array
 from kmgpu.backend.cards import Work
+from kmgpu.conversion import ToSklearn
 from kmgpu.files import PathLike
 from kmgpu.inputs import Input, input_of, is_dask
 from kmgpu.members import WithMembers
@@ -30,7 +31,12 @@ OF_BATCHES = ("n_steps_", "_running")
 
 
 class AlternatingMinimizer(
-    WithMembers, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
+    ToSklearn,
+    WithMembers,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClusterMixin,
+    BaseEstimator,
 ):
     """Everything of an estimator but its loss; parameters and attributes are those of `KMeans`."""
 

@@ -191,6 +191,17 @@ class KMedians(AlternatingMinimizer):
         )
         raise AttributeError(msg)
 
+    @property
+    def to_sklearn(self) -> Any:
+        """Not there, and the error says what to do: scikit-learn has no k-medians."""
+        msg = (
+            "KMedians has no to_sklearn: scikit-learn has no clustering by L1 distances. For "
+            "labels alone, sklearn.neighbors.KNeighborsClassifier(1, metric='manhattan')"
+            ".fit(model.cluster_centers_, range(model.n_clusters)) predicts the nearest centre; "
+            "kmgpu.save_model keeps the whole model without pickle."
+        )
+        raise AttributeError(msg)
+
 
 @documented(
     cost="(1 - cos)",
