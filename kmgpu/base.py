@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from kmgpu.algorithm.losses import Loss
+from kmgpu.algorithm.plan import HistoryEntry
 from kmgpu.backend.arrays import Array
 from kmgpu.backend.cards import Work
 from kmgpu.conversion import ToSklearn
@@ -60,6 +61,7 @@ class AlternatingMinimizer(
         progress: bool = False,
         max_samples: float | None = None,
         checkpoint: PathLike | None = None,
+        callback: Callable[[HistoryEntry], Any] | None = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
@@ -76,6 +78,7 @@ class AlternatingMinimizer(
         self.progress = progress
         self.max_samples = max_samples
         self.checkpoint = checkpoint
+        self.callback = callback
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Cluster the rows of `X`.
@@ -118,11 +121,12 @@ class AlternatingMinimizer(
             self._n_init = found.n_init
             self.inertia_ = best.loss
             self.n_iter_ = best.last.iteration
-            self.converged_ = best.last.stop != "max_iter"
+            self.converged_ = best.last.stop in ("labels", "shift")
             self.history_ = best.history
             self.n_relocated_ = sum(entry.n_relocated for entry in best.history)
             self._n_features_out = self.n_clusters
-            self._warn_of_duplicates(best.n_found)
+            if best.last.stop != "callback":  # which may leave clusters that are empty for now
+                self._warn_of_duplicates(best.n_found)
         return self
 
     def predict(self, X: Any) -> Array:

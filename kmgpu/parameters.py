@@ -47,6 +47,7 @@ def check_parameters(estimator: Any) -> None:
     check_memory_budget(estimator.memory_budget)
     check_max_samples(estimator.max_samples)
     _check_checkpoint(estimator)
+    _check_callback(estimator.callback)
     if isinstance(estimator.init, str):
         check_choice("init", estimator.init, METHODS)
     if estimator.algorithm == "elkan" and estimator.n_clusters == 1:
@@ -103,6 +104,7 @@ def plan_of(
         rng=rng,
         progress=progress,
         checkpoint=_checkpoint_of(estimator, init, dtype, memory_budget, weight_factor, x, rng),
+        callback=estimator.callback,
     )
 
 
@@ -157,6 +159,15 @@ def _check_checkpoint(estimator: Any) -> None:
             f"random_state: a fit that goes on must draw the same rows."
         )
         raise ValueError(msg)
+
+
+def _check_callback(callback: Any) -> None:
+    if callback is not None and not callable(callback):
+        msg = (
+            f"callback={callback!r} cannot be called; give a function of one HistoryEntry, whose "
+            f"true result ends the fit, or None."
+        )
+        raise TypeError(msg)
 
 
 def _restarts(estimator: Any) -> int:

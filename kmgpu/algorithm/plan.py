@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
@@ -71,7 +72,7 @@ class Plan:
     """What to run: the parameters of an estimator, checked and resolved.
 
     `dtype` is that of the resulting centres. Losses are those of `weight_factor` times the
-    weights.
+    weights. A true result of `callback` ends the fit.
     """
 
     loss: Loss
@@ -88,6 +89,7 @@ class Plan:
     rng: np.random.Generator
     progress: Progress
     checkpoint: Checkpoint | None = None
+    callback: Callable[[HistoryEntry], Any] | None = None
 
 
 @dataclass

@@ -21,13 +21,15 @@ EVERY = 10
 def best_restart(data: Data, plan: Plan) -> Restart:
     """Run the loop `plan.n_init` times; the restart of lowest loss, the first of equals.
 
+    Where the callback ends the fit, the best of the restarts until then, the present one included.
+
     With a checkpoint, the state is saved every `EVERY` iterations, after the next refit before
     which no row was moved, and between restarts. A new engine goes on from there, in the
     fit that saves as in one that begins with the saved state: what engines keep from earlier
     iterations, such as sums kept by difference, is the same for both, and so is every bit.
     """
     run = _Run(data, plan)
-    for _ in range(run.state.n_ended, plan.n_init):
+    while run.state.n_ended < plan.n_init and not run.stopped:
         run.restart()
     return run.ended()
 
@@ -37,6 +39,7 @@ class _Run:
 
     def __init__(self, data: Data, plan: Plan) -> None:
         self._data, self._plan, self.state = data, plan, State()
+        self.stopped = False
         self._tol = data.tolerance(plan)
         self._facts = {} if plan.checkpoint is None else data.facts()
         saved = None if plan.checkpoint is None else plan.checkpoint.load(self._facts)
@@ -66,7 +69,9 @@ class _Run:
         if best is None or found.loss < best.loss * (1 - LEAST_GAIN):
             best = found
         self.state = State(best, state.n_ended + 1)
-        if plan.checkpoint is not None and self.state.n_ended < plan.n_init:
+        if self.stopped or self.state.n_ended == plan.n_init:
+            return
+        if plan.checkpoint is not None:
             self._save(None)
             self._renew()
 
@@ -103,10 +108,12 @@ class _Run:
                 tol=self._tol,
                 empty_cluster=plan.empty_cluster,
                 pause=pause,
+                stopped=lambda: self.stopped,
             )
             previous = None
             for step in loop:
                 yield step
+                self._ask(step)
                 if step.kind == "assign":
                     previous = step.centers
                 elif step.kind == "refit" and self._saves(step):
@@ -118,7 +125,7 @@ class _Run:
             self._renew()
 
     def _saves(self, step: HalfStep) -> bool:
-        if self._plan.checkpoint is None or step.n_relocated:
+        if self._plan.checkpoint is None or step.n_relocated or self.stopped:
             return False
         pause = self.state.pause
         since = step.iteration - (0 if pause is None else pause.iteration)
@@ -144,6 +151,12 @@ class _Run:
         if step.kind == "refit":
             self._plan.progress.say(f"Iteration {step.iteration}, inertia {step.loss}.")
 
+    def _ask(self, step: HalfStep) -> None:
+        """Call the callback, when the half-step has been noted and shown."""
+        callback = self._plan.callback
+        if callback is not None and step.loss is not None and callback(self.state.history[-1]):
+            self.stopped = True
+
     def _tell_end(self, step: HalfStep) -> None:
         if step.stop == "labels":
             self._plan.progress.say(f"Converged at iteration {step.iteration}: strict convergence.")
@@ -153,3 +166,5 @@ class _Run:
                 f"Converged at iteration {step.iteration}: center shift {shift} within tolerance "
                 f"{self._tol}."
             )
+        elif step.stop == "callback":
+            self._plan.progress.say(f"Stopped by the callback at iteration {step.iteration}.")
