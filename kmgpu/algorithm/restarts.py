@@ -69,9 +69,7 @@ class _Run:
         if best is None or found.loss < best.loss * (1 - LEAST_GAIN):
             best = found
         self.state = State(best, state.n_ended + 1)
-        if self.stopped or self.state.n_ended == plan.n_init:
-            return
-        if plan.checkpoint is not None:
+        if plan.checkpoint is not None and self.state.n_ended < plan.n_init:
             self._save(None)
             self._renew()
 
