@@ -20,6 +20,7 @@ from kmgpu.algorithm.losses import Loss
 from kmgpu.algorithm.plan import HistoryEntry
 from kmgpu.backend.arrays import Array
 from kmgpu.backend.cards import Work
+from kmgpu.callbacks import CallbackSupportMixin, Watch, with_callbacks
 from kmgpu.conversion import ToSklearn
 from kmgpu.files import PathLike
 from kmgpu.inputs import Input, input_of, is_dask
@@ -34,6 +35,7 @@ OF_BATCHES = ("n_steps_", "_running")
 class AlternatingMinimizer(
     ToSklearn,
     WithMembers,
+    CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     ClusterMixin,
@@ -108,10 +110,14 @@ class AlternatingMinimizer(
         RuntimeError
             When the device asked for cannot be used.
         """
-        del y
+        check_parameters(self)
+        with_callbacks(AlternatingMinimizer._fit)(self, X, y, sample_weight)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        watch = Watch(self, X, y, sample_weight)
         with self._unchanged_by_errors():
-            check_parameters(self)
-            found = input_of(self, X, work_of(self), reset=True).fit(sample_weight)
+            found = input_of(self, X, work_of(self), reset=True).fit(sample_weight, watch)
             best = found.best
             self.cluster_centers_, self.labels_ = found.centers, found.labels
             self.counts_ = found.counts
@@ -127,7 +133,7 @@ class AlternatingMinimizer(
             self._n_features_out = self.n_clusters
             if best.last.stop != "callback":  # which may leave clusters that are empty for now
                 self._warn_of_duplicates(best.n_found)
-        return self
+            watch.ended()
 
     def predict(self, X: Any) -> Array:
         """Index of the nearest centre of every row of `X`.
@@ -249,5 +255,5 @@ class AlternatingMinimizer(
                 f"Number of distinct clusters ({n_found}) found smaller than n_clusters "
                 f"({self.n_clusters}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=5,
             )

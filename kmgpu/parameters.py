@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
+from kmgpu.algorithm.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.algorithm.plan import Plan, digest
 from kmgpu.algorithm.progress import Progress
 from kmgpu.algorithm.seeding import METHODS
@@ -83,6 +84,7 @@ def plan_of(
     memory_budget: int | None,
     weight_factor: float,
     progress: Progress,
+    watch: Callable[[HalfStep], bool],
 ) -> Plan:
     """The parameters of an estimator, resolved for `x` where it is computed on."""
     init = estimator.init
@@ -104,7 +106,7 @@ def plan_of(
         rng=rng,
         progress=progress,
         checkpoint=_checkpoint_of(estimator, init, dtype, memory_budget, weight_factor, x, rng),
-        callback=estimator.callback,
+        watch=watch,
     )
 
 

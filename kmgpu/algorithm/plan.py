@@ -42,6 +42,13 @@ class HistoryEntry(NamedTuple):
     n_relocated: int
 
 
+def entry_of(step: HalfStep) -> HistoryEntry:
+    """What is kept of a half-step that is not the initialisation."""
+    assert step.loss is not None
+    told = step.loss, step.shift, step.n_changed, step.n_relocated
+    return HistoryEntry(step.kind, step.iteration, *told)
+
+
 class Restart(NamedTuple):
     """The outcome of one restart.
 
@@ -72,7 +79,7 @@ class Plan:
     """What to run: the parameters of an estimator, checked and resolved.
 
     `dtype` is that of the resulting centres. Losses are those of `weight_factor` times the
-    weights. A true result of `callback` ends the fit.
+    weights. `watch` is called after every half-step, and says whether the fit shall end there.
     """
 
     loss: Loss
@@ -89,7 +96,7 @@ class Plan:
     rng: np.random.Generator
     progress: Progress
     checkpoint: Checkpoint | None = None
-    callback: Callable[[HistoryEntry], Any] | None = None
+    watch: Callable[[HalfStep], bool] | None = None
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from kmgpu.algorithm.lloyd import HalfStep, Pause, half_steps
-from kmgpu.algorithm.plan import Data, HistoryEntry, Plan, Restart, State
+from kmgpu.algorithm.plan import Data, Plan, Restart, State, entry_of
 from kmgpu.algorithm.seeding import Start
 from kmgpu.algorithm.steps import cluster_weights, labels_to_keep
 from kmgpu.algorithm.unit import unit_rows
@@ -21,7 +21,7 @@ EVERY = 10
 def best_restart(data: Data, plan: Plan) -> Restart:
     """Run the loop `plan.n_init` times; the restart of lowest loss, the first of equals.
 
-    Where the callback ends the fit, the best of the restarts until then, the present one included.
+    Where `plan.watch` ends the fit, the best of the restarts until then, the present one included.
 
     With a checkpoint, the state is saved every `EVERY` iterations, after the next refit before
     which no row was moved, and between restarts. A new engine goes on from there, in the
@@ -111,7 +111,8 @@ class _Run:
             previous = None
             for step in loop:
                 yield step
-                self._ask(step)
+                if plan.watch is not None and plan.watch(step):
+                    self.stopped = True
                 if step.kind == "assign":
                     previous = step.centers
                 elif step.kind == "refit" and self._saves(step):
@@ -144,16 +145,9 @@ class _Run:
     def _note(self, step: HalfStep) -> None:
         if step.loss is None:
             return
-        told = step.loss, step.shift, step.n_changed, step.n_relocated
-        self.state.history.append(HistoryEntry(step.kind, step.iteration, *told))
+        self.state.history.append(entry_of(step))
         if step.kind == "refit":
             self._plan.progress.say(f"Iteration {step.iteration}, inertia {step.loss}.")
-
-    def _ask(self, step: HalfStep) -> None:
-        """Call the callback, when the half-step has been noted and shown."""
-        callback = self._plan.callback
-        if callback is not None and step.loss is not None and callback(self.state.history[-1]):
-            self.stopped = True
 
     def _tell_end(self, step: HalfStep) -> None:
         if step.stop == "labels":
