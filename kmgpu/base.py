@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -17,8 +17,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from kmgpu.algorithm.losses import Loss
+from kmgpu.algorithm.plan import HistoryEntry
 from kmgpu.backend.arrays import Array
 from kmgpu.backend.cards import Work
+from kmgpu.callbacks import CallbackSupportMixin, Watch, with_callbacks
+from kmgpu.conversion import ToSklearn
 from kmgpu.files import PathLike
 from kmgpu.inputs import Input, input_of, is_dask
 from kmgpu.members import WithMembers
@@ -30,7 +33,13 @@ OF_BATCHES = ("n_steps_", "_running")
 
 
 class AlternatingMinimizer(
-    WithMembers, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
+    ToSklearn,
+    WithMembers,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClusterMixin,
+    BaseEstimator,
 ):
     """Everything of an estimator but its loss; parameters and attributes are those of `KMeans`."""
 
@@ -54,6 +63,7 @@ class AlternatingMinimizer(
         progress: bool = False,
         max_samples: float | None = None,
         checkpoint: PathLike | None = None,
+        callback: Callable[[HistoryEntry], Any] | None = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
@@ -70,6 +80,7 @@ class AlternatingMinimizer(
         self.progress = progress
         self.max_samples = max_samples
         self.checkpoint = checkpoint
+        self.callback = callback
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Cluster the rows of `X`.
@@ -99,10 +110,14 @@ class AlternatingMinimizer(
         RuntimeError
             When the device asked for cannot be used.
         """
-        del y
+        check_parameters(self)
+        with_callbacks(AlternatingMinimizer._fit)(self, X, y, sample_weight)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        watch = Watch(self, X, y, sample_weight)
         with self._unchanged_by_errors():
-            check_parameters(self)
-            found = input_of(self, X, work_of(self), reset=True).fit(sample_weight)
+            found = input_of(self, X, work_of(self), reset=True).fit(sample_weight, watch)
             best = found.best
             self.cluster_centers_, self.labels_ = found.centers, found.labels
             self.counts_ = found.counts
@@ -112,12 +127,13 @@ class AlternatingMinimizer(
             self._n_init = found.n_init
             self.inertia_ = best.loss
             self.n_iter_ = best.last.iteration
-            self.converged_ = best.last.stop != "max_iter"
+            self.converged_ = best.last.stop in ("labels", "shift")
             self.history_ = best.history
             self.n_relocated_ = sum(entry.n_relocated for entry in best.history)
             self._n_features_out = self.n_clusters
-            self._warn_of_duplicates(best.n_found)
-        return self
+            if best.last.stop != "callback":  # which may leave clusters that are empty for now
+                self._warn_of_duplicates(best.n_found)
+            watch.ended()
 
     def predict(self, X: Any) -> Array:
         """Index of the nearest centre of every row of `X`.
@@ -204,6 +220,7 @@ class AlternatingMinimizer(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.array_api_support = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -238,5 +255,5 @@ class AlternatingMinimizer(
                 f"Number of distinct clusters ({n_found}) found smaller than n_clusters "
                 f"({self.n_clusters}). Possibly due to duplicate points in X.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=5,
             )

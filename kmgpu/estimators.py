@@ -65,6 +65,13 @@ checkpoint : str or path-like, optional
     checkpoint that was not. The data, the parameters and the version of kmgpu must be the same,
     which is checked, though of an array's rows only 256; give
     `random_state` with `max_samples`.
+callback : callable, optional
+    Called with the `HistoryEntry` of every half-step of `fit`, right after it; a true result ends
+    the fit there, restarts included. Attributes are then those of the best restart so far. Of the
+    restart that was ended, these are the centres after that half-step with their own labels and
+    loss, which take one more assignment, the last entry. An error that it raises leaves the
+    estimator as it was, and the file of a checkpoint where it is. Pickles hold the callable;
+    `save_model` leaves it out.
 
 Attributes
 ----------
@@ -76,7 +83,7 @@ inertia_ : float
     {inertia}
 n_iter_ : int
 converged_ : bool
-    Whether the loop stopped before `max_iter`.
+    Whether the loop stopped by itself: before `max_iter`, and not by `callback`.
 history_ : tuple of HistoryEntry
     ``(kind, iteration, loss, shift, n_changed, n_relocated)`` of every half-step.
 n_relocated_ : int
@@ -188,6 +195,17 @@ class KMedians(AlternatingMinimizer):
             "Where new rows come, fit all of them from the old centres, KMedians(n_clusters, "
             "init=old.cluster_centers_).fit(X); where X is larger than memory, give fit a "
             "numpy.memmap or kmgpu.RowBlocks, which it reads by blocks."
+        )
+        raise AttributeError(msg)
+
+    @property
+    def to_sklearn(self) -> Any:
+        """Not there, and the error says what to do: scikit-learn has no k-medians."""
+        msg = (
+            "KMedians has no to_sklearn: scikit-learn has no clustering by L1 distances. For "
+            "labels alone, sklearn.neighbors.KNeighborsClassifier(1, metric='manhattan')"
+            ".fit(model.cluster_centers_, range(model.n_clusters)) predicts the nearest centre; "
+            "kmgpu.save_model keeps the whole model without pickle."
         )
         raise AttributeError(msg)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from kmgpu.algorithm.lloyd import EMPTY_CLUSTER
+from kmgpu.algorithm.lloyd import EMPTY_CLUSTER, HalfStep
 from kmgpu.algorithm.plan import Plan, digest
 from kmgpu.algorithm.progress import Progress
 from kmgpu.algorithm.seeding import METHODS
@@ -47,6 +48,7 @@ def check_parameters(estimator: Any) -> None:
     check_memory_budget(estimator.memory_budget)
     check_max_samples(estimator.max_samples)
     _check_checkpoint(estimator)
+    _check_callback(estimator.callback)
     if isinstance(estimator.init, str):
         check_choice("init", estimator.init, METHODS)
     if estimator.algorithm == "elkan" and estimator.n_clusters == 1:
@@ -82,6 +84,7 @@ def plan_of(
     memory_budget: int | None,
     weight_factor: float,
     progress: Progress,
+    watch: Callable[[HalfStep], bool],
 ) -> Plan:
     """The parameters of an estimator, resolved for `x` where it is computed on."""
     init = estimator.init
@@ -103,6 +106,7 @@ def plan_of(
         rng=rng,
         progress=progress,
         checkpoint=_checkpoint_of(estimator, init, dtype, memory_budget, weight_factor, x, rng),
+        watch=watch,
     )
 
 
@@ -157,6 +161,15 @@ def _check_checkpoint(estimator: Any) -> None:
             f"random_state: a fit that goes on must draw the same rows."
         )
         raise ValueError(msg)
+
+
+def _check_callback(callback: Any) -> None:
+    if callback is not None and not callable(callback):
+        msg = (
+            f"callback={callback!r} cannot be called; give a function of one HistoryEntry, whose "
+            f"true result ends the fit, or None."
+        )
+        raise TypeError(msg)
 
 
 def _restarts(estimator: Any) -> int:

@@ -48,8 +48,7 @@ def compile_beside(x: Array, n_clusters: int, loss: Loss, init: Any) -> None:
     ours = loss.kernel_name is not None and not isinstance(x, SparseRows) and place_of(x) == HOST
     if not (seeds and ours) or get_num_threads() < 2 or not _can_start() or _RUNNING:
         return
-    if not _RUNNING:
-        atexit.register(_end)
+    atexit.register(_end)
     for algorithm in ("auto", "dense"):
         task = loss.kernel_name, str(x.dtype), int(x.shape[1]), n_clusters, algorithm
         command = [sys.executable, "-c", PROGRAM, str(HERE), json.dumps(task)]

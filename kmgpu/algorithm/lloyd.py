@@ -5,7 +5,7 @@ Estimators, pictures, progress bars and tests all consume this one generator.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kmgpu.algorithm.losses import Loss, get_loss
+from kmgpu.algorithm.relocation import EMPTY_CLUSTER, fill_empty
 from kmgpu.algorithm.scale import check_scale
 from kmgpu.algorithm.sphere import fitting
 from kmgpu.algorithm.steps import Steps, engine, labels_to_keep
@@ -34,8 +35,6 @@ from kmgpu.backend.devices import borrowed
 from kmgpu.backend.layout import arranged
 from kmgpu.validation import check_choice, check_data, check_init_centers, check_n_clusters
 from kmgpu.weights import relative_weights
-
-EMPTY_CLUSTER = ("farthest", "keep", "error")
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,8 @@ class HalfStep:
     n_relocated : int
         Empty clusters that were given a row before this "refit".
     stop : str or None
-        Why the loop ends here: "labels" (nothing moved), "shift" (at most `tol`) or "max_iter".
+        Why the loop ends here: "labels" (nothing moved), "shift" (at most `tol`), "max_iter", or
+        "callback" in the fit of an estimator whose callback said so.
     """
 
     kind: str
@@ -202,6 +202,7 @@ def half_steps(
     tol: float,
     empty_cluster: str,
     pause: Pause | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> Iterator[HalfStep]:
     """The loop itself, on any engine; see `lloyd`. The input is taken as checked.
 
@@ -209,6 +210,7 @@ def half_steps(
     again. The last record's centres are of `dtype`. `labels` are those of the first assignment,
     where seeding knows them. The engine owns the labels of a record, which hold until the next
     half-step; the last record has a copy. Losses are those of `weight_factor` times the weights.
+    `stopped` is asked after each half-step whether to end with its centres.
     """
     assign = partial(assigned, steps, sample_weight, weight_factor)
     iteration, stop = 0, None
@@ -227,13 +229,18 @@ def half_steps(
             stop = "labels"
             break
         yield HalfStep("assign", iteration, centers, steps.labels, value, n_changed=changed)
-        relocated = _fill_empty(steps, empty_cluster)
+        if stopped is not None and stopped():
+            stop = "callback"
+            break
+        relocated = fill_empty(steps, empty_cluster)
         centers, value, shift = steps.refit()
         value *= weight_factor
         stop = "shift" if shift <= tol else "max_iter" if iteration >= max_iter else None
         yield HalfStep(
             "refit", iteration, centers, steps.labels, value, shift=shift, n_relocated=relocated
         )
+        if stop is None and stopped is not None and stopped():
+            stop = "callback"
     # the centres that users get have the data's precision: labels and loss must be theirs
     xp = namespace(centers)
     rounded = xp.astype(centers, dtype)
@@ -278,36 +285,3 @@ def _overflow(value: float, costs: Array, centers: Array, most_weight: float) ->
         f"the loss is {value}: the costs of X at the centres overflow in float64. X (or init) has "
         f"values too large, or too many rows of such; scale X and init down, by a power of two."
     )
-
-
-def _fill_empty(steps: Steps, empty_cluster: str) -> int:
-    """Treat empty clusters as `empty_cluster` says; return how many rows were moved into them."""
-    empty = np.flatnonzero(steps.sizes == 0)
-    if empty.size == 0 or empty_cluster == "keep":
-        return 0
-    if empty_cluster == "error":
-        msg = (
-            f"empty_cluster='error': cluster(s) {empty.tolist()} have no row of positive weight; "
-            f"use fewer clusters, other initial centres, or empty_cluster='farthest'."
-        )
-        raise ValueError(msg)
-    rows = _costliest_rows(steps, int(empty.size))
-    if rows:
-        steps.move(rows, empty[: len(rows)].tolist())
-    return len(rows)
-
-
-def _costliest_rows(steps: Steps, n_wanted: int) -> list[int]:
-    """Rows of largest weighted cost that leave no cluster empty; among equals the lowest index.
-
-    A row is refused if it is the only one left in its cluster, so at most n_clusters are refused.
-    """
-    sizes = steps.sizes.copy()
-    chosen: list[int] = []
-    for row, cost, label in zip(*steps.costliest(n_wanted + sizes.shape[0]), strict=True):
-        if len(chosen) == n_wanted or not cost > 0:
-            break
-        if sizes[label] > 1:
-            sizes[label] -= 1
-            chosen.append(int(row))
-    return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
@@ -41,6 +42,13 @@ class HistoryEntry(NamedTuple):
     n_relocated: int
 
 
+def entry_of(step: HalfStep) -> HistoryEntry:
+    """What is kept of a half-step that is not the initialisation."""
+    assert step.loss is not None
+    told = step.loss, step.shift, step.n_changed, step.n_relocated
+    return HistoryEntry(step.kind, step.iteration, *told)
+
+
 class Restart(NamedTuple):
     """The outcome of one restart.
 
@@ -71,7 +79,7 @@ class Plan:
     """What to run: the parameters of an estimator, checked and resolved.
 
     `dtype` is that of the resulting centres. Losses are those of `weight_factor` times the
-    weights.
+    weights. `watch` is called after every half-step, and says whether the fit shall end there.
     """
 
     loss: Loss
@@ -88,6 +96,7 @@ class Plan:
     rng: np.random.Generator
     progress: Progress
     checkpoint: Checkpoint | None = None
+    watch: Callable[[HalfStep], bool] | None = None
 
 
 @dataclass

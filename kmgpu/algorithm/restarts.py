@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from kmgpu.algorithm.lloyd import HalfStep, Pause, half_steps
-from kmgpu.algorithm.plan import Data, HistoryEntry, Plan, Restart, State
+from kmgpu.algorithm.plan import Data, Plan, Restart, State, entry_of
 from kmgpu.algorithm.seeding import Start
 from kmgpu.algorithm.steps import cluster_weights, labels_to_keep
 from kmgpu.algorithm.unit import unit_rows
@@ -21,13 +21,15 @@ EVERY = 10
 def best_restart(data: Data, plan: Plan) -> Restart:
     """Run the loop `plan.n_init` times; the restart of lowest loss, the first of equals.
 
+    Where `plan.watch` ends the fit, the best of the restarts until then, the present one included.
+
     With a checkpoint, the state is saved every `EVERY` iterations, after the next refit before
     which no row was moved, and between restarts. A new engine goes on from there, in the
     fit that saves as in one that begins with the saved state: what engines keep from earlier
     iterations, such as sums kept by difference, is the same for both, and so is every bit.
     """
     run = _Run(data, plan)
-    for _ in range(run.state.n_ended, plan.n_init):
+    while run.state.n_ended < plan.n_init and not run.stopped:
         run.restart()
     return run.ended()
 
@@ -37,6 +39,7 @@ class _Run:
 
     def __init__(self, data: Data, plan: Plan) -> None:
         self._data, self._plan, self.state = data, plan, State()
+        self.stopped = False
         self._tol = data.tolerance(plan)
         self._facts = {} if plan.checkpoint is None else data.facts()
         saved = None if plan.checkpoint is None else plan.checkpoint.load(self._facts)
@@ -103,10 +106,13 @@ class _Run:
                 tol=self._tol,
                 empty_cluster=plan.empty_cluster,
                 pause=pause,
+                stopped=lambda: self.stopped,
             )
             previous = None
             for step in loop:
                 yield step
+                if plan.watch is not None and plan.watch(step):
+                    self.stopped = True
                 if step.kind == "assign":
                     previous = step.centers
                 elif step.kind == "refit" and self._saves(step):
@@ -118,7 +124,7 @@ class _Run:
             self._renew()
 
     def _saves(self, step: HalfStep) -> bool:
-        if self._plan.checkpoint is None or step.n_relocated:
+        if self._plan.checkpoint is None or step.n_relocated or self.stopped:
             return False
         pause = self.state.pause
         since = step.iteration - (0 if pause is None else pause.iteration)
@@ -139,8 +145,7 @@ class _Run:
     def _note(self, step: HalfStep) -> None:
         if step.loss is None:
             return
-        told = step.loss, step.shift, step.n_changed, step.n_relocated
-        self.state.history.append(HistoryEntry(step.kind, step.iteration, *told))
+        self.state.history.append(entry_of(step))
         if step.kind == "refit":
             self._plan.progress.say(f"Iteration {step.iteration}, inertia {step.loss}.")
 
@@ -153,3 +158,5 @@ class _Run:
                 f"Converged at iteration {step.iteration}: center shift {shift} within tolerance "
                 f"{self._tol}."
             )
+        elif step.stop == "callback":
+            self._plan.progress.say(f"Stopped by the callback at iteration {step.iteration}.")

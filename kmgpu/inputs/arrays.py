@@ -32,6 +32,7 @@ from kmgpu.backend.host_data import host_numbers
 from kmgpu.backend.layout import arranged
 from kmgpu.backend.sparse import canonical
 from kmgpu.backend.upload import uploaded
+from kmgpu.callbacks import Watch
 from kmgpu.inputs.base import Fitted, fitted_at, progress_of, with_labels
 from kmgpu.inputs.sampling import best_of
 from kmgpu.kernels.compilation import COMPILATION
@@ -67,7 +68,7 @@ class ArrayInput:
         self.x, self.place = x, resolve(estimator.device, x, work)
         self._estimator = estimator
 
-    def fit(self, sample_weight: Any) -> Fitted:
+    def fit(self, sample_weight: Any, watch: Watch) -> Fitted:
         check_n_clusters(self._estimator.n_clusters, self.x.shape[0])
 
         def fitted(x: Array) -> Fitted:
@@ -83,7 +84,7 @@ class ArrayInput:
                 x, budget = arranged(self._of_the_loss(x), estimator.memory_budget)
                 check_finite(x, "X")
                 weight, factor = relative_weights(sample_weight, x.shape[0], place)
-                plan = plan_of(estimator, x, dtype, budget, factor, progress)
+                plan = plan_of(estimator, x, dtype, budget, factor, progress, watch)
                 data, source = ArrayData(x, weight), Whole(x, weight)
                 best = best_of(data, source, plan, estimator.max_samples)
                 if best.last.labels is None:

@@ -9,6 +9,7 @@ from kmgpu.algorithm.plan import Restart
 from kmgpu.algorithm.progress import Progress
 from kmgpu.backend.arrays import HOST, Array, Place, asarray
 from kmgpu.backend.devices import device_name
+from kmgpu.callbacks import Watch
 
 
 class Fitted(NamedTuple):
@@ -25,8 +26,8 @@ class Fitted(NamedTuple):
 class Input(Protocol):
     """Rows whose shape, dtype and names are checked; parameters are those of an estimator."""
 
-    def fit(self, sample_weight: Any) -> Fitted:
-        """The best restart of the estimator's plan."""
+    def fit(self, sample_weight: Any, watch: Watch) -> Fitted:
+        """The best restart of the estimator's plan; `watch` sees its half-steps."""
         ...
 
     def labels(self) -> Array:

@@ -12,6 +12,7 @@ from kmgpu.backend.arrays import HOST, Array, compute_dtype, to_host
 from kmgpu.backend.blocks import working_at
 from kmgpu.backend.cards import Work
 from kmgpu.backend.devices import resolve
+from kmgpu.callbacks import Watch
 from kmgpu.inputs.base import Fitted, fitted_at, progress_of, with_labels
 from kmgpu.inputs.sampling import best_of
 from kmgpu.kernels.compilation import COMPILATION
@@ -41,7 +42,7 @@ class BlocksInput:
         self._rows, self._place = X, resolve(estimator.device, self._x, work)
         self._estimator = estimator
 
-    def fit(self, sample_weight: Any) -> Fitted:
+    def fit(self, sample_weight: Any, watch: Watch) -> Fitted:
         estimator, budget = self._estimator, self._estimator.memory_budget
         progress = progress_of(estimator)
         with working_at(self._place, self._x, estimator.n_clusters), COMPILATION.told(progress.say):
@@ -49,7 +50,8 @@ class BlocksInput:
             source.passing = progress.passing
             extent = survey(source, estimator.loss, budget)
             check_n_clusters(estimator.n_clusters, source.n_samples)
-            plan = plan_of(estimator, self._x, compute_dtype(self._x), budget, factor, progress)
+            dtype = compute_dtype(self._x)
+            plan = plan_of(estimator, self._x, dtype, budget, factor, progress, watch)
             data = StreamedData(source, extent, weight)
             best = best_of(data, source, plan, estimator.max_samples)
             if best.last.labels is None:

@@ -20,6 +20,7 @@ from kmgpu.backend.blocks import working_at
 from kmgpu.backend.cards import Work, cpu_seconds
 from kmgpu.backend.devices import resolve
 from kmgpu.backend.threads import get_num_threads
+from kmgpu.callbacks import Watch
 from kmgpu.inputs.base import Fitted, progress_of
 from kmgpu.inputs.sampling import best_of
 from kmgpu.kernels.compilation import COMPILATION
@@ -52,7 +53,7 @@ class DaskInput:
         self._place_for = partial(resolve, estimator.device, work=work)
         self._source(None, reset=reset)
 
-    def fit(self, sample_weight: Any) -> Fitted:
+    def fit(self, sample_weight: Any, watch: Watch) -> Fitted:
         estimator = self._estimator
         loss, budget = estimator.loss, estimator.memory_budget
         source = self._source(sample_weight)
@@ -63,7 +64,7 @@ class DaskInput:
             with working_at(HOST, x, estimator.n_clusters), COMPILATION.told(progress.say):
                 data = _LazyData(source, survey(source, loss, budget))
                 factor = source.weight_factor
-                plan = plan_of(estimator, x, compute_dtype(x), budget, factor, progress)
+                plan = plan_of(estimator, x, compute_dtype(x), budget, factor, progress, watch)
                 if said := _remark(source, self._work):
                     progress.say(said)
                 best = best_of(data, source, plan, estimator.max_samples)

@@ -152,7 +152,7 @@ def is_model(path: PathLike) -> bool:
 def _parameters(estimator: AlternatingMinimizer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The parameters that JSON can hold; an array `init` is added to `arrays`."""
     parameters, kept = estimator.get_params(deep=False), {}
-    del parameters["checkpoint"]  # a file of this machine
+    del parameters["checkpoint"], parameters["callback"]  # of this machine and this program
     for name, value in parameters.items():
         plain = _plain(value)
         if isinstance(plain, bool | int | float | str | None):

@@ -28,7 +28,7 @@ NAMES = [
 NAMES += ["get_num_threads", "set_num_threads"]
 PARAMETERS = ["n_clusters", "init", "n_init", "max_iter", "tol", "verbose", "random_state"]
 PARAMETERS += ["copy_x", "algorithm", "empty_cluster", "device", "memory_budget", "progress"]
-PARAMETERS += ["max_samples", "checkpoint"]
+PARAMETERS += ["max_samples", "checkpoint", "callback"]
 METHODS = ["fit", "predict", "fit_predict", "transform", "fit_transform", "score"]
 
 

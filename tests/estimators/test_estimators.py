@@ -54,6 +54,7 @@ def test_the_parameters_are_scikit_learns_and_more():
             assert ours[name].kind == parameter.kind, name
         assert set(ours) - set(theirs) == {
             "empty_cluster", "device", "memory_budget", "progress", "max_samples", "checkpoint",
+            "callback",
         }  # fmt: skip
 
 

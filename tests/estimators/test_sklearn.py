@@ -36,8 +36,9 @@ WEIGHT_CHECKS = {
 @BOTH
 @MODES
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
-def test_check_estimator(estimator, mode):
-    """So small data meet no kernel unless it is forced."""
+def test_check_estimator(monkeypatch, estimator, mode):
+    """So small data meet no kernel unless it is forced; test_array_api.py has other libraries."""
+    monkeypatch.delenv("SCIPY_ARRAY_API", raising=False)
     with kernels.use(mode):
         outcomes = check_estimator(
             estimator(), expected_failed_checks=WEIGHT_CHECKS, on_skip=None, on_fail=None
