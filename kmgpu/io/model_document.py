@@ -22,12 +22,13 @@ from kmgpu.validation import MIN_MEMORY_BUDGET
 CLASSES: dict[str, type[AlternatingMinimizer]] = {cls.__name__: cls for cls in ESTIMATORS.values()}
 DOCUMENT = "kmgpu_model"
 INIT = "init"
+LABELS = "labels_"
 DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
 # what `partial_fit` goes on from, beside counts_
 RUNNING = "running_centers"
 DTYPES = {
     "cluster_centers_": ("float32", "float64"),
-    "labels_": ("int32",),
+    LABELS: ("int32",),
     "counts_": ("float64",),
     RUNNING: ("float64",),
     INIT: ("float64",),
@@ -107,8 +108,8 @@ def rebuilt(document: Any, arrays: Mapping[str, np.ndarray]) -> AlternatingMinim
     document : object
         What a JSON text said, of any type.
     arrays : mapping
-        `DTYPES` says which there may be; centres and labels must be, and what `partial_fit` goes
-        on from where it was called.
+        `DTYPES` says which there may be; centres must be, and what `partial_fit` goes on from
+        where it was called.
 
     Raises
     ------
@@ -127,11 +128,9 @@ def rebuilt(document: Any, arrays: Mapping[str, np.ndarray]) -> AlternatingMinim
             raise ValueError(msg)
         estimator.init = _checked(arrays[INIT], INIT, shape)
     estimator.cluster_centers_ = _checked(arrays["cluster_centers_"], "cluster_centers_", shape)
-    labels = estimator.labels_ = _checked(arrays["labels_"], "labels_", arrays["labels_"].shape)
-    if labels.ndim != 1 or not len(labels) or labels.min() < 0 or labels.max() >= shape[0]:
-        msg = f"its labels_ are not one of 0 to {shape[0] - 1} for every row"
-        raise ValueError(msg)
-    estimator.counts_ = _counts(arrays, labels, shape[0])
+    if LABELS in arrays:
+        estimator.labels_ = _labels(arrays[LABELS], shape[0])
+    estimator.counts_ = _counts(arrays, shape[0])
     if hasattr(estimator, "n_steps_"):
         missing = {"counts_", RUNNING} - arrays.keys()
         if missing:
@@ -142,10 +141,21 @@ def rebuilt(document: Any, arrays: Mapping[str, np.ndarray]) -> AlternatingMinim
     return estimator
 
 
-def _counts(arrays: Mapping[str, np.ndarray], labels: np.ndarray, n_clusters: int) -> np.ndarray:
+def _labels(labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    _checked(labels, LABELS, labels.shape)
+    if labels.ndim != 1 or not len(labels) or labels.min() < 0 or labels.max() >= n_clusters:
+        msg = f"its labels_ are not one of 0 to {n_clusters - 1} for every row"
+        raise ValueError(msg)
+    return labels
+
+
+def _counts(arrays: Mapping[str, np.ndarray], n_clusters: int) -> np.ndarray:
     """Weight of each cluster; its rows, where an early kmgpu has not saved it."""
     if "counts_" not in arrays:
-        return np.bincount(labels, minlength=n_clusters).astype(np.float64)
+        if LABELS not in arrays:
+            msg = "it has neither counts_ nor labels_"
+            raise ValueError(msg)
+        return np.bincount(arrays[LABELS], minlength=n_clusters).astype(np.float64)
     counts = _checked(arrays["counts_"], "counts_", (n_clusters,))
     if (counts < 0).any():
         msg = "its counts_ are below 0"

@@ -18,6 +18,7 @@ from kmgpu.io.model_document import (
     CLASSES,
     DOCUMENT,
     INIT,
+    LABELS,
     OF_A_FIT,
     OF_BATCHES,
     RUNNING,
@@ -28,14 +29,15 @@ from kmgpu.io.npz import WrongDtype, member_array, members_of
 from kmgpu.io.reading import BadFile, opened, shortened, told
 from kmgpu.version import __version__
 
-VERSION = 1
-ARRAYS = ("cluster_centers_", "labels_")
+# the format; 2 may lack labels_
+VERSION, READ = 2, (1, 2)
+CENTERS = "cluster_centers_"
 # the kinds of dtypes of the members that there may be
-KINDS = {"cluster_centers_": "f", "labels_": "i", "counts_": "f", RUNNING: "f", INIT: "f"}
+KINDS = {CENTERS: "f", LABELS: "i", "counts_": "f", RUNNING: "f", INIT: "f"}
 REMEDY = "take another copy, or write one with kmgpu.save_model"
 
 
-def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
+def save_model(estimator: AlternatingMinimizer, path: PathLike, *, labels: bool = False) -> None:
     """Write a fitted estimator to `path`.
 
     The file is complete or not there: it is written beside `path` and then put in its place.
@@ -46,6 +48,8 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
         Fitted, on any backend; its arrays are copied to the host.
     path : str or path-like
         Taken as it is; .npz is the usual ending.
+    labels : bool, default=False
+        Save `labels_`, too: 4 bytes for each row of the fit, which no method needs.
 
     Raises
     ------
@@ -54,7 +58,8 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
     sklearn.exceptions.NotFittedError
         When there is nothing to save yet.
     ValueError
-        When a parameter or an attribute has been set to what no fit accepts or leaves behind.
+        When a parameter or an attribute has been set to what no fit accepts or leaves behind;
+        with ``labels=True``, where there are none, as in a pickle of a fit of Dask's data.
     OSError
         When `path` cannot be written.
 
@@ -68,10 +73,14 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
         msg = f"estimator is of {type(estimator)!r}; only {', '.join(CLASSES)} can be saved."
         raise TypeError(msg)
     check_is_fitted(estimator)
-    if not hasattr(estimator, "labels_"):  # a pickle of a fit of Dask's data
-        msg = "the estimator has no labels_: set them, labels_ = predict(X), and save it again."
+    if labels and not hasattr(estimator, LABELS):
+        msg = (
+            "labels=True, and the estimator has no labels_: leave labels out, or set them, "
+            "labels_ = predict(X)."
+        )
         raise ValueError(msg)
-    arrays = {name: to_host(getattr(estimator, name)) for name in (*ARRAYS, "counts_")}
+    names = (CENTERS, "counts_", *((LABELS,) if labels else ()))
+    arrays = {name: to_host(getattr(estimator, name)) for name in names}
     batches = hasattr(estimator, "n_steps_")
     if batches:
         arrays[RUNNING] = to_host(estimator._running.centers)
@@ -108,8 +117,8 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
     -------
     KMeans, KMedians or SphericalKMeans
         Fitted, its arrays NumPy's. `predict`, `transform` and `score` give what they gave
-        before. A `device` that named a GPU is now "auto": that GPU where there is one, else the
-        CPU.
+        before. `labels_` is there if it was saved. A `device` that named a GPU is now "auto": that
+        GPU where there is one, else the CPU.
 
     Raises
     ------
@@ -125,7 +134,7 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
             raise ValueError(msg)
         with zipfile.ZipFile(file) as archive:
             members = members_of(archive, file)
-            missing = [name for name in (DOCUMENT, *ARRAYS) if f"{name}{NPY}" not in members]
+            missing = [name for name in (DOCUMENT, CENTERS) if f"{name}{NPY}" not in members]
             if missing:
                 msg = f"it holds {shortened(str(sorted(members)))} and lacks {missing}"
                 raise ValueError(msg)
@@ -182,10 +191,11 @@ def _document(path: PathLike, archive: zipfile.ZipFile, member: zipfile.ZipInfo)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         msg = f"its {DOCUMENT} document cannot be read ({told(error)})"
         raise ValueError(msg) from error
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version not in READ:
         msg = (
             f"{path} is a model of format version {shortened(repr(version))}, and this kmgpu reads "
-            f"version {VERSION}; load it with the kmgpu that wrote it, or fit and save it again."
+            f"versions {READ[0]} to {READ[-1]}; load it with the kmgpu that wrote it, or fit and "
+            f"save it again."
         )
         raise BadFile(msg)
     return document
