@@ -109,6 +109,7 @@ class AlternatingMinimizer(
             self.device_ = found.device
             for name in OF_BATCHES:
                 self.__dict__.pop(name, None)
+            self.__dict__.pop("_columns", None)  # that kmgpu fit took of other data
             self._n_init = found.n_init
             self.inertia_ = best.loss
             self.n_iter_ = best.last.iteration

@@ -57,7 +57,7 @@ def _animate(args: argparse.Namespace) -> None:
     _check_out(args, suffix)
     table = _table(args)
     how = {
-        "init": initialisation(args.init, table.names, {"--seed": args.seed}),
+        "init": initialisation(args.init, table, {"--seed": args.seed}),
         "loss": args.loss,
         "random_state": 0 if args.seed is None else args.seed,
         "max_iter": args.max_iter,

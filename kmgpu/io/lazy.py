@@ -19,9 +19,7 @@ INSTALL_DASK = "pip install 'kmgpu[dask]'"
 CHUNK_BYTES = 1 << 27
 
 
-def open_lazy(
-    path: PathLike, array: str | None = None, choose: Choice | None = None
-) -> Table:
+def open_lazy(path: PathLike, array: str | None = None, choose: Choice | None = None) -> Table:
     """A Dask array of the rows of a parquet file, a folder of such files, or a zarr folder.
 
     Nothing but sizes and names is read. Workers must find the data under the same absolute path.

@@ -15,6 +15,7 @@ from kmgpu.algorithm.plan import HistoryEntry
 from kmgpu.algorithm.seeding import METHODS
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import ESTIMATORS, KMeans
+from kmgpu.io.columns import Picked
 from kmgpu.io.reading import shortened
 from kmgpu.parameters import ALGORITHMS
 from kmgpu.validation import MIN_MEMORY_BUDGET
@@ -23,6 +24,7 @@ CLASSES: dict[str, type[AlternatingMinimizer]] = {cls.__name__: cls for cls in E
 DOCUMENT = "kmgpu_model"
 INIT = "init"
 LABELS = "labels_"
+COLUMNS = "columns"
 DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
 # what `partial_fit` goes on from, beside counts_
 RUNNING = "running_centers"
@@ -32,6 +34,9 @@ DTYPES = {
     "counts_": ("float64",),
     RUNNING: ("float64",),
     INIT: ("float64",),
+    "scaler_mean": ("float64",),
+    "scaler_scale": ("float64",),
+    "scaler_variance": ("float64",),
 }
 KEYS = {"version", "kmgpu", "class", "parameters", "scalars", "history", "feature_names"}
 
@@ -126,8 +131,8 @@ def rebuilt(document: Any, arrays: Mapping[str, np.ndarray]) -> AlternatingMinim
         if INIT in document["parameters"]:
             msg = "it holds an init and the name of another"
             raise ValueError(msg)
-        estimator.init = _checked(arrays[INIT], INIT, shape)
-    estimator.cluster_centers_ = _checked(arrays["cluster_centers_"], "cluster_centers_", shape)
+        estimator.init = checked(arrays[INIT], INIT, shape)
+    estimator.cluster_centers_ = checked(arrays["cluster_centers_"], "cluster_centers_", shape)
     if LABELS in arrays:
         estimator.labels_ = _labels(arrays[LABELS], shape[0])
     estimator.counts_ = _counts(arrays, shape[0])
@@ -136,13 +141,13 @@ def rebuilt(document: Any, arrays: Mapping[str, np.ndarray]) -> AlternatingMinim
         if missing:
             msg = f"it is of batches and lacks {sorted(missing)}"
             raise ValueError(msg)
-        centers = _checked(arrays[RUNNING], RUNNING, shape)
+        centers = checked(arrays[RUNNING], RUNNING, shape)
         estimator._running = Running(centers, estimator.counts_)
     return estimator
 
 
 def _labels(labels: np.ndarray, n_clusters: int) -> np.ndarray:
-    _checked(labels, LABELS, labels.shape)
+    checked(labels, LABELS, labels.shape)
     if labels.ndim != 1 or not len(labels) or labels.min() < 0 or labels.max() >= n_clusters:
         msg = f"its labels_ are not one of 0 to {n_clusters - 1} for every row"
         raise ValueError(msg)
@@ -156,7 +161,7 @@ def _counts(arrays: Mapping[str, np.ndarray], n_clusters: int) -> np.ndarray:
             msg = "it has neither counts_ nor labels_"
             raise ValueError(msg)
         return np.bincount(arrays[LABELS], minlength=n_clusters).astype(np.float64)
-    counts = _checked(arrays["counts_"], "counts_", (n_clusters,))
+    counts = checked(arrays["counts_"], "counts_", (n_clusters,))
     if (counts < 0).any():
         msg = "its counts_ are below 0"
         raise ValueError(msg)
@@ -194,7 +199,19 @@ def _without_arrays(document: Any) -> AlternatingMinimizer:
             msg = f"feature_names are not one for each of {estimator.n_features_in_} features"
             raise ValueError(msg)
         estimator.feature_names_in_ = np.asarray(names, dtype=object)
+    if document.get(COLUMNS) is not None:
+        estimator._columns = _columns(document[COLUMNS], estimator.n_features_in_)
     return estimator
+
+
+def _columns(values: Any, n_features: int) -> Picked:
+    """Which columns of a wider table the features are."""
+    positions, width = values
+    known = type(width) is int and all(type(at) is int and 0 <= at < width for at in positions)
+    if not known or len(set(positions)) < len(positions) or len(positions) != n_features:
+        msg = f"{COLUMNS} are {shortened(repr(values))}, and there are {n_features} features"
+        raise ValueError(msg)
+    return Picked(tuple(positions), width)
 
 
 def _check_values(values: Any, checks: Mapping[str, Check], required: Collection[str]) -> None:
@@ -229,7 +246,8 @@ def _entry(values: Any) -> HistoryEntry:
     return HistoryEntry(*values)
 
 
-def _checked(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def checked(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The array; ValueError where it is not of a dtype that `DTYPES` has, or not of this shape."""
     if str(array.dtype) not in DTYPES[name]:
         msg = f"its {name} are {array.dtype}, not {' or '.join(DTYPES[name])}"
         raise ValueError(msg)

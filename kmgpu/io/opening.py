@@ -89,9 +89,14 @@ def with_columns(table: Table, choose: Choice | None) -> Table:
     order = list(cast(Picked, found).positions)
     if order == list(range(width)):
         return Table(data, names, found)
-    if isinstance(data, RowBlocks) or (isinstance(data, np.memmap) and data.nbytes >= AT_ONCE):
+    if isinstance(data, RowBlocks) or is_long(data):
         return Table(mapped(data, lambda rows, _: rows[:, order]), names, found)
     return Table(data[:, order], names, found)
+
+
+def is_long(data: np.ndarray) -> bool:
+    """Whether rows that are mapped take too much memory to be copied at once."""
+    return isinstance(data, np.memmap) and data.nbytes >= AT_ONCE
 
 
 def mapped(
@@ -126,7 +131,7 @@ def _opened(path: PathLike, array: str | None, header: bool | None, choose: Choi
             _check_unused(path, None, header)
             return Table(store_blocks(file, array))
         files = files_of(file) if folder else [file]
-        kind, long = ending_of(files[0]), sum(map(_bytes_of, files)) >= AT_ONCE
+        kind, long = ending_of(files[0]), sum(map(size_of, files)) >= AT_ONCE
         if folder or (long and kind in (PARQUET, *TEXTS)):
             _check_unused(path, array, None if kind in TEXTS else header)
             return _joined(files, long, header, choose)
@@ -159,14 +164,13 @@ def files_of(path: Path) -> list[Path]:
     return shards
 
 
-def _bytes_of(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file, unpacked, about."""
     size = path.stat().st_size
     return UNPACKED * size if path.suffix.lower() == PACKED else size
 
 
-def _joined(
-    files: Sequence[Path], long: bool, header: bool | None, choose: Choice | None
-) -> Table:
+def _joined(files: Sequence[Path], long: bool, header: bool | None, choose: Choice | None) -> Table:
     """All files as one table; what is not long and must be decoded as an array."""
     kind = ending_of(files[0])
     if kind in MAPPED:
