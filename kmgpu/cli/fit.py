@@ -85,6 +85,13 @@ def add(fit: argparse.ArgumentParser) -> None:
 
 
 def _fit(args: argparse.Namespace) -> None:
+    if args.standardize and by_workers(args):
+        msg = (
+            "--standardize reads the data here, and --cluster and --workers leave them to workers "
+            "of Dask; leave these out (what is larger than memory is read by blocks), or write "
+            "standardized columns first."
+        )
+        raise ValueError(msg)
     with workers(args):
         _fit_here(args)
 
@@ -121,6 +128,8 @@ def _fit_here(args: argparse.Namespace) -> None:
         written.append(f"model written to {args.out}\n")
     if args.labels is not None:
         written.append(write_labels(args.labels, estimator.labels_, args))
+    if table.names is not None:
+        del (estimator if scaler is None else scaler).feature_names_in_  # an array has none
     known = not isinstance(data, RowBlocks)  # which would be read twice more
     clusters = estimator.summary(data, weights) if known else estimator.summary()
     if scaler is not None:
@@ -164,13 +173,6 @@ def _opened(args: argparse.Namespace) -> Table:
     choose = choice_of(args)
     if not by_workers(args):
         return open_table(args.data, args.array, args.header, choose)
-    if args.standardize:
-        msg = (
-            "--standardize reads the data here, and --cluster and --workers leave them to workers "
-            "of Dask; leave these out (what is larger than memory is read by blocks), or write "
-            "standardized columns first."
-        )
-        raise ValueError(msg)
     if args.header is not None:
         msg = f"--header is for text; {args.data} is read by workers of Dask, which read no text."
         raise ValueError(msg)

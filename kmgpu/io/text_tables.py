@@ -92,6 +92,8 @@ def located(text: Text) -> Iterator[None]:
 
 
 def _numbers(text: Text, layout: Layout) -> np.ndarray:
+    if layout.columns is not None and len(layout.columns) == layout.width:
+        return _numbers(text, replace(layout, columns=None))[:, list(layout.columns)]
     for reader in READERS:
         with text.opened() as raw:
             raw.seek(layout.start)
