@@ -91,7 +91,8 @@ def with_scaler(
     if (scaler.scale_ <= 0).any() or (scaler.var_ < 0).any():
         msg = "its scaler_scale or scaler_variance is not above 0"
         raise ValueError(msg)
-    scaler.n_samples_seen_, scaler.n_features_in_ = rows, estimator.n_features_in_
+    scaler.n_samples_seen_ = np.asarray(rows)[()]  # NumPy's, as partial_fit expects
+    scaler.n_features_in_ = estimator.n_features_in_
     if hasattr(estimator, "feature_names_in_"):
         scaler.feature_names_in_ = estimator.feature_names_in_
         del estimator.feature_names_in_
