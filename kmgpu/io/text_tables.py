@@ -141,7 +141,7 @@ def _by_arrow(raw: BinaryIO, layout: Layout) -> np.ndarray | None:
 
 
 def _by_pandas(raw: BinaryIO, layout: Layout) -> np.ndarray | None:
-    if layout.columns is not None:  # it would not see that a row has too many cells
+    if layout.columns is not None:  # told to read some, it heeds no cells too many
         return None
     try:
         import pandas as pd

@@ -160,6 +160,9 @@ def test_names_that_need_care(folder, capsys):
     given = ["fit", "y.csv", "-k", "3", "--header", "--columns", '"a,b"']
     assert main(given) == 2
     assert "2 columns of the name 'a,b'; rename them, or give numbers" in capsys.readouterr().err
+    pd.DataFrame(X, columns=["2", "2", "a"]).to_csv("y.csv", index=False)
+    said = "y.csv has 2 columns of the name '2'"
+    refused("fit y.csv -k 3 --header --columns 2", capsys, said)
 
 
 def test_a_column_that_later_files_lack(folder, capsys):
@@ -232,14 +235,32 @@ def test_constant_columns_are_said(folder, capsys):
     assert load_model("m.npz")[0].scale_[0] == 1
 
 
-def test_bad_values_have_the_number_of_their_row(folder, capsys):
+def test_rows_without_weight_are_not_there(folder, in_blocks):
+    """Whole blocks of them, too."""
+    np.save("w.npy", np.r_[np.zeros(30), np.ones(90)])
+    np.save("x.npy", X)
+    np.save("init.npy", X[40:43])
+    assert cli("fit x.npy -k 3 --init init.npy --weights w.npy --standardize --out m.npz") == 0
+    scaler = load_model("m.npz")[0]
+    np.testing.assert_allclose(scaler.mean_, X[30:].mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(scaler.scale_, X[30:].std(axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("blocks", [False, True])
+def test_bad_values_have_the_number_of_their_row(folder, capsys, value, blocks, request):
+    if blocks:
+        request.getfixturevalue("in_blocks")
     x = X.copy()
-    x[70, 1] = np.nan
+    x[70, 1] = value
     np.save("x.npy", x)
-    said = "contains NaN: first at row 70, column 1"
+    said = "first at row 70, column 1"
     refused("fit x.npy -k 3 --standardize", capsys, said)
     assert cli("fit init.npy -k 2 --seed 0 --standardize --out m.npz") == 0
     refused("predict m.npz x.npy", capsys, said)
+
+
+def test_bad_weights_of_standardized_rows(folder, capsys):
     np.save("w.npy", np.full(len(X), -1.0))
     np.save("x.npy", X)
     refused("fit x.npy -k 3 --standardize --weights w.npy", capsys, "negative")
