@@ -32,7 +32,7 @@ from kmgpu.io.labelled import check_labelled
 from kmgpu.io.lazy import open_lazy
 from kmgpu.io.models import save_model
 from kmgpu.io.opening import open_table
-from kmgpu.io.scaling import with_scaling
+from kmgpu.io.scaling import parts, with_scaling
 from kmgpu.io.tables import Table, read_weights
 from kmgpu.sources.row_blocks import RowBlocks
 from kmgpu.summary import fit_summary
@@ -128,6 +128,18 @@ def _fit_here(args: argparse.Namespace) -> None:
         written.append(f"model written to {args.out}\n")
     if args.labels is not None:
         written.append(write_labels(args.labels, estimator.labels_, args))
+    said = _described(model, table, data, weights, summary)
+    if written:
+        report([*said, "\n", *written])
+    else:
+        output(said)
+
+
+def _described(
+    model: Any, table: Table, data: Any, weights: np.ndarray | None, summary: dict[str, str]
+) -> list[str]:
+    """What is printed of a fit, its clusters and its centres."""
+    scaler, estimator = parts(model)
     if table.names is not None:
         del (estimator if scaler is None else scaler).feature_names_in_  # an array has none
     known = not isinstance(data, RowBlocks)  # which would be read twice more
@@ -136,11 +148,7 @@ def _fit_here(args: argparse.Namespace) -> None:
         units = estimator.loss.units.replace("the data", "standardized columns")
         summary |= {"loss": f"{estimator.loss.name}, {units}", "standardized": "yes"}
     centers = centers_text(centers_of(model).data, table, scaler)
-    said = [summary_table([summary]), "\n\n", clusters_text(clusters), "\n", centers]
-    if written:
-        report([*said, "\n", *written])
-    else:
-        output(said)
+    return [summary_table([summary]), "\n\n", clusters_text(clusters), "\n", centers]
 
 
 def _estimator(args: argparse.Namespace, init: str | np.ndarray) -> AlternatingMinimizer:

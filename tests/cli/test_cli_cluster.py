@@ -116,6 +116,19 @@ def test_an_error_says_what_is_wrong(name, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_columns_are_chosen_of_what_workers_read(address, capsys):
+    for number, part in enumerate(np.array_split(X, 3)):
+        frame = pd.DataFrame(part, columns=NAMES).assign(note="text")
+        frame[["note", "c", "a", "b"]].to_parquet(f"x/{number}.parquet")
+    more = ["--columns", "a,b,c", "--cluster", address, "--labels", "l.csv"]
+    assert main([*FIT, *OUT, *more[:-2], "--device", "cpu"]) == 0
+    check(np.arange(600.0) % 3)
+    assert main([*FIT, *OUT, *more]) == 0
+    found = pd.read_csv("l.csv")
+    assert found.columns.tolist() == ["note", "c", "a", "b", "cluster"]
+    np.testing.assert_array_equal(found["cluster"], np.load("l.npy"))
+
+
 def test_text_is_not_for_workers(address, capsys):
     assert main([*FIT, "--header", "--cluster", address]) == 2
     assert "--header is for text" in capsys.readouterr().err
