@@ -129,6 +129,11 @@ def test_columns_are_chosen_of_what_workers_read(address, capsys):
     np.testing.assert_array_equal(found["cluster"], np.load("l.npy"))
 
 
+def test_workers_are_given_no_scale(address, capsys):
+    assert main([*FIT, "--standardize", "--cluster", address]) == 2
+    assert "--standardize reads the data here" in capsys.readouterr().err
+
+
 def test_text_is_not_for_workers(address, capsys):
     assert main([*FIT, "--header", "--cluster", address]) == 2
     assert "--header is for text" in capsys.readouterr().err

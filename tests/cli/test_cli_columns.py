@@ -139,20 +139,7 @@ def test_columns_that_cannot_be_used(folder, capsys, options, said):
 def test_names_that_need_care(folder, capsys):
     frame = pd.DataFrame(X, columns=["a,b", "2", "a,b"])
     frame.to_csv("y.csv", index=False)
-    given = [
-        "fit",
-        "y.csv",
-        "-k",
-        "3",
-        "--seed",
-        "0",
-        "--header",
-        "--columns",
-        "2",
-        "--out",
-        "m.npz",
-    ]
-    assert main(given) == 0
+    assert cli("fit y.csv -k 3 --seed 0 --header --columns 2 --out m.npz") == 0
     captured = capsys.readouterr()
     assert ["centre", "2"] in [line.split() for line in captured.out.splitlines()]
     assert load_model("m.npz")._columns == ((1,), 3)  # by the name, not the number
@@ -319,17 +306,3 @@ def test_columns_of_standard_input(folder, monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
     assert cli("fit - -k 3 --init init.npy --tol 0 --columns a,b,c --labels z.npy") == 0
     np.testing.assert_array_equal(np.load("z.npy"), oracles.lloyd(X, X[:3], "l2")[1])
-
-
-def test_few_clusters_and_columns_are_shown(folder, capsys):
-    np.save("x.npy", np.random.default_rng(0).normal(size=(100, 11)))
-    assert cli("fit x.npy -k 30 --seed 0") == 0
-    shown = capsys.readouterr().out
-    assert "… and 10 more clusters\n" in shown
-    assert "… and 10 more centres\n… and 3 more columns\n" in shown
-    assert " x7\n" in shown
-    assert "x8" not in shown
-
-
-def test_workers_are_given_no_scale(folder, capsys):
-    refused("fit x.parquet -k 3 --columns a,b --standardize --workers 1", capsys, "leave these out")
