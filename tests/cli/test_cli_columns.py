@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -299,10 +296,3 @@ def test_a_long_memmap_is_read_by_pieces(folder, in_blocks):
     np.testing.assert_array_equal(np.load("z.npy"), oracles.lloyd(z, z[:3], "l2")[1])
     assert cli("predict m.npz x.npy --out p.npy") == 0
     np.testing.assert_array_equal(np.load("p.npy"), np.load("z.npy"))
-
-
-def test_columns_of_standard_input(folder, monkeypatch):
-    content = Path("x.csv").read_bytes()
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
-    assert cli("fit - -k 3 --init init.npy --tol 0 --columns a,b,c --labels z.npy") == 0
-    np.testing.assert_array_equal(np.load("z.npy"), oracles.lloyd(X, X[:3], "l2")[1])

@@ -114,7 +114,8 @@ def test_numbers_over_columns_are_asked_about(folder, capsys):
 
 def test_standard_input_is_a_table(folder, capsys, monkeypatch):
     content = (folder / "x.csv").read_bytes()
-    for command in ("fit - -k 3 --seed 0 --labels p.npy", "predict m.npz - --out p.npy"):
+    chosen = "fit - -k 3 --seed 0 --columns a,1,c --labels p.npy"
+    for command in ("fit - -k 3 --seed 0 --labels p.npy", "predict m.npz - --out p.npy", chosen):
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
         assert cli(command) == 0
         np.testing.assert_array_equal(np.load("p.npy"), np.load("z.npy"))
