@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sklearn.base import (
     BaseEstimator,
@@ -124,6 +124,7 @@ class AlternatingMinimizer(
             self.device_ = found.device
             for name in OF_BATCHES:
                 self.__dict__.pop(name, None)
+            self.__dict__.pop("_columns", None)  # that kmgpu fit took of other data
             self._n_init = found.n_init
             self.inertia_ = best.loss
             self.n_iter_ = best.last.iteration
@@ -230,6 +231,19 @@ class AlternatingMinimizer(
         if is_dask(state.get("labels_")):
             state = {name: value for name, value in state.items() if name != "labels_"}
         return state
+
+    if not TYPE_CHECKING:  # to a checker of types no attribute would be unknown any more
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise for what is not there; say why a loaded model may have no labels."""
+            if name != "labels_" or "cluster_centers_" not in self.__dict__:
+                return super().__getattribute__(name)  # the error that it was
+            msg = (
+                f"this {type(self).__name__} has no labels_: models are saved without the labels "
+                f"of the rows fitted, unless by save_model(…, labels=True). predict(X) gives "
+                f"them, and summary(X) the table of clusters."
+            )
+            raise AttributeError(msg)
 
     @contextmanager
     def _unchanged_by_errors(self) -> Iterator[None]:

@@ -67,7 +67,7 @@ def _animate(args: argparse.Namespace) -> None:
     if args.init is None:
         args.init = METHODS[0] if args.example is None else EXAMPLE_INIT
     how = {
-        "init": initialisation(args.init, table.names, {"--seed": args.seed}),
+        "init": initialisation(args.init, table, {"--seed": args.seed}),
         "loss": args.loss,
         "random_state": 0 if args.seed is None else args.seed,
         "max_iter": args.max_iter,

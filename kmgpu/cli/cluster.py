@@ -57,7 +57,7 @@ def workers(args: argparse.Namespace) -> Iterator[None]:
         options = {"threads_per_worker": 1, "silence_logs": logging.CRITICAL}
         with (
             distributed.LocalCluster(
-                args.workers, dashboard_address="127.0.0.1:0", **options
+                n_workers=args.workers, dashboard_address="127.0.0.1:0", **options
             ) as cluster,
             distributed.Client(cluster) as client,
         ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ import numpy as np
 from kmgpu.algorithm.seeding import METHODS
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.files import check_writable
+from kmgpu.io.columns import Choice, all_but, as_fitted, only
 from kmgpu.io.models import is_model, load_model
+from kmgpu.io.opening import with_columns
+from kmgpu.io.scaling import parts
 from kmgpu.io.stores import HDF5
 from kmgpu.io.tables import READERS, STDIN, Table, read_table
-from kmgpu.sources.row_blocks import RowBlocks
+from kmgpu.summary import NAMES
 
 DATA_HELP = (
     f"rows × features: {', '.join((*READERS, *HDF5))}, a folder of .npy, .csv, .parquet or "
@@ -45,19 +48,37 @@ def add_reading(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_columns(command: argparse.ArgumentParser) -> None:
+    """``--columns`` and ``--drop``."""
+    group = command.add_mutually_exclusive_group()
+    group.add_argument(
+        "--columns",
+        metavar="A,B,…",
+        help="use these columns alone: names, or numbers from 0 on; others may hold anything",
+    )
+    group.add_argument("--drop", metavar="A,B,…", help="use all columns but these")
+
+
+def choice_of(args: argparse.Namespace) -> Choice | None:
+    """What ``--columns`` or ``--drop`` chooses, if one is given."""
+    if args.columns is not None:
+        return only(args.data, "--columns", args.columns)
+    return None if args.drop is None else all_but(args.data, "--drop", args.drop)
+
+
 def add_running(command: argparse.ArgumentParser) -> None:
     """``--device`` and ``--no-progress``."""
     command.add_argument("--device", default="auto", help=DEVICE_HELP)
     command.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
 
-def add_loss(command: argparse.ArgumentParser) -> None:
+def add_loss(command: argparse.ArgumentParser, losses: Sequence[str] = tuple(ESTIMATORS)) -> None:
     """``--loss``."""
     command.add_argument(
         "--loss",
-        choices=tuple(ESTIMATORS),
+        choices=losses,
         default="l2",
-        help="l2: k-means (default); l1: k-medians; cosine: spherical k-means",
+        help="; ".join(f"{loss}: {NAMES[loss]}" for loss in losses).replace(";", " (default);", 1),
     )
 
 
@@ -72,16 +93,14 @@ def add_init(command: argparse.ArgumentParser) -> None:
     )
 
 
-def initialisation(
-    text: str, names: Sequence[str] | None, drawn: dict[str, object]
-) -> str | np.ndarray:
+def initialisation(text: str, table: Table, drawn: dict[str, object]) -> str | np.ndarray:
     """What ``--init`` names: a method, or the centres in a file, in the order of the data.
 
     Parameters
     ----------
     text : str
-    names : sequence of str or None
-        Of the columns of the data.
+    table : Table
+        The data; of files of centres its columns are read.
     drawn : dict
         Options that have no effect where nothing is drawn, and what was given for them.
     """
@@ -94,62 +113,45 @@ def initialisation(
         if value is not None:
             msg = f"{option} has no effect with --init {text}, as nothing is drawn; leave it out."
             raise ValueError(msg)
-    table = centers_of(text) if is_model(text) else read_table(text)
-    return table.data if names is None else in_order(table, names, text)
+    choose = as_fitted(text, table.names, table.columns)
+    if is_model(text):
+        return with_columns(centers_of(load_model(text)), choose).data
+    found = read_table(text, choose=choose)
+    return found.data if found.columns is not None else with_columns(found, choose).data
 
 
-def centers_of(path: str) -> Table:
-    """The centres of a model, and the names of its features."""
-    model = load_model(path)
+def centers_of(model: Any) -> Table:
+    """The centres of a model, in the units of its data, and the names of its features."""
+    scaler, estimator = parts(model)
+    centers = estimator.cluster_centers_
     names = getattr(model, "feature_names_in_", None)
-    return Table(model.cluster_centers_, None if names is None else tuple(names))
+    return Table(
+        centers if scaler is None else scaler.inverse_transform(centers),
+        None if names is None else tuple(names),
+    )
 
 
-def in_order(table: Table, names: Sequence[str], path: str) -> Any:
-    """The columns of `table` in the order of `names`; as they are where they have none.
-
-    Raises
-    ------
-    ValueError
-        When the names are others.
-    """
-    if table.names is None or list(table.names) == list(names):
-        return table.data
-    known, found = set(names), set(table.names)
-    if known != found or len(found) < len(table.names) or len(known) < len(names):
-        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-        unlike = [name for name in table.names if name not in known]
-        missing = [name for name in names if name not in found]
-        faults = [f"{name!r} is unknown" for name in unlike[:3]]
-        faults += [f"{name!r} is missing" for name in missing[:3]]
-        msg = (
-            f"{path}: the names of the columns must be those of the data fitted ({shown}), each "
-            f"once: {', '.join(faults) or 'some occur more than once'}."
-        )
-        raise ValueError(msg)
-    order = [table.names.index(name) for name in names]
-    data = table.data
-    if not isinstance(data, RowBlocks):
-        return data[:, order]
-    return RowBlocks(lambda: (rows[:, order] for rows in data.blocks()), n_samples=data.n_samples)
-
-
-def check_outputs(outputs: dict[str, tuple[str | None, str]], inputs: Sequence[str | None]) -> None:
+def check_outputs(
+    outputs: Mapping[str, tuple[str | None, str | tuple[str, ...]]], inputs: Sequence[str | None]
+) -> None:
     """Raise before any work is done for outputs that cannot be written or would harm a file.
 
     Parameters
     ----------
-    outputs : dict
-        Option -> the file given for it, and what the file's name must end in, if anything.
+    outputs : mapping
+        Option -> the file given for it, and what the file's name must end in, or a tuple of what
+        it may end in; anything if that is empty.
     inputs : sequence of str or None
     """
     taken: dict[str, str] = {}
     read = {os.path.realpath(name) for name in inputs if name is not None}
-    for option, (name, suffix) in outputs.items():
+    for option, (name, ending) in outputs.items():
         if name is None:
             continue
-        if suffix and Path(name).suffix.lower() != suffix:
-            msg = f"{name} cannot be written: its name must end in {suffix}."
+        endings = (ending,) if isinstance(ending, str) else ending
+        if endings and Path(name).suffix.lower() not in endings:
+            one = f"{'one of ' if len(endings) > 1 else ''}{', '.join(endings)}"
+            msg = f"{name} cannot be written: its name must end in {one}."
             raise ValueError(msg)
         check_writable(name)
         file = os.path.realpath(name)

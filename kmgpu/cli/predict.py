@@ -16,12 +16,15 @@ from kmgpu.backend.blocks import working_at
 from kmgpu.backend.cards import Work
 from kmgpu.backend.devices import resolve
 from kmgpu.base import AlternatingMinimizer
-from kmgpu.cli.labels import labels_file
-from kmgpu.cli.options import add_data, add_running, check_outputs, in_order, show_progress
+from kmgpu.cli.labels import ENDINGS, LABELS_HELP, is_alone, labels_file, write_labels
+from kmgpu.cli.options import add_data, add_running, check_outputs, show_progress
+from kmgpu.cli.standardize import standardized
 from kmgpu.cli.streams import output, report
+from kmgpu.io.columns import as_fitted
+from kmgpu.io.labelled import check_labelled
 from kmgpu.io.models import load_model
 from kmgpu.io.opening import open_table
-from kmgpu.io.tables import Table
+from kmgpu.io.scaling import parts
 from kmgpu.sources.arrays import ArrayBlocks
 from kmgpu.sources.base import Block
 from kmgpu.sources.row_blocks import RowBlocks
@@ -38,35 +41,46 @@ def add(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("model", metavar="MODEL", help="an .npz that kmgpu fit --out wrote")
     add_data(predict)
     predict.add_argument(
-        "--out", metavar="FILE.npy", help="write the labels there (default: one a line on stdout)"
+        "--out", metavar="FILE", help=f"{LABELS_HELP} (default: labels, one a line on stdout)"
     )
     add_running(predict)
     predict.set_defaults(run=_predict)
 
 
 def _predict(args: argparse.Namespace) -> None:
-    check_outputs({"--out": (args.out, ".npy")}, (args.model, args.data))
-    model = load_model(args.model)
-    data = _matched(open_table(args.data, args.array, args.header), model, args.data)
+    check_outputs({"--out": (args.out, ENDINGS)}, (args.model, args.data))
+    if args.out is not None:
+        check_labelled(args.out, args.data)
+    whole = load_model(args.model)
+    scaler, model = parts(whole)
+    data = _matched(args, whole, model)
     blocks = data if isinstance(data, RowBlocks) else ArrayBlocks(data)
     # one row of ones meets all checks of widths and names
-    model.set_params(device="cpu").predict(np.ones((1, blocks.n_features), blocks.dtype))
+    model.set_params(device="cpu")
+    whole.predict(np.ones((1, blocks.n_features), blocks.dtype))
+    if scaler is not None:
+        data = standardized(data, scaler)
+        blocks = data if isinstance(data, RowBlocks) else ArrayBlocks(data)
     blocks = of_the_loss(blocks, model.loss)
     work = Work(model.cluster_centers_.shape[0], model.loss.squared)
     place = resolve(args.device, like(blocks), work)
     source = Stream(blocks, place)
     start = perf_counter()
-    if args.out is None:
+    if args.out is not None and is_alone(args.out):
+        with labels_file(args.out) as write:
+            _label(source, model, write, blocks.n_samples, show_progress(args))
+        said = f"labels written to {args.out}\n"
+    else:
         labels: list[np.ndarray] = []
         _label(source, model, labels.append, blocks.n_samples, show_progress(args))
-        output(_lines(np.concatenate(labels)))
-        return
-    with labels_file(args.out) as write:
-        _label(source, model, write, blocks.n_samples, show_progress(args))
+        if args.out is None:
+            output(_lines(np.concatenate(labels)))
+            return
+        said = write_labels(args.out, np.concatenate(labels), args)
     summary = predict_summary(
         model, (source.n_samples, source.n_features), place, perf_counter() - start
     )
-    report([table([summary]), f"\nlabels written to {args.out}\n"])
+    report([table([summary]), "\n", said])
 
 
 def _label(
@@ -99,18 +113,21 @@ def _lines(labels: np.ndarray) -> Iterator[str]:
         yield "".join(f"{label}\n" for label in labels[start : start + AT_A_TIME].tolist())
 
 
-def _matched(table: Table, model: AlternatingMinimizer, path: str) -> Any:
-    """The data in the order of the model's features, names checked as estimators check frames."""
-    names = getattr(model, "feature_names_in_", None)
+def _matched(args: argparse.Namespace, whole: Any, model: AlternatingMinimizer) -> Any:
+    """The columns that the model was fitted to, names checked as estimators check frames."""
+    found = getattr(whole, "feature_names_in_", None)
+    names = None if found is None else tuple(found)
+    choose = as_fitted(args.data, names, getattr(model, "_columns", None))
+    table = open_table(args.data, args.array, args.header, choose)
     if table.names is None:
         return table.data
     if names is None:
         warnings.warn(
-            f"{path} has names of columns, but the model was fitted without; nothing says that "
-            f"they are in the same order.",
+            f"{args.data} has names of columns, but the model was fitted without; nothing says "
+            f"that they are in the same order.",
             stacklevel=1,
         )
         return table.data
-    data = in_order(table, list(names), path)
-    del model.feature_names_in_  # they are checked; an array has none
-    return data
+    named = whole if whole is model else whole[0]
+    del named.feature_names_in_  # they are checked; an array has none
+    return table.data

@@ -33,7 +33,7 @@ def add(quantize: argparse.ArgumentParser) -> None:
     quantize.add_argument(
         "-k", "--n-clusters", metavar="K", type=int, default=16, help="colours (default: 16)"
     )
-    add_loss(quantize)
+    add_loss(quantize, ("l2", "l1"))  # black has no direction, and centres must be colours
     quantize.add_argument(
         "--space",
         choices=tuple(SPACES),

@@ -15,6 +15,7 @@ from kmgpu.algorithm.plan import HistoryEntry
 from kmgpu.algorithm.seeding import METHODS
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.estimators import ESTIMATORS, KMeans
+from kmgpu.io.columns import Picked
 from kmgpu.io.reading import shortened
 from kmgpu.parameters import ALGORITHMS
 from kmgpu.validation import MIN_MEMORY_BUDGET
@@ -22,15 +23,20 @@ from kmgpu.validation import MIN_MEMORY_BUDGET
 CLASSES: dict[str, type[AlternatingMinimizer]] = {cls.__name__: cls for cls in ESTIMATORS.values()}
 DOCUMENT = "kmgpu_model"
 INIT = "init"
+LABELS = "labels_"
+COLUMNS = "columns"
 DEVICE = re.compile(r"cpu|auto|cuda(:\d+)?")
 # what `partial_fit` goes on from, beside counts_
 RUNNING = "running_centers"
 DTYPES = {
     "cluster_centers_": ("float32", "float64"),
-    "labels_": ("int32",),
+    LABELS: ("int32",),
     "counts_": ("float64",),
     RUNNING: ("float64",),
     INIT: ("float64",),
+    "scaler_mean": ("float64",),
+    "scaler_scale": ("float64",),
+    "scaler_variance": ("float64",),
 }
 KEYS = {"version", "kmgpu", "class", "parameters", "scalars", "history", "feature_names"}
 
@@ -107,8 +113,8 @@ def rebuilt(document: Any, arrays: Mapping[str, np.ndarray]) -> AlternatingMinim
     document : object
         What a JSON text said, of any type.
     arrays : mapping
-        `DTYPES` says which there may be; centres and labels must be, and what `partial_fit` goes
-        on from where it was called.
+        `DTYPES` says which there may be; centres must be, and what `partial_fit` goes on from
+        where it was called.
 
     Raises
     ------
@@ -125,28 +131,37 @@ def rebuilt(document: Any, arrays: Mapping[str, np.ndarray]) -> AlternatingMinim
         if INIT in document["parameters"]:
             msg = "it holds an init and the name of another"
             raise ValueError(msg)
-        estimator.init = _checked(arrays[INIT], INIT, shape)
-    estimator.cluster_centers_ = _checked(arrays["cluster_centers_"], "cluster_centers_", shape)
-    labels = estimator.labels_ = _checked(arrays["labels_"], "labels_", arrays["labels_"].shape)
-    if labels.ndim != 1 or not len(labels) or labels.min() < 0 or labels.max() >= shape[0]:
-        msg = f"its labels_ are not one of 0 to {shape[0] - 1} for every row"
-        raise ValueError(msg)
-    estimator.counts_ = _counts(arrays, labels, shape[0])
+        estimator.init = checked(arrays[INIT], INIT, shape)
+    estimator.cluster_centers_ = checked(arrays["cluster_centers_"], "cluster_centers_", shape)
+    if LABELS in arrays:
+        estimator.labels_ = _labels(arrays[LABELS], shape[0])
+    estimator.counts_ = _counts(arrays, shape[0])
     if hasattr(estimator, "n_steps_"):
         missing = {"counts_", RUNNING} - arrays.keys()
         if missing:
             msg = f"it is of batches and lacks {sorted(missing)}"
             raise ValueError(msg)
-        centers = _checked(arrays[RUNNING], RUNNING, shape)
+        centers = checked(arrays[RUNNING], RUNNING, shape)
         estimator._running = Running(centers, estimator.counts_)
     return estimator
 
 
-def _counts(arrays: Mapping[str, np.ndarray], labels: np.ndarray, n_clusters: int) -> np.ndarray:
+def _labels(labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    checked(labels, LABELS, labels.shape)
+    if labels.ndim != 1 or not len(labels) or labels.min() < 0 or labels.max() >= n_clusters:
+        msg = f"its labels_ are not one of 0 to {n_clusters - 1} for every row"
+        raise ValueError(msg)
+    return labels
+
+
+def _counts(arrays: Mapping[str, np.ndarray], n_clusters: int) -> np.ndarray:
     """Weight of each cluster; its rows, where an early kmgpu has not saved it."""
     if "counts_" not in arrays:
-        return np.bincount(labels, minlength=n_clusters).astype(np.float64)
-    counts = _checked(arrays["counts_"], "counts_", (n_clusters,))
+        if LABELS not in arrays:
+            msg = "it has neither counts_ nor labels_"
+            raise ValueError(msg)
+        return np.bincount(arrays[LABELS], minlength=n_clusters).astype(np.float64)
+    counts = checked(arrays["counts_"], "counts_", (n_clusters,))
     if (counts < 0).any():
         msg = "its counts_ are below 0"
         raise ValueError(msg)
@@ -184,7 +199,19 @@ def _without_arrays(document: Any) -> AlternatingMinimizer:
             msg = f"feature_names are not one for each of {estimator.n_features_in_} features"
             raise ValueError(msg)
         estimator.feature_names_in_ = np.asarray(names, dtype=object)
+    if document.get(COLUMNS) is not None:
+        estimator._columns = _columns(document[COLUMNS], estimator.n_features_in_)
     return estimator
+
+
+def _columns(values: Any, n_features: int) -> Picked:
+    """Which columns of a wider table the features are."""
+    positions, width = values
+    known = type(width) is int and all(type(at) is int and 0 <= at < width for at in positions)
+    if not known or len(set(positions)) < len(positions) or len(positions) != n_features:
+        msg = f"{COLUMNS} are {shortened(repr(values))}, and there are {n_features} features"
+        raise ValueError(msg)
+    return Picked(tuple(positions), width)
 
 
 def _check_values(values: Any, checks: Mapping[str, Check], required: Collection[str]) -> None:
@@ -219,7 +246,8 @@ def _entry(values: Any) -> HistoryEntry:
     return HistoryEntry(*values)
 
 
-def _checked(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def checked(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The array; ValueError where it is not of a dtype that `DTYPES` has, or not of this shape."""
     if str(array.dtype) not in DTYPES[name]:
         msg = f"its {name} are {array.dtype}, not {' or '.join(DTYPES[name])}"
         raise ValueError(msg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 import zipfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
@@ -15,9 +15,10 @@ from kmgpu.backend.arrays import to_host
 from kmgpu.base import AlternatingMinimizer
 from kmgpu.files import PathLike, replacing
 from kmgpu.io.model_document import (
-    CLASSES,
+    COLUMNS,
     DOCUMENT,
     INIT,
+    LABELS,
     OF_A_FIT,
     OF_BATCHES,
     RUNNING,
@@ -26,26 +27,38 @@ from kmgpu.io.model_document import (
 from kmgpu.io.npz import SUFFIX as NPY
 from kmgpu.io.npz import WrongDtype, member_array, members_of
 from kmgpu.io.reading import BadFile, opened, shortened, told
+from kmgpu.io.scaling import ARRAYS, arrays_of, parts, with_scaler
+from kmgpu.io.scaling import KEY as SCALED
 from kmgpu.version import __version__
 
-VERSION = 1
-ARRAYS = ("cluster_centers_", "labels_")
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+# the format; 2 may lack labels_
+VERSION, READ = 2, (1, 2)
+CENTERS = "cluster_centers_"
 # the kinds of dtypes of the members that there may be
-KINDS = {"cluster_centers_": "f", "labels_": "i", "counts_": "f", RUNNING: "f", INIT: "f"}
+KINDS = {CENTERS: "f", LABELS: "i", "counts_": "f", RUNNING: "f", INIT: "f"}
+KINDS |= dict.fromkeys(ARRAYS.values(), "f")
 REMEDY = "take another copy, or write one with kmgpu.save_model"
 
 
-def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
+def save_model(
+    estimator: AlternatingMinimizer | Pipeline, path: PathLike, *, labels: bool = False
+) -> None:
     """Write a fitted estimator to `path`.
 
     The file is complete or not there: it is written beside `path` and then put in its place.
 
     Parameters
     ----------
-    estimator : KMeans, KMedians or SphericalKMeans
-        Fitted, on any backend; its arrays are copied to the host.
+    estimator : KMeans, KMedians, SphericalKMeans or Pipeline
+        Fitted, on any backend; its arrays are copied to the host. A pipeline is
+        ``make_pipeline(StandardScaler(), KMeans(…))``, or another of the three.
     path : str or path-like
         Taken as it is; .npz is the usual ending.
+    labels : bool, default=False
+        Save `labels_`, too: 4 bytes for each row of the fit, which no method needs.
 
     Raises
     ------
@@ -54,7 +67,8 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
     sklearn.exceptions.NotFittedError
         When there is nothing to save yet.
     ValueError
-        When a parameter or an attribute has been set to what no fit accepts or leaves behind.
+        When a parameter or an attribute has been set to what no fit accepts or leaves behind;
+        with ``labels=True``, where there are none, as in a pickle of a fit of Dask's data.
     OSError
         When `path` cannot be written.
 
@@ -64,18 +78,22 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
         For a parameter that is neither a number, a string nor an array, such as a callable
         `init` or a Generator as `random_state`: the loaded model has its default.
     """
-    if CLASSES.get(type(estimator).__name__) is not type(estimator):
-        msg = f"estimator is of {type(estimator)!r}; only {', '.join(CLASSES)} can be saved."
-        raise TypeError(msg)
+    scaler, estimator = parts(estimator)
     check_is_fitted(estimator)
-    if not hasattr(estimator, "labels_"):  # a pickle of a fit of Dask's data
-        msg = "the estimator has no labels_: set them, labels_ = predict(X), and save it again."
+    if labels and not hasattr(estimator, LABELS):
+        msg = (
+            "labels=True, and the estimator has no labels_: leave labels out, or set them, "
+            "labels_ = predict(X)."
+        )
         raise ValueError(msg)
-    arrays = {name: to_host(getattr(estimator, name)) for name in (*ARRAYS, "counts_")}
+    names = (CENTERS, "counts_", *((LABELS,) if labels else ()))
+    arrays = {name: to_host(getattr(estimator, name)) for name in names}
     batches = hasattr(estimator, "n_steps_")
     if batches:
         arrays[RUNNING] = to_host(estimator._running.centers)
-    document = {
+    if scaler is not None:
+        arrays |= arrays_of(scaler)
+    document: dict[str, Any] = {
         "version": VERSION,
         "kmgpu": __version__,
         "class": type(estimator).__name__,
@@ -84,12 +102,16 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
             name: _plain(getattr(estimator, name)) for name in (OF_BATCHES if batches else OF_A_FIT)
         },
         "history": () if batches else estimator.history_,
-        "feature_names": list(getattr(estimator, "feature_names_in_", ())),
+        "feature_names": list(getattr(scaler or estimator, "feature_names_in_", ())),
+        COLUMNS: getattr(estimator, "_columns", None),
     }
-    text = json.dumps(document)
+    if scaler is not None:
+        document[SCALED] = _plain(scaler.n_samples_seen_)
     try:
-        rebuilt(json.loads(text), arrays)
-    except ValueError as error:
+        text = json.dumps(document)
+        known = json.loads(text)
+        with_scaler(rebuilt(known, arrays), known, arrays)
+    except (TypeError, ValueError) as error:
         msg = f"the estimator cannot be saved: {error}; it could not be loaded. Fit it again."
         raise ValueError(msg) from error
     contents: dict[str, Any] = {DOCUMENT: np.array(text), **arrays}
@@ -97,7 +119,7 @@ def save_model(estimator: AlternatingMinimizer, path: PathLike) -> None:
         np.savez(file, **contents)
 
 
-def load_model(path: PathLike) -> AlternatingMinimizer:
+def load_model(path: PathLike) -> AlternatingMinimizer | Any:
     """Read an estimator that `save_model` wrote; no GPU is needed, and nothing is unpickled.
 
     Parameters
@@ -106,10 +128,12 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
 
     Returns
     -------
-    KMeans, KMedians or SphericalKMeans
-        Fitted, its arrays NumPy's. `predict`, `transform` and `score` give what they gave
-        before. A `device` that named a GPU is now "auto": that GPU where there is one, else the
-        CPU.
+    KMeans, KMedians, SphericalKMeans or Pipeline
+        What was saved. Of ``kmgpu fit --standardize`` it is a pipeline of StandardScaler and the
+        estimator, which takes rows in the units of the data. Fitted, its arrays NumPy's.
+        `predict`, `transform` and `score` give what they gave
+        before. `labels_` is there if it was saved. A `device` that named a GPU is now "auto": that
+        GPU where there is one, else the CPU.
 
     Raises
     ------
@@ -125,7 +149,7 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
             raise ValueError(msg)
         with zipfile.ZipFile(file) as archive:
             members = members_of(archive, file)
-            missing = [name for name in (DOCUMENT, *ARRAYS) if f"{name}{NPY}" not in members]
+            missing = [name for name in (DOCUMENT, CENTERS) if f"{name}{NPY}" not in members]
             if missing:
                 msg = f"it holds {shortened(str(sorted(members)))} and lacks {missing}"
                 raise ValueError(msg)
@@ -137,7 +161,7 @@ def load_model(path: PathLike) -> AlternatingMinimizer:
         estimator = rebuilt(document, arrays)
         if str(estimator.device).startswith("cuda"):
             estimator.device = "auto"
-        return estimator
+        return with_scaler(estimator, document, arrays)
 
 
 def is_model(path: PathLike) -> bool:
@@ -182,10 +206,11 @@ def _document(path: PathLike, archive: zipfile.ZipFile, member: zipfile.ZipInfo)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         msg = f"its {DOCUMENT} document cannot be read ({told(error)})"
         raise ValueError(msg) from error
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version not in READ:
         msg = (
             f"{path} is a model of format version {shortened(repr(version))}, and this kmgpu reads "
-            f"version {VERSION}; load it with the kmgpu that wrote it, or fit and save it again."
+            f"versions {READ[0]} to {READ[-1]}; load it with the kmgpu that wrote it, or fit and "
+            f"save it again."
         )
         raise BadFile(msg)
     return document

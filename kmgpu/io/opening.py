@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from kmgpu.files import PathLike
+from kmgpu.io.columns import Choice, Names, Picked, picked
 from kmgpu.io.parquet import parquet_blocks
 from kmgpu.io.reading import BadFile, reading, shortened
 from kmgpu.io.stores import HDF5, is_zarr, store_blocks
 from kmgpu.io.tables import ANEW, PACKED, STDIN, TEXTS, Table, ending_of, read_table, text_of
 from kmgpu.io.text_layout import Layout, layout_of
-from kmgpu.io.text_tables import located, text_blocks
+from kmgpu.io.text_tables import located, reading_of, text_blocks
 from kmgpu.io.vectors import BINS, VECS
 from kmgpu.sources.row_blocks import RowBlocks
 
@@ -23,7 +25,7 @@ AT_ONCE = 1 << 30
 UNPACKED = 8  # bytes of text from one of .gz, about
 MAPPED = (".npy", *BINS, *VECS)
 PARQUET = ".parquet"
-Names = tuple[str, ...] | None
+PIECE_BYTES = 1 << 25
 
 
 def open_data(
@@ -66,10 +68,62 @@ def open_data(
     return open_table(path, array, header).data
 
 
-def open_table(path: PathLike, array: str | None = None, header: bool | None = None) -> Table:
-    """What `open_data` gives, and the names of the columns."""
+def open_table(
+    path: PathLike,
+    array: str | None = None,
+    header: bool | None = None,
+    choose: Choice | None = None,
+) -> Table:
+    """What `open_data` gives, and the names of the columns; of these, those that `choose` takes."""
+    found = _opened(path, array, header, choose)
+    return found if found.columns is not None else with_columns(found, choose)
+
+
+def with_columns(table: Table, choose: Choice | None) -> Table:
+    """The columns that `choose` takes of a table that has all; its data may be of Dask."""
+    if choose is None:
+        return table
+    data = table.data
+    width = data.n_features if isinstance(data, RowBlocks) else data.shape[1]
+    found, names = picked(choose, table.names, width)
+    order = list(cast(Picked, found).positions)
+    if order == list(range(width)):
+        return Table(data, names, found)
+    if isinstance(data, RowBlocks) or is_long(data):
+        return Table(mapped(data, lambda rows, _: rows[:, order]), names, found)
+    return Table(data[:, order], names, found)
+
+
+def is_long(data: np.ndarray) -> bool:
+    """Whether rows that are mapped take too much memory to be copied at once."""
+    return isinstance(data, np.memmap) and data.nbytes >= AT_ONCE
+
+
+def mapped(
+    data: np.ndarray | RowBlocks, change: Callable[[np.ndarray, int], np.ndarray]
+) -> RowBlocks:
+    """The rows as ``change(rows, start)`` makes them, block by block; `start` is their number."""
+
+    def blocks() -> Iterator[np.ndarray]:
+        start = 0
+        for rows in pieces(data):
+            yield change(rows, start)
+            start += len(rows)
+
+    n_samples = data.n_samples if isinstance(data, RowBlocks) else len(data)
+    return RowBlocks(blocks, n_samples=n_samples)
+
+
+def pieces(data: np.ndarray | RowBlocks) -> Iterator[np.ndarray]:
+    """The rows in order, some 32 MB at a time where a block holds more."""
+    for block in data.blocks() if isinstance(data, RowBlocks) else (data,):
+        step = max(1, PIECE_BYTES // max(1, block[:1].nbytes))
+        yield from (np.asarray(block[at : at + step]) for at in range(0, len(block), step))
+
+
+def _opened(path: PathLike, array: str | None, header: bool | None, choose: Choice | None) -> Table:
     if path == STDIN:
-        return read_table(path, array, header)
+        return read_table(path, array, header, choose)
     file = Path(path)
     with reading(path, remedy=ANEW):
         folder = file.is_dir()
@@ -77,11 +131,11 @@ def open_table(path: PathLike, array: str | None = None, header: bool | None = N
             _check_unused(path, None, header)
             return Table(store_blocks(file, array))
         files = files_of(file) if folder else [file]
-        kind, long = ending_of(files[0]), sum(map(_bytes_of, files)) >= AT_ONCE
+        kind, long = ending_of(files[0]), sum(map(size_of, files)) >= AT_ONCE
         if folder or (long and kind in (PARQUET, *TEXTS)):
             _check_unused(path, array, None if kind in TEXTS else header)
-            return _joined(files, long, header)
-    return read_table(path, array, header)
+            return _joined(files, long, header, choose)
+    return read_table(path, array, header, choose)
 
 
 def _check_unused(path: PathLike, array: str | None, header: bool | None) -> None:
@@ -110,24 +164,27 @@ def files_of(path: Path) -> list[Path]:
     return shards
 
 
-def _bytes_of(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file, unpacked, about."""
     size = path.stat().st_size
     return UNPACKED * size if path.suffix.lower() == PACKED else size
 
 
-def _joined(files: Sequence[Path], long: bool, header: bool | None) -> Table:
+def _joined(files: Sequence[Path], long: bool, header: bool | None, choose: Choice | None) -> Table:
     """All files as one table; what is not long and must be decoded as an array."""
     kind = ending_of(files[0])
     if kind in MAPPED:
         return Table(_shards(files))
-    blocks, names = parquet_blocks(files) if kind == PARQUET else _texts(files, header)
+    blocks, names, found = (
+        parquet_blocks(files, choose) if kind == PARQUET else _texts(files, header, choose)
+    )
     if long:
-        return Table(blocks, names)
+        return Table(blocks, names, found)
     parts = [block for block in blocks.blocks() if len(block)]
     if not parts:
         msg = f"{files[0].parent} holds no rows; a minimum of 1 is required."
         raise BadFile(msg)
-    return Table(np.concatenate(parts), names)
+    return Table(np.concatenate(parts), names, found)
 
 
 def _shards(shards: Sequence[Path]) -> RowBlocks:
@@ -149,8 +206,10 @@ def _shards(shards: Sequence[Path]) -> RowBlocks:
     return RowBlocks(blocks, n_samples=n_samples)
 
 
-def _texts(files: Sequence[Path], header: bool | None) -> tuple[RowBlocks, Names]:
-    """The rows of text files, one file after the other, and the names of the columns."""
+def _texts(
+    files: Sequence[Path], header: bool | None, choose: Choice | None
+) -> tuple[RowBlocks, Names, Picked | None]:
+    """The rows of text files, one file after the other, names of the columns, which they are."""
     texts = [text_of(file) for file in files]
     layouts = []
     for file, text in zip(files, texts, strict=True):
@@ -164,12 +223,14 @@ def _texts(files: Sequence[Path], header: bool | None) -> tuple[RowBlocks, Names
             )
             raise BadFile(msg)
 
+    taken, names = picked(choose, layouts[0].names, layouts[0].width)
+
     def blocks() -> Iterator[np.ndarray]:
         for file, text, layout in zip(files, texts, layouts, strict=True):
             with reading(file, remedy=ANEW):
-                yield from text_blocks(text, layout)
+                yield from text_blocks(text, reading_of(layout, taken))
 
-    return RowBlocks(blocks), layouts[0].names
+    return RowBlocks(blocks), names, taken
 
 
 def _columns(layout: Layout) -> str:

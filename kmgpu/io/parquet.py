@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kmgpu.io.columns import Choice, Picked, as_fitted, picked
 from kmgpu.io.reading import BadFile, reading, shortened
 from kmgpu.sources.row_blocks import RowBlocks
 
@@ -15,21 +16,33 @@ INSTALL_PARQUET = "pip install 'kmgpu[parquet]'"
 BLOCK_BYTES = 1 << 25
 
 
-def read_parquet(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """All columns but indexes that pandas stored, and their names; nulls become NaN."""
-    table = _parquet(path).read_table(path)
-    fields = _fields(path, table.schema)
-    columns = [_numeric(table.column(at).to_numpy()) for at, _, _ in fields]
+def read_parquet(
+    path: Path, choose: Choice | None = None
+) -> tuple[np.ndarray, tuple[str, ...], Picked | None]:
+    """The columns chosen, or all but indexes that pandas stored; their names; which they are.
+
+    Nulls become NaN.
+    """
+    parquet = _parquet(path)
+    fields, found = _fields(path, parquet.read_schema(path), choose)
+    wanted = None if found is None else [name for _, name, _ in fields]
+    table = parquet.read_table(path, columns=wanted)
+    columns = [
+        _numeric(table.column(at if found is None else name).to_numpy()) for at, name, _ in fields
+    ]
     data = np.empty((table.num_rows, len(columns)), np.result_type(*columns, np.bool_))
     for at, column in enumerate(columns):
         data[:, at] = column
-    return data, tuple(name for _, name, _ in fields)
+    return data, tuple(name for _, name, _ in fields), found
 
 
-def parquet_blocks(paths: Sequence[Path]) -> tuple[RowBlocks, tuple[str, ...]]:
-    """The rows of these files, one file after the other, and the names of the columns.
+def parquet_blocks(
+    paths: Sequence[Path], choose: Choice | None = None
+) -> tuple[RowBlocks, tuple[str, ...], Picked | None]:
+    """The rows of these files, one file after the other, the names of the columns, which they are.
 
-    Every footer is read at once: all files must have the columns of the first, in any order.
+    Every footer is read at once: all files must have the columns of the first, in any order; where
+    columns are chosen, all must have these.
 
     Raises
     ------
@@ -39,14 +52,16 @@ def parquet_blocks(paths: Sequence[Path]) -> tuple[RowBlocks, tuple[str, ...]]:
         Without pyarrow.
     """
     names: tuple[str, ...] = ()
+    chosen: Picked | None = None
     dtypes: list[np.dtype] = [np.dtype(np.bool_)]
     n_samples = 0
     for path in paths:
         with reading(path):
             file = _parquet(path).ParquetFile(path)
-            fields = _fields(path, file.schema_arrow)
+            how = as_fitted(str(path), names, chosen) if chosen is not None else choose
+            fields, taken = _fields(path, file.schema_arrow, how)
             found = tuple(name for _, name, _ in fields)
-            names = names or found
+            names, chosen = names or found, chosen or taken
             if sorted(names) != sorted(found) or len(set(found)) < len(found):
                 shown = shortened(", ".join(sorted(set(names) ^ set(found)) or found))
                 msg = (
@@ -63,7 +78,7 @@ def parquet_blocks(paths: Sequence[Path]) -> tuple[RowBlocks, tuple[str, ...]]:
             with reading(path):
                 yield from _blocks_of(path, names, dtype)
 
-    return RowBlocks(blocks, n_samples=n_samples), names
+    return RowBlocks(blocks, n_samples=n_samples), names, chosen
 
 
 class Part(NamedTuple):
@@ -124,27 +139,32 @@ def _parquet(path: Path) -> Any:
     return parquet
 
 
-def _fields(path: Path, schema: Any) -> list[tuple[int, str, np.dtype]]:
-    """Position, name and dtype of the columns that are features; BadFile for one of no numbers."""
+def _fields(
+    path: Path, schema: Any, choose: Choice | None = None
+) -> tuple[list[tuple[int, str, np.dtype]], Picked | None]:
+    """Position, name and dtype of the columns that are features, and which of all they are.
+
+    BadFile for one of no numbers.
+    """
     import pyarrow as pa
 
     stored = (schema.pandas_metadata or {}).get("index_columns", ())
+    columns = [(at, field) for at, field in enumerate(schema) if field.name not in stored]
+    taken, _ = picked(choose, tuple(field.name for _, field in columns), len(columns))
     found = []
-    for at, field in enumerate(schema):
+    for at, field in columns if taken is None else [columns[at] for at in taken.positions]:
         kind = field.type
         number = (
             pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
         )
-        if field.name in stored:
-            continue
         if not number:
             msg = (
                 f"{path}, column {shortened(field.name)!r} holds {shortened(str(kind))}, not "
-                f"numbers; drop or convert it."
+                f"numbers; leave it out with --drop or --columns, or convert it."
             )
             raise BadFile(msg)
         found.append((at, field.name, np.dtype(kind.to_pandas_dtype())))
-    return found
+    return found, taken
 
 
 def _numeric(column: np.ndarray) -> np.ndarray:

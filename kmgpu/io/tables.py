@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from kmgpu.files import PathLike
+from kmgpu.io.columns import Choice, Picked
 from kmgpu.io.npz import LONGEST_HEADER, WrongDtype, header_of, member_array, members_of
 from kmgpu.io.npz import SUFFIX as NPY
 from kmgpu.io.parquet import read_parquet
@@ -39,13 +40,29 @@ class Table(NamedTuple):
         Of `kmgpu.io.opening.open_table` it may be `RowBlocks`.
     names : tuple of str or None
         Of the columns, where the file has them.
+    columns : Picked or None
+        Which of the columns of the file they are, where some were chosen.
     """
 
     data: Any
     names: tuple[str, ...] | None = None
+    columns: Picked | None = None
 
 
-def read_table(path: PathLike, array: str | None = None, header: bool | None = None) -> Table:
+class _How(NamedTuple):
+    """How to read a file; see `read_table`."""
+
+    array: str | None
+    header: bool | None
+    choose: Choice | None = None
+
+
+def read_table(
+    path: PathLike,
+    array: str | None = None,
+    header: bool | None = None,
+    choose: Choice | None = None,
+) -> Table:
     """The rows and features that a file holds, and the names of the features.
 
     Parameters
@@ -62,6 +79,9 @@ def read_table(path: PathLike, array: str | None = None, header: bool | None = N
     header : bool, optional
         Whether the first line of text holds names. By default it does if there is no number in
         it; numbers that look like names are an error.
+    choose : callable, optional
+        Which columns to read of text and parquet, where the others may hold no numbers; not heeded
+        for other files.
 
     Returns
     -------
@@ -78,7 +98,7 @@ def read_table(path: PathLike, array: str | None = None, header: bool | None = N
     ImportError
         For .parquet without pyarrow.
     """
-    table = _read(path, array, header)
+    table = _read(path, _How(array, header, choose))
     if table.data.ndim != 2 or 0 in table.data.shape:
         msg = (
             f"{path} holds an array of shape {table.data.shape}; expected (n_samples, n_features), "
@@ -93,7 +113,7 @@ def read_weights(path: PathLike, array: str | None = None) -> np.ndarray:
 
     Parameters, formats and errors are those of `read_table`.
     """
-    data = _read(path, array, None).data
+    data = _read(path, _How(array, None)).data
     if data.ndim == 2 and data.shape[1] == 1:
         data = data[:, 0]
     if data.ndim != 1:
@@ -102,14 +122,14 @@ def read_weights(path: PathLike, array: str | None = None) -> np.ndarray:
     return data
 
 
-def _read(path: PathLike, array: str | None, header: bool | None) -> Table:
-    if array is not None and path == STDIN:
-        msg = f"standard input holds one table, and array={array!r} was given; leave it out."
+def _read(path: PathLike, how: _How) -> Table:
+    if how.array is not None and path == STDIN:
+        msg = f"standard input holds one table, and array={how.array!r} was given; leave it out."
         raise ValueError(msg)
     file = Path(path)
     with reading("standard input" if path == STDIN else path, remedy=ANEW):
         try:
-            return _read_stdin(header) if path == STDIN else _read_file(file, array, header)
+            return _read_stdin(how) if path == STDIN else _read_file(file, how)
         except WrongDtype as error:
             msg = f"{path} holds values of dtype {error.held}, which are not real numbers."
             raise BadFile(msg) from error
@@ -120,7 +140,7 @@ def ending_of(path: Path) -> str:
     return "".join(path.suffixes[-2 if path.suffix.lower() == PACKED else -1 :]).lower()
 
 
-def _read_file(path: Path, array: str | None, header: bool | None) -> Table:
+def _read_file(path: Path, how: _How) -> Table:
     reader = READERS.get(ending_of(path))
     is_file = S_ISREG(path.stat().st_mode)
     if reader is None or not is_file:
@@ -129,17 +149,17 @@ def _read_file(path: Path, array: str | None, header: bool | None) -> Table:
             f"text on standard input."
         )
         raise BadFile(msg)
-    if array is not None and reader is not _read_npz:
-        msg = f"{path} holds one table, and array={array!r} was given; leave it out."
+    if how.array is not None and reader is not _read_npz:
+        msg = f"{path} holds one table, and array={how.array!r} was given; leave it out."
         raise BadFile(msg)
-    if header is not None and reader is not _read_text:
-        msg = f"{path} is no text, and header={header} was given; leave it out."
+    if how.header is not None and reader is not _read_text:
+        msg = f"{path} is no text, and header={how.header} was given; leave it out."
         raise BadFile(msg)
-    return reader(path, array, header)
+    return reader(path, how)
 
 
-def _read_npy(path: Path, array: str | None, header: bool | None) -> Table:
-    del array, header
+def _read_npy(path: Path, how: _How) -> Table:
+    del how
     with path.open("rb") as file:
         beginning = file.read(LONGEST_HEADER)
         if not beginning.startswith(np.lib.format.MAGIC_PREFIX):
@@ -150,8 +170,8 @@ def _read_npy(path: Path, array: str | None, header: bool | None) -> Table:
         return Table(np.memmap(file, found.dtype, "r", found.start, found.shape, order))
 
 
-def _read_npz(path: Path, array: str | None, header: bool | None) -> Table:
-    del header
+def _read_npz(path: Path, how: _How) -> Table:
+    array = how.array
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             msg = f"{path} is not an .npz archive; write one with numpy.savez."
@@ -168,9 +188,8 @@ def _read_npz(path: Path, array: str | None, header: bool | None) -> Table:
     raise BadFile(msg)
 
 
-def _read_text(path: Path, array: str | None, header: bool | None) -> Table:
-    del array
-    return Table(*read_text(text_of(path), header))
+def _read_text(path: Path, how: _How) -> Table:
+    return Table(*read_text(text_of(path), how.header, how.choose))
 
 
 def text_of(path: Path) -> Text:
@@ -179,25 +198,25 @@ def text_of(path: Path) -> Text:
     return Text(str(path), lambda: cast(BinaryIO, opened(path, "rb")))
 
 
-def _read_stdin(header: bool | None) -> Table:
+def _read_stdin(how: _How) -> Table:
     if sys.stdin is None:
         msg = "standard input is closed; give a file, or pipe text to kmgpu."
         raise BadFile(msg)
     content = sys.stdin.buffer.read()
-    return Table(*read_text(Text("standard input", lambda: BytesIO(content)), header))
+    text = Text("standard input", lambda: BytesIO(content))
+    return Table(*read_text(text, how.header, how.choose))
 
 
-def _read_parquet(path: Path, array: str | None, header: bool | None) -> Table:
-    del array, header
-    return Table(*read_parquet(path))
+def _read_parquet(path: Path, how: _How) -> Table:
+    return Table(*read_parquet(path, how.choose))
 
 
-def _read_vectors(path: Path, array: str | None, header: bool | None) -> Table:
-    del array, header
+def _read_vectors(path: Path, how: _How) -> Table:
+    del how
     return Table(mapped_vectors(path))
 
 
-READERS: dict[str, Callable[[Path, str | None, bool | None], Table]] = {
+READERS: dict[str, Callable[[Path, _How], Table]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".csv": _read_text,

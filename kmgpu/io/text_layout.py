@@ -49,6 +49,8 @@ class Layout:
         Bytes before the first row.
     lines : int
         Lines before the first row.
+    columns : tuple of int or None
+        Which are read, in this order; None for all.
     """
 
     delimiter: str
@@ -57,6 +59,12 @@ class Layout:
     width: int
     start: int
     lines: int
+    columns: tuple[int, ...] | None = None
+
+    @property
+    def read(self) -> Sequence[int]:
+        """Positions of the columns that are read."""
+        return range(self.width) if self.columns is None else self.columns
 
 
 class Record(NamedTuple):

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from kmgpu.io.columns import Choice, Names, Picked, picked
 from kmgpu.io.reading import BadFile, told
 from kmgpu.io.text_cells import goes_on, is_missing, is_number
 from kmgpu.io.text_layout import BLANKS, Layout, OpenQuote, Text, layout_of, records
@@ -32,8 +33,10 @@ SHOWN = 60
 EXACT_PANDAS = (3, 1)
 
 
-def read_text(text: Text, header: bool | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """The numbers, (n_samples, n_features) float64, and the names of the columns or None.
+def read_text(
+    text: Text, header: bool | None, choose: Choice | None = None
+) -> tuple[np.ndarray, Names, Picked | None]:
+    """The numbers, (n_samples, n_features) float64, the names of the columns, and which they are.
 
     Raises
     ------
@@ -42,7 +45,13 @@ def read_text(text: Text, header: bool | None) -> tuple[np.ndarray, tuple[str, .
     """
     with located(text):
         layout = layout_of(text, header)
-        return _numbers(text, layout), layout.names
+        found, names = picked(choose, layout.names, layout.width)
+        return _numbers(text, reading_of(layout, found)), names, found
+
+
+def reading_of(layout: Layout, found: Picked | None) -> Layout:
+    """The layout, of which these columns are read."""
+    return layout if found is None else replace(layout, columns=found.positions)
 
 
 def text_blocks(text: Text, layout: Layout, n_bytes: int = BLOCK_BYTES) -> Iterator[np.ndarray]:
@@ -83,6 +92,8 @@ def located(text: Text) -> Iterator[None]:
 
 
 def _numbers(text: Text, layout: Layout) -> np.ndarray:
+    if layout.columns is not None and len(layout.columns) == layout.width:
+        return _numbers(text, replace(layout, columns=None))[:, list(layout.columns)]
     for reader in READERS:
         with text.opened() as raw:
             raw.seek(layout.start)
@@ -90,9 +101,9 @@ def _numbers(text: Text, layout: Layout) -> np.ndarray:
                 found = reader(raw, layout)
             except Exception:  # of a damaged file; NumPy says what is wrong with it
                 continue
-        if found is not None and found.shape[1] == layout.width and not _holds_nan(found):
+        if found is not None and found.shape[1] == len(layout.read) and not _holds_nan(found):
             return found
-    return _plainly(text, layout)
+    return _plainly(text, layout) if layout.columns is None else _cell_by_cell(text, layout)
 
 
 def _holds_nan(data: np.ndarray) -> bool:
@@ -108,24 +119,30 @@ def _by_arrow(raw: BinaryIO, layout: Layout) -> np.ndarray | None:
     except ImportError:
         return None
     names = [str(at) for at in range(layout.width)]
+    read = [names[at] for at in layout.read]
     block = max(ARROW_BLOCK, NUMBER * layout.width)
     table = arrow.read_csv(
         raw,
         arrow.ReadOptions(column_names=names, use_threads=False, block_size=block),
-        arrow.ParseOptions(delimiter=layout.delimiter),
+        arrow.ParseOptions(
+            delimiter=layout.delimiter, newlines_in_values=layout.columns is not None
+        ),
         arrow.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.float64()),
+            include_columns=read,
+            column_types=dict.fromkeys(read, pa.float64()),
             null_values=[],
             decimal_point=layout.decimal,
         ),
     )
-    data = np.empty((table.num_rows, layout.width))
+    data = np.empty((table.num_rows, len(read)))
     for at, column in enumerate(table.columns):
         data[:, at] = column.to_numpy()
     return data
 
 
 def _by_pandas(raw: BinaryIO, layout: Layout) -> np.ndarray | None:
+    if layout.columns is not None:  # told to read some, it heeds no cells too many
+        return None
     try:
         import pandas as pd
     except ImportError:
@@ -173,12 +190,31 @@ def _plainly(text: Text, layout: Layout) -> np.ndarray:
     return data if data.size else np.empty((0, layout.width))
 
 
+def _cell_by_cell(text: Text, layout: Layout) -> np.ndarray:
+    """The columns that are read; others may hold anything, but every row must be as wide."""
+    rows = [
+        [float(cells[at].replace(layout.decimal, ".")) for at in layout.read]
+        for cells in _rows(text, layout)
+    ]
+    return np.array(rows) if rows else np.empty((0, len(layout.read)))
+
+
 def _unknown(text: Text, found: str) -> str:
     return f"{text.name} cannot be read: {found}; write one line of numbers for each row."
 
 
 def _first_fault(text: Text, layout: Layout) -> str | None:
     """Where a file stops being a table of numbers: the message, or None if nothing is seen."""
+    try:
+        for _ in _rows(text, layout):
+            pass
+    except BadFile as error:
+        return str(error)
+    return None
+
+
+def _rows(text: Text, layout: Layout) -> Iterator[list[str]]:
+    """The cells of row after row; BadFile where a file stops being a table of numbers."""
     with text.opened() as raw:
         raw.seek(layout.start)
         lines = io.TextIOWrapper(raw, encoding="utf-8", newline="")
@@ -186,9 +222,10 @@ def _first_fault(text: Text, layout: Layout) -> str | None:
         for row in records(lines, layout.delimiter, layout.lines):
             fault = _fault(row.cells, layout, before + 1)
             if fault:
-                return f"{text.name}, line {row.line}{fault}"
+                msg = f"{text.name}, line {row.line}{fault}"
+                raise BadFile(msg)
+            yield row.cells
             before = row.line
-    return None
 
 
 def _fault(cells: list[str], layout: Layout, begins: int) -> str | None:
@@ -200,7 +237,7 @@ def _fault(cells: list[str], layout: Layout, begins: int) -> str | None:
         if any(goes_on(cell) for cell in cells):
             return f"{found}; is a quotation mark on line {begins} left open?"
         return f"{found}."
-    for at, cell in enumerate(cells, start=1):
+    for at, cell in ((at + 1, cells[at]) for at in layout.read):
         if not cell:
             return f", column {at} is empty; fill it in or drop the line."
         if is_missing(cell):
@@ -210,9 +247,9 @@ def _fault(cells: list[str], layout: Layout, begins: int) -> str | None:
             )
         if not is_number(cell, layout.decimal):
             return (
-                f", column {at} holds the text {_shown(cell)}; every column must be numbers (the "
-                f"first line may be names, with no number among them or with --header, "
-                f"header=True)."
+                f", column {at} holds the text {_shown(cell)}; every column must be numbers: "
+                f"leave it out with --drop or --columns (the first line may be names, with no "
+                f"number among them or with --header, header=True)."
             )
     return None
 

@@ -194,7 +194,7 @@ def test_every_format_gives_the_same_labels(folder, name):
         ("fit x.npy -k 2 --device tpu", "device='tpu' is not known"),
         ("fit x.npy -k 2 --device cuda:99", "device='cuda:99'"),
         ("fit x.npy -k 2 --out m.npy", "m.npy cannot be written: its name must end in .npz"),
-        ("fit x.npy -k 2 --labels z.csv", "z.csv cannot be written: its name must end in .npy"),
+        ("fit x.npy -k 2 --labels z.txt", "name must end in one of .npy, .csv, .parquet."),
         ("fit x.npy -k 2 --labels x.npy", "x.npy is an input and would be overwritten"),
         ("fit x.npy -k 2 --out nowhere/m.npz", "nowhere/m.npz cannot be written: there is no"),
         ("predict x.npy x.npy", "x.npy is not a model that kmgpu can load"),

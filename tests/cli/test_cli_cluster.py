@@ -1,5 +1,6 @@
 """``kmgpu fit --cluster`` and ``--workers``."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -26,7 +27,9 @@ NAMES = ["a", "b", "c"]
 def address():
     """Of a scheduler whose worker is a thread of this process."""
     options = {"protocol": "tcp://", "host": "127.0.0.1", "dashboard_address": ":0"}
-    with distributed.LocalCluster(1, threads_per_worker=1, processes=False, **options) as cluster:
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, **options
+    ) as cluster:
         yield cluster.scheduler_address
 
 
@@ -50,7 +53,6 @@ def check(weights):
     expected = KMedians(3, init=X[[0, 100, 200]], tol=0).fit(X, sample_weight=weights)
     np.testing.assert_allclose(model.cluster_centers_, expected.cluster_centers_, rtol=1e-6)
     np.testing.assert_array_equal(np.load("l.npy"), expected.labels_)
-    np.testing.assert_array_equal(model.labels_, expected.labels_)
     np.testing.assert_allclose(model.counts_, expected.counts_)
     assert model.inertia_ == pytest.approx(expected.inertia_, rel=1e-9)
     assert model.feature_names_in_.tolist() == NAMES
@@ -117,6 +119,24 @@ def test_an_error_says_what_is_wrong(name, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_columns_are_chosen_of_what_workers_read(address, capsys):
+    for number, part in enumerate(np.array_split(X, 3)):
+        frame = pd.DataFrame(part, columns=NAMES).assign(note="text")
+        frame[["note", "c", "a", "b"]].to_parquet(f"x/{number}.parquet")
+    more = ["--columns", "a,b,c", "--cluster", address, "--labels", "l.csv"]
+    assert main([*FIT, *OUT, *more[:-2], "--device", "cpu"]) == 0
+    check(np.arange(600.0) % 3)
+    assert main([*FIT, *OUT, *more]) == 0
+    found = pd.read_csv("l.csv")
+    assert found.columns.tolist() == ["note", "c", "a", "b", "cluster"]
+    np.testing.assert_array_equal(found["cluster"], np.load("l.npy"))
+
+
+def test_workers_are_given_no_scale(address, capsys):
+    assert main([*FIT, "--standardize", "--cluster", address]) == 2
+    assert "--standardize reads the data here" in capsys.readouterr().err
+
+
 def test_text_is_not_for_workers(address, capsys):
     assert main([*FIT, "--header", "--cluster", address]) == 2
     assert "--header is for text" in capsys.readouterr().err
@@ -134,3 +154,18 @@ def test_without_distributed_the_extra_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main([*FIT, "--workers", "1"]) == 2
     assert "pip install 'kmgpu[dask]'" in capsys.readouterr().err
+
+
+def test_as_many_workers_as_asked_for(monkeypatch, capsys):
+    told = []
+    whole = distributed.LocalCluster.__init__
+
+    def recorded(cluster, *arguments, **options):
+        told.append(inspect.signature(whole).bind(cluster, *arguments, **options).arguments)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(distributed.LocalCluster, "__init__", recorded)
+    monkeypatch.setattr(distributed.LocalCluster, "__del__", lambda cluster: None, raising=False)
+    assert main([*FIT, "--workers", "3"]) == 2
+    assert "enough" in capsys.readouterr().err
+    assert (told[0]["n_workers"], told[0]["threads_per_worker"]) == (3, 1)

@@ -114,7 +114,8 @@ def test_numbers_over_columns_are_asked_about(folder, capsys):
 
 def test_standard_input_is_a_table(folder, capsys, monkeypatch):
     content = (folder / "x.csv").read_bytes()
-    for command in ("fit - -k 3 --seed 0 --labels p.npy", "predict m.npz - --out p.npy"):
+    chosen = "fit - -k 3 --seed 0 --columns a,1,c --labels p.npy"
+    for command in ("fit - -k 3 --seed 0 --labels p.npy", "predict m.npz - --out p.npy", chosen):
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
         assert cli(command) == 0
         np.testing.assert_array_equal(np.load("p.npy"), np.load("z.npy"))
@@ -164,3 +165,13 @@ def test_a_file_that_is_written_again_keeps_its_permissions(folder, mode):
     for name in ("m.npz", "z.npy"):
         assert (folder / name).stat().st_mode & 0o777 == mode
     assert load_model("m.npz").n_clusters == 2
+
+
+def test_few_clusters_and_columns_are_shown(folder, capsys):
+    np.save("x.npy", np.random.default_rng(0).normal(size=(100, 11)))
+    assert cli("fit x.npy -k 30 --seed 0") == 0
+    shown = capsys.readouterr().out
+    assert "… and 10 more clusters\n" in shown
+    assert "… and 10 more centres\n… and 3 more columns\n" in shown
+    assert " x7\n" in shown
+    assert "x8" not in shown

@@ -110,11 +110,13 @@ def test_pickles_and_copies_hold_no_data(estimator, tmp_path):
     assert not hasattr(again, "labels_")
     np.testing.assert_array_equal(again.predict(X), found.predict(X))
     assert again.get_params().keys() == KMeans().get_params().keys()
-    with pytest.raises(ValueError, match="has no labels_: set them"):
-        save_model(again, tmp_path / "m.npz")
+    with pytest.raises(ValueError, match="has no labels_: leave labels out, or"):
+        save_model(again, tmp_path / "m.npz", labels=True)
     with dask.config.set(scheduler="sync"):
-        save_model(found, tmp_path / "m.npz")
+        save_model(found, tmp_path / "m.npz", labels=True)
     np.testing.assert_array_equal(load_model(tmp_path / "m.npz").labels_, again.predict(X))
+    save_model(again, tmp_path / "m.npz")
+    assert not hasattr(load_model(tmp_path / "m.npz"), "labels_")
 
 
 def test_short_tasks_are_remarked_upon(estimator, capsys):

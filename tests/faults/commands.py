@@ -40,8 +40,8 @@ def cli(command: str) -> int:
 
 def fitted() -> bool:
     """What FIT has written is whole."""
-    np.testing.assert_array_equal(load_model("o.npz").labels_, np.load("l.npy"))
-    np.testing.assert_array_equal(load_model("m.npz").labels_, np.load("l.npy"))
+    for name in ("o.npz", "m.npz"):
+        np.testing.assert_array_equal(load_model(name).predict(np.load("x.npy")), np.load("l.npy"))
     return True
 
 
@@ -87,7 +87,7 @@ def kill_often(folder: Path, n_kills: int, seed: int) -> Counter[str]:
     for name, start in {"old": 0, "new": 1}.items():
         np.save(folder / "init.npy", x[start : start + K])
         seconds = _undisturbed(folder)
-        models[name] = load_model(folder / "m.npz").labels_
+        models[name] = load_model(folder / "m.npz").cluster_centers_
         (folder / "m.npz").rename(folder / f"{name}.npz")
     assert (models["old"] != models["new"]).any()
     old = (folder / "old.npz").read_bytes()
@@ -163,6 +163,6 @@ def _is_writing(folder: Path, before: set[str]) -> bool:
 
 
 def _what_is_there(folder: Path, models: dict[str, np.ndarray]) -> str:
-    labels = load_model(folder / "m.npz").labels_
-    (name,) = (name for name, known in models.items() if np.array_equal(labels, known))
+    centers = load_model(folder / "m.npz").cluster_centers_
+    (name,) = (name for name, known in models.items() if np.array_equal(centers, known))
     return f"the {name} model"

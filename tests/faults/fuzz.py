@@ -111,7 +111,7 @@ def _model(case: Case, path: Path) -> Iterator[tuple[str, str]]:
     centers = model.cluster_centers_
     if centers.shape != (model.n_clusters, model.n_features_in_) or not np.isfinite(centers).all():
         yield "centres", str(centers)
-    if not np.isin(model.labels_, range(model.n_clusters)).all():
+    if not np.isin(getattr(model, "labels_", 0), range(model.n_clusters)).all():
         yield "labels", str(model.labels_)
     if not np.isfinite(model.inertia_):
         yield "inertia", str(model.inertia_)

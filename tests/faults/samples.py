@@ -89,7 +89,7 @@ def model(loss: str = "l2") -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.npz"
         estimator = {"l2": KMeans, "l1": KMedians}[loss](1, init=np.array([[2.0]]), max_iter=1)
-        save_model(estimator.fit(np.array([[1.0], [4.0]])), path)
+        save_model(estimator.fit(np.array([[1.0], [4.0]])), path, labels=True)
         return path.read_bytes()
 
 
@@ -100,7 +100,7 @@ def named_model() -> bytes:
     frame = pd.DataFrame(rng.normal(size=(12, 2)), columns=["länge", "breite"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.npz"
-        save_model(KMedians(3, random_state=0).fit(frame), path)
+        save_model(KMedians(3, random_state=0).fit(frame), path, labels=True)
         return path.read_bytes()
 
 

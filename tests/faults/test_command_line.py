@@ -77,7 +77,7 @@ def test_what_stdout_alone_would_hold_is_no_success(folder, capsys, stream, reas
 def test_files_are_written_whatever_stderr_does(folder, capsys, stream):
     command = "fit same.npy -k 3 --seed 0 --out o.npz"  # it warns
     assert cli_with("stderr", stream, command) == 0
-    assert (load_model("o.npz").labels_ == 0).all()
+    assert (load_model("o.npz").predict(np.load("same.npy")) == 0).all()
     assert cli_with("stderr", stream, "fit absent.npy -k 3") == 2
     assert "absent" not in capsys.readouterr().out
 
@@ -96,7 +96,7 @@ def test_characters_that_a_stream_lacks_are_escaped(folder, monkeypatch):
 def test_labels_are_whole_lines_in_order(folder, capsys, monkeypatch):
     monkeypatch.setattr("kmgpu.cli.predict.AT_A_TIME", 7)
     assert cli("predict m.npz x.npy") == 0
-    expected = load_model("m.npz").labels_
+    expected = load_model("m.npz").predict(np.load("x.npy"))
     assert capsys.readouterr().out == "".join(f"{label}\n" for label in expected)
 
 
@@ -139,9 +139,10 @@ def test_real_streams(folder):
     assert "Exception ignored" not in done.stderr
     names = ["pipe", "stderr", "head", "full", "out-closed", "err-closed", "err-full", "closed"]
     for name in names:
-        assert (load_model(f"{name}.npz").labels_ == 0).all()
+        assert (load_model(f"{name}.npz").predict(np.load("same.npy")) == 0).all()
     assert (np.load("head.npy") == 0).all()
-    np.testing.assert_array_equal(np.loadtxt("labels", int), load_model("m.npz").labels_)
+    expected = load_model("m.npz").predict(np.load("x.npy"))
+    np.testing.assert_array_equal(np.loadtxt("labels", int), expected)
 
 
 @pytest.mark.slow
