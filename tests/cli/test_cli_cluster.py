@@ -162,7 +162,8 @@ def test_as_many_workers_as_asked_for(monkeypatch, capsys):
 
     def recorded(cluster, *arguments, **options):
         told.append(inspect.signature(whole).bind(cluster, *arguments, **options).arguments)
-        raise ValueError("enough")
+        msg = "enough"
+        raise ValueError(msg)
 
     monkeypatch.setattr(distributed.LocalCluster, "__init__", recorded)
     monkeypatch.setattr(distributed.LocalCluster, "__del__", lambda cluster: None, raising=False)
