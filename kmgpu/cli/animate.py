@@ -89,7 +89,7 @@ def _check_out(args: argparse.Namespace, suffix: str) -> None:
     if suffix in PICTURES and args.max_frames is not None:
         msg = f"--max-frames has no effect on {args.out}, a grid of pictures; leave it out."
         raise ValueError(msg)
-    check_outputs({"--out": (args.out, suffix)}, (args.data, args.init))
+    check_outputs({"--out": (args.out, ())}, (args.data, args.init))
     if suffix not in PICTURES:
         from kmgpu.plotting.animation import check_format
 

@@ -27,7 +27,7 @@ def _demo(args: argparse.Namespace) -> None:
     no_picture = None
     try:
         require_matplotlib()
-        check_outputs({"--out": (picture, ".png")}, ())
+        check_outputs({"--out": (picture, (".png",))}, ())
     except ImportError as error:
         if args.out is not None:
             raise

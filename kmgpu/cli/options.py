@@ -132,23 +132,22 @@ def centers_of(model: Any) -> Table:
 
 
 def check_outputs(
-    outputs: Mapping[str, tuple[str | None, str | tuple[str, ...]]], inputs: Sequence[str | None]
+    outputs: Mapping[str, tuple[str | None, tuple[str, ...]]], inputs: Sequence[str | None]
 ) -> None:
     """Raise before any work is done for outputs that cannot be written or would harm a file.
 
     Parameters
     ----------
     outputs : mapping
-        Option -> the file given for it, and what the file's name must end in, or a tuple of what
-        it may end in; anything if that is empty.
+        Option -> the file given for it, and what the file's name may end in; anything if that is
+        empty.
     inputs : sequence of str or None
     """
     taken: dict[str, str] = {}
     read = {os.path.realpath(name) for name in inputs if name is not None}
-    for option, (name, ending) in outputs.items():
+    for option, (name, endings) in outputs.items():
         if name is None:
             continue
-        endings = (ending,) if isinstance(ending, str) else ending
         if endings and Path(name).suffix.lower() not in endings:
             one = f"{'one of ' if len(endings) > 1 else ''}{', '.join(endings)}"
             msg = f"{name} cannot be written: its name must end in {one}."

@@ -110,11 +110,11 @@ def _tasks(args: argparse.Namespace) -> list[_Task]:
         _Task(one, _named(args.out, one), None if palette is None else _named(palette, one))
         for one in pictures
     ]
-    outputs: dict[str, tuple[str | None, str]] = {}
+    outputs: dict[str, tuple[str | None, tuple[str, ...]]] = {}
     for task in tasks:
         of = f" of {task.picture}" if several else ""
-        outputs[f"--out{of}"] = task.out, ".png"
-        outputs[f"--palette{of}"] = task.palette, ""
+        outputs[f"--out{of}"] = task.out, (".png",)
+        outputs[f"--palette{of}"] = task.palette, ()
     check_outputs(outputs, pictures)
     return tasks
 
