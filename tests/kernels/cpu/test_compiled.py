@@ -179,8 +179,8 @@ def test_one_process_compiles_and_the_others_load(calls):
 HOLDS = """
 import sys, time
 from pathlib import Path
-from kmgpu.kernels.cpu.lowlevel.claims import Claim
-Claim(Path(sys.argv[1])).take()
+from kmgpu.kernels.cpu.lowlevel import claims
+claims.take(Path(sys.argv[1]))
 print("taken", flush=True)
 time.sleep(60)
 """
@@ -197,22 +197,23 @@ def test_a_claim_ends_with_its_process_and_with_patience(tmp_path, monkeypatch):
         assert holder.stdout.readline() == "taken\n"
         monkeypatch.setattr(claims, "PATIENCE", 0.3)
         start = time.monotonic()
-        claims.Claim(path).take()
+        claims.take(path)
         assert time.monotonic() - start >= 0.3
+        claims._CLAIMED.pop(path)
         holder.kill()
     monkeypatch.setattr(claims, "PATIENCE", 30.0)
     start = time.monotonic()
-    claim = claims.Claim(path)
-    claim.take()
+    claims.take(path)
+    claims.take(path)
     assert time.monotonic() - start < 5
-    claim.drop()
+    claims.drop(path)
     assert files(tmp_path) == []
 
 
 def test_without_a_folder_to_write_a_claim_is_everyones(tmp_path):
     (tmp_path / "file").touch()
     for _ in range(2):
-        claims.Claim(tmp_path / "file" / "kernel.nbc").take()
+        claims.take(tmp_path / "file" / "kernel.nbc")
 
 
 @pytest.mark.slow

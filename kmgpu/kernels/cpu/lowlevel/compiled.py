@@ -33,7 +33,7 @@ from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from kmgpu.kernels.compilation import COMPILATION
-from kmgpu.kernels.cpu.lowlevel.claims import Claim
+from kmgpu.kernels.cpu.lowlevel import claims
 
 
 def make_array(array_type: Any) -> Any:
@@ -128,7 +128,6 @@ class _CacheFile:
 
     def __init__(self, folder: Path, name: str, stamp: Any) -> None:
         self._folder, self._name = folder, name
-        self._claims: dict[Path, Claim] = {}
         self._made_from = repr((numba.__version__, stamp))
 
     def _path(self, key: tuple[Any, ...]) -> Path:
@@ -143,11 +142,10 @@ class _CacheFile:
         found = self._read(key)
         if found is None:
             path = self._path(key)
-            claim = self._claims.setdefault(path, Claim(path))
-            claim.take()
+            claims.take(path)
             found = self._read(key)
             if found is not None:
-                claim.drop()
+                claims.drop(path)
         return found
 
     def _read(self, key: tuple[Any, ...]) -> Any:
@@ -166,13 +164,11 @@ class _CacheFile:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
-            if path in self._claims:
-                self._claims[path].drop()
+            claims.drop(path)
 
     def flush(self) -> None:
-        for claim in self._claims.values():
-            claim.drop()
-        for path in self._folder.glob(f"{self._name}.*.nbc"):
+        for path in self._folder.glob(f"{self._name}.*.nbc*"):
+            claims.drop(path.with_suffix("") if path.suffix == ".lock" else path)
             path.unlink(missing_ok=True)
 
 
