@@ -25,7 +25,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import funcname
 
-from kmgpu.backend.arrays import HOST, Array, Place, adopted, asarray, place_of
+from kmgpu.backend.arrays import HOST, Array, Place, asarray, place_of
 from kmgpu.sources.base import Block, Source
 from kmgpu.sources.chunks import (
     Call,
@@ -39,7 +39,7 @@ from kmgpu.sources.chunks import (
     look,
     visit,
 )
-from kmgpu.validation import check_device_array
+from kmgpu.sources.dask_arrays import rows_of, weights_of
 from kmgpu.weights import WeightFacts, relative_weights
 
 GROUP_BYTES = 1 << 27  # of the chunks that one task works on, unless it is one chunk,
@@ -87,7 +87,7 @@ class DaskRows(Source):
         place_for: Callable[[Array], Place] = place_of,
         of_chunk: Callable[[Array], Array] | None = None,
     ) -> None:
-        self.array = _rows_of(data)
+        self.array = rows_of(data)
         if of_chunk is not None:
             like = of_chunk(self.array._meta)
             self.array = self.array.map_blocks(of_chunk, dtype=like.dtype, meta=like)
@@ -189,7 +189,7 @@ class DaskRows(Source):
         if self._chunks:
             return
         if hasattr(self._given, "__dask_graph__"):
-            self._weight = _weights_of(self._given, self.array)
+            self._weight = weights_of(self._given, self.array)
         collections = [self.array] if self._weight is None else [self.array, self._weight]
         self._graphs = list(dask.optimize(*collections))
         name = f"kmgpu-look-{self._key}"
@@ -277,61 +277,6 @@ class DaskRows(Source):
                 "is closed or another one now. Open a Client, and persist X again."
             )
             raise RuntimeError(msg) from error
-
-
-def _rows_of(data: Any) -> da.Array:
-    """The rows as one array; frames by partitions, chunks merged across columns."""
-    array = data
-    if hasattr(data, "map_partitions"):
-        if data.ndim != 2:
-            msg = f"X is a {type(data).__name__} of one column; pass a frame, such as X.to_frame()."
-            raise ValueError(msg)
-        like = _numbers(data._meta)
-        array = data.map_partitions(_numbers, like.dtype, meta=like, enforce_metadata=False)
-    check_device_array(array, "X")
-    if not float(array.shape[1]).is_integer():
-        msg = "X has an unknown number of columns; call X.compute_chunk_sizes() first."
-        raise ValueError(msg)
-    return array if array.numblocks[1] == 1 else array.rechunk({1: -1})
-
-
-def _numbers(frame: Any, dtype: Any = None) -> Array:
-    """The numbers of a partition of a frame, of pandas or cuDF, in one array."""
-    for name, kind in zip(frame.columns, frame.dtypes, strict=True):
-        if kind.kind not in "fiub":
-            msg = f"column {name!r} of X has dtype {kind}; drop it or encode it as numbers."
-            raise TypeError(msg)
-    if hasattr(frame, "to_cupy"):
-        return adopted(frame)
-    if dtype is None:
-        dtype = frame.to_numpy().dtype
-        dtype = dtype if dtype.kind in "fiub" else np.dtype(np.float64)
-    missing = {"na_value": np.nan} if dtype.kind == "f" else {}
-    return np.asarray(frame.to_numpy(dtype=dtype, **missing))
-
-
-def _weights_of(given: Any, rows: da.Array) -> da.Array:
-    """Weights in the chunks of the rows."""
-    weight = given.to_dask_array() if hasattr(given, "to_dask_array") else given
-    if weight.ndim != 1:
-        msg = (
-            f"sample_weight is {weight.ndim}-dimensional; expected (n_samples,): one weight a row."
-        )
-        raise ValueError(msg)
-    n_weights, n_rows = weight.shape[0], rows.shape[0]
-    known = n_weights == n_weights and n_rows == n_rows
-    if known and n_weights != n_rows:
-        msg = f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one weight a row."
-        raise ValueError(msg)
-    if known:
-        return weight.rechunk((rows.chunks[0],))
-    if weight.numblocks[0] != rows.numblocks[0]:
-        msg = (
-            f"sample_weight has {weight.numblocks[0]} chunks and X has {rows.numblocks[0]}, of "
-            f"unknown lengths; call compute_chunk_sizes() of both, or give them the same chunks."
-        )
-        raise ValueError(msg)
-    return weight
 
 
 def _shared(key: str, value: Any) -> Layer:
