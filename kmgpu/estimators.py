@@ -229,7 +229,7 @@ class SphericalKMeans(AlternatingMinimizer):
     -----
     Between rows and centres of length 1, 1 - cos(x, µ) is ‖x - µ‖₂² / 2, so the loop and kernels
     are those of k-means, and a label is the nearest centre of the row that was divided by its
-    length and rounded to the dtype of `cluster_centers_`. Costs are computed from the differences
+    length, in the floating dtype of `X`. Costs are computed from the differences
     of these, so they are exact for directions that are close together, too.
 
     The rows of length 1 are a copy of `X` in float32 or float64, which `memory_budget` does not

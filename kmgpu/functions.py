@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kmgpu.algorithm.losses import Loss, get_loss
+from kmgpu.algorithm.scale import check_scale
 from kmgpu.algorithm.seeding import greedy_seed
 from kmgpu.algorithm.unit import unit_rows
 from kmgpu.backend.arrays import Array, adopted, asarray, compute_dtype, place_of, take_rows
@@ -71,6 +72,7 @@ def kmeans_plusplus(
     with working_at(place, x, n_clusters):
         x = unit_rows(x, memory_budget=memory_budget) if rule.unit else x
         weight, _ = relative_weights(sample_weight, x.shape[0], place)
+        check_scale(x, weight, rule, memory_budget)
         rng = random_generator(random_state)
         indices, _ = greedy_seed(x, n_clusters, rule, weight, rng, memory_budget)
         chosen = asarray(indices, place)

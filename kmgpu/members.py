@@ -146,6 +146,9 @@ class WithMembers:
             if sample_weight is not None:
                 msg = "sample_weight was given without X; pass summary(X, sample_weight=…)."
                 raise ValueError(msg)
+            if hasattr(self, "n_steps_"):
+                msg = "after partial_fit, labels_ are of the last batch alone; pass summary(X)."
+                raise ValueError(msg)
             counts = to_host(self.counts_).astype(np.float64)
             return cluster_table(self.loss, read_rows(self.labels_), counts)
         labels, costs = self._labels_and_costs(X)

@@ -11,8 +11,10 @@ import atexit
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,10 @@ from kmgpu.algorithm.steps import engine
 from kmgpu.backend.arrays import HOST, Array, place_of
 from kmgpu.backend.sparse import SparseRows
 from kmgpu.backend.threads import get_num_threads
+from kmgpu.kernels.compilation import is_watched
 
 ROWS, ITERATIONS = 3000, 4
+MOST_NUMBERS = 1 << 22  # of the random rows and centres: 32 MB
 HERE = Path(__file__).parents[2]
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from kmgpu.algorithm.ahead import compile_for; "
@@ -33,7 +37,9 @@ _RUNNING: list[subprocess.Popen[bytes]] = []
 
 
 def compile_beside(x: Array, n_clusters: int, loss: Loss, init: Any) -> None:
-    """Start the processes, where there is time to win: two cores or more, and rows to seed from.
+    """Start the processes, where someone waits and there is time to win.
+
+    That is at a terminal or in a notebook, with two cores or more, and where the fit seeds.
 
     Parameters
     ----------
@@ -45,15 +51,19 @@ def compile_beside(x: Array, n_clusters: int, loss: Loss, init: Any) -> None:
         As given to an estimator.
     """
     seeds = isinstance(init, str) and init != "random"
+    small = max(ROWS, n_clusters) * x.shape[1] <= MOST_NUMBERS
     ours = loss.kernel_name is not None and not isinstance(x, SparseRows) and place_of(x) == HOST
-    if not (seeds and ours) or get_num_threads() < 2 or not _can_start() or _RUNNING:
+    if not (seeds and ours and small and _can_start()) or get_num_threads() < 2 or _RUNNING:
         return
     atexit.register(_end)
     for algorithm in ("auto", "dense"):
         task = loss.kernel_name, str(x.dtype), int(x.shape[1]), n_clusters, algorithm
         command = [sys.executable, "-c", PROGRAM, str(HERE), json.dumps(task)]
         none = subprocess.DEVNULL
-        _RUNNING.append(subprocess.Popen(command, stdin=none, stdout=none, stderr=none))
+        with suppress(OSError):  # the fit goes on without
+            process = subprocess.Popen(command, stdin=none, stdout=none, stderr=none)
+            _RUNNING.append(process)
+            Thread(target=process.wait, daemon=True).start()  # nobody else does while this lives
 
 
 def compile_for(
@@ -72,8 +82,9 @@ def compile_for(
 
 
 def _can_start() -> bool:
-    """Whether `sys.executable` is a Python, and this process not one of many that work together."""
-    return bool(sys.executable) and not hasattr(sys, "frozen") and parent_process() is None
+    """Whether `sys.executable` is a Python, and this process one that someone has started."""
+    is_python = Path(sys.executable or "").name.startswith("python") and not hasattr(sys, "frozen")
+    return is_python and parent_process() is None and is_watched()
 
 
 def _end() -> None:

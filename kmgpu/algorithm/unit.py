@@ -34,7 +34,7 @@ def unit_rows(x: Array, name: str = "X", first: int = 0, memory_budget: int | No
     Raises
     ------
     ValueError
-        For a row of zeros, which has no direction. NaN and infinity become NaN.
+        For a row of zeros, which has no direction. A row that is not finite stays as it is.
     """
     if isinstance(x, SparseRows):
         made, zero = scaled_rows(x)
@@ -47,11 +47,11 @@ def unit_rows(x: Array, name: str = "X", first: int = 0, memory_budget: int | No
     def divide(start: int, stop: int) -> np.ndarray:
         block = rows(x, start, stop, xp.float64)
         most = xp.max(xp.abs(block), axis=1, keepdims=True)
-        zero = most == 0
-        block = block / xp.where(zero, xp.ones_like(most), most)
+        zero, finite = most == 0, xp.isfinite(most)
+        given, block = block, block / xp.where(zero, xp.ones_like(most), most)
         length = xp.sqrt(_added(block * block))
         unit = block / xp.where(zero, xp.ones_like(most), length)
-        out[start:stop, :] = xp.astype(unit, out.dtype)
+        out[start:stop, :] = xp.astype(xp.where(finite, unit, given), out.dtype)
         return start + np.flatnonzero(to_host(zero))
 
     blocks = row_blocks(n, 8 * 4 * d, block_bytes(place, memory_budget))
@@ -74,8 +74,10 @@ def _added(squares: Array) -> Array:
 def _check_lengths(zero: np.ndarray, name: str, first: int) -> None:
     if zero.size:
         more = f", as do {zero.size - 1:,} others" if zero.size > 1 else ""
+        remedy = "Give other centres" if name == "init" else "Leave such rows out"
+        example = "" if name == "init" else ": X[(X != 0).any(axis=1)]"
         msg = (
             f"{name} has a row of length zero, which has no direction: row {first + int(zero[0])} "
-            f"holds zeros only{more}. Leave such rows out: X[(X != 0).any(axis=1)]."
+            f"holds zeros only{more}. {remedy}{example}."
         )
         raise ValueError(msg)

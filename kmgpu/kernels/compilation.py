@@ -45,7 +45,7 @@ class Compilation:
     def begins(self) -> None:
         for say in self._listeners:
             say(BEGINS)
-        if not self._shown and _is_watched():
+        if not self._shown and is_watched():
             self._shown = True
             from tqdm import tqdm  # its bars are left whole
 
@@ -55,7 +55,7 @@ class Compilation:
         self._seconds += seconds
 
 
-def _is_watched() -> bool:
+def is_watched() -> bool:
     """Whether someone sees what is written to standard error: a terminal, a notebook."""
     return sys.stderr is not None and (sys.stderr.isatty() or hasattr(sys, "ps1"))
 

@@ -47,3 +47,10 @@ def test_k_means_is_the_estimator(x):
     np.testing.assert_array_equal(labels, model.labels_)
     assert (inertia, n_iter) == (model.inertia_, model.n_iter_)
     assert len(k_means(x, 3, random_state=0)) == 3
+
+
+def test_kmeans_plusplus_refuses_what_a_fit_refuses():
+    x = np.array([[1e200, 1], [1, 2], [3, 4e200]])
+    for refuses in (KMeans(2).fit, lambda x: kmeans_plusplus(x, 2)):
+        with pytest.raises(ValueError, match="too large"):
+            refuses(x)

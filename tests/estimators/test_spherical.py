@@ -145,6 +145,25 @@ def test_rows_of_zeros_are_refused_with_the_remedy():
         SphericalKMeans(2).fit(x)
 
 
+@pytest.mark.parametrize("kind", ["blocks", "dask"])
+@pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "infinity")])
+def test_what_is_not_finite_is_named_where_it_is(kind, value, name):
+    x = directions(400, 4, 3)
+    x[250, 1] = value
+    made = {
+        "blocks": lambda: RowBlocks([x[:200], x[200:]]),
+        "dask": lambda: pytest.importorskip("dask.array").from_array(x, chunks=(200, 4)),
+    }[kind]
+    with pytest.raises(ValueError, match=rf"{name}: first at row.*250.*column 1"):
+        SphericalKMeans(3).fit(made())
+
+
+def test_a_centre_of_zeros_is_refused_with_its_own_remedy():
+    x = directions(50, 2, 2)
+    with pytest.raises(ValueError, match=r"init has a row of length zero.*Give other centres\."):
+        SphericalKMeans(2, init=[[0.0, 0], [1, 1]]).fit(x)
+
+
 def test_a_cluster_whose_rows_cancel_keeps_its_centre():
     x = np.array([[1.0, 0], [-1, 0], [0, 5]])
     model = SphericalKMeans(1, init=[[0.0, -2]], tol=0).fit(x[:2])

@@ -100,3 +100,10 @@ def test_bad_calls_say_what_to_do(x):
         model.summary(sample_weight=np.ones(200))
     with pytest.raises(ValueError, match="sample_weight"):
         model.summary(x, sample_weight=np.ones(3))
+
+
+def test_after_batches_rows_are_asked_for(x):
+    model = KMeans(3, random_state=0).partial_fit(x[:100]).partial_fit(x[100:150])
+    with pytest.raises(ValueError, match=r"labels_ are of the last batch alone; pass summary\(X\)"):
+        model.summary()
+    assert sum(entry.size for entry in model.summary(x)) == len(x)

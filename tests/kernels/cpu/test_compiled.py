@@ -210,6 +210,21 @@ def test_a_claim_ends_with_its_process_and_with_patience(tmp_path, monkeypatch):
     assert files(tmp_path) == []
 
 
+def test_a_kernel_that_is_not_compiled_after_all_is_claimed_no_longer(monkeypatch):
+    kernel = compiled.njit(cache=True)(lambda x: x + 2)
+    held = []
+
+    def interrupted(*_):
+        held.extend(claims._CLAIMED)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kernel._compiler, "compile", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kernel(1)
+    assert held
+    assert not claims._CLAIMED
+
+
 def test_without_a_folder_to_write_a_claim_is_everyones(tmp_path):
     (tmp_path / "file").touch()
     for _ in range(2):

@@ -48,5 +48,11 @@ def drop(path: Path) -> None:
         os.close(lock)
 
 
+def drop_all() -> None:
+    """Let others make what this process does not make after all."""
+    for path in list(_CLAIMED):
+        drop(path)
+
+
 def _lock_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")

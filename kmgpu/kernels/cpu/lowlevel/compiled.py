@@ -227,8 +227,9 @@ class _Reporter(event.Listener):
                 COMPILATION.begins()
 
     def on_end(self, event: Any) -> None:
-        del event
         self._own.depth -= 1
+        if event._exc_details is not None:  # nothing will be saved; is_failed says the opposite
+            claims.drop_all()
         if self._own.depth == 0 and self._own.ours:
             COMPILATION.took(time.perf_counter() - self._own.start)
 
