@@ -14,7 +14,7 @@ import numpy as np
 from kmgpu.algorithm.seeding import METHODS
 from kmgpu.estimators import ESTIMATORS
 from kmgpu.files import check_writable
-from kmgpu.io.columns import Choice, all_but, as_fitted, only
+from kmgpu.io.columns import Choice, Picked, all_but, as_fitted, only
 from kmgpu.io.models import is_model, load_model
 from kmgpu.io.opening import with_columns
 from kmgpu.io.scaling import parts
@@ -115,9 +115,25 @@ def initialisation(text: str, table: Table, drawn: dict[str, object]) -> str | n
             raise ValueError(msg)
     choose = as_fitted(text, table.names, table.columns)
     if is_model(text):
-        return with_columns(centers_of(load_model(text)), choose).data
+        model = load_model(text)
+        centers, held = centers_of(model), getattr(parts(model)[1], "_columns", None)
+        if centers.names is None and held is not None and table.columns is not None:
+            return _in_order(text, centers.data, held, table.columns)
+        return with_columns(centers, choose).data
     found = read_table(text, choose=choose)
     return found.data if found.columns is not None else with_columns(found, choose).data
+
+
+def _in_order(text: str, centers: np.ndarray, held: Picked, wanted: Picked) -> np.ndarray:
+    """Centres of these columns, which have no names, in the order of those of the data."""
+    if held.width != wanted.width or set(held.positions) != set(wanted.positions):
+        fitted = ",".join(map(str, held.positions))
+        msg = (
+            f"--init {text} was fitted to other columns than these; choose its own ones, "
+            f"--columns {fitted} of {held.width}."
+        )
+        raise ValueError(msg)
+    return centers[:, [held.positions.index(at) for at in wanted.positions]]
 
 
 def centers_of(model: Any) -> Table:

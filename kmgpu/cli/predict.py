@@ -119,15 +119,16 @@ def _matched(args: argparse.Namespace, whole: Any, model: AlternatingMinimizer) 
     names = None if found is None else tuple(found)
     choose = as_fitted(args.data, names, getattr(model, "_columns", None))
     table = open_table(args.data, args.array, args.header, choose)
-    if table.names is None:
-        return table.data
-    if names is None:
+    if (names is None) != (table.names is None):
+        named, other = (args.data, "the model was fitted without")
+        if table.names is None:
+            named, other = "the model", f"{args.data} has none"
         warnings.warn(
-            f"{args.data} has names of columns, but the model was fitted without; nothing says "
-            f"that they are in the same order.",
+            f"{named} has names of columns, but {other}; nothing says that they are in the same "
+            f"order.",
             stacklevel=1,
         )
-        return table.data
-    named = whole if whole is model else whole[0]
-    del named.feature_names_in_  # they are checked; an array has none
+    if names is not None:
+        estimator = whole if whole is model else whole[0]
+        del estimator.feature_names_in_  # they are checked here; an array has none
     return table.data

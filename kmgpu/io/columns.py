@@ -79,14 +79,25 @@ def as_fitted(path: str, fitted: Names, chosen: Picked | None) -> Choice:
     """
 
     def choose(names: Names, width: int) -> Picked:
+        same = tuple(range(width)) if chosen is None else chosen.positions
         if fitted is not None and names is not None:
+            as_wide = width == (len(fitted) if chosen is None else chosen.width)
+            if as_wide and tuple(names[at] for at in same) == fitted:
+                return Picked(same, width)
+            if len(set(fitted)) < len(fitted):
+                msg = (
+                    f"{path}: the model was fitted to several columns of one name "
+                    f"({_some(fitted)}), so only a table with the same columns can be read; fit "
+                    f"again with other names."
+                )
+                raise BadFile(msg)
             if chosen is None:
                 return Picked(tuple(order_of(names, fitted, path)), width)
             return Picked(tuple(_position(path, name, names, width) for name in fitted), width)
-        if chosen is None or width == len(chosen.positions):
+        if chosen is None or width == chosen.width:
+            return Picked(same, width)
+        if width == len(chosen.positions):
             return Picked(tuple(range(width)), width)
-        if width == chosen.width:
-            return Picked(chosen.positions, width)
         msg = (
             f"{path} has {width:,} columns; the model was fitted to {len(chosen.positions):,} of "
             f"{chosen.width:,}. Give a table of {chosen.width:,} columns, or of these alone."

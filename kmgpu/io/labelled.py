@@ -13,7 +13,7 @@ import numpy as np
 
 from kmgpu.files import PathLike, replacing
 from kmgpu.io.opening import AT_ONCE, PARQUET, files_of, open_table, pieces, size_of
-from kmgpu.io.parquet import INSTALL_PARQUET
+from kmgpu.io.parquet import INSTALL_PARQUET, common_schema, nested_columns
 from kmgpu.io.reading import BadFile
 from kmgpu.io.stores import is_zarr
 from kmgpu.io.tables import STDIN, TEXTS, ending_of, text_of
@@ -46,7 +46,8 @@ def check_labelled(path: PathLike, data: PathLike) -> None:
     Raises
     ------
     BadFile
-        For data on standard input, and for long text that is to become parquet.
+        For data on standard input, for long text that is to become parquet, for lists that are to
+        become text, and for files of columns that do not go together.
     ImportError
         For parquet without PyArrow.
     """
@@ -59,9 +60,17 @@ def check_labelled(path: PathLike, data: PathLike) -> None:
             f"or give a name in .npy for the labels alone."
         )
         raise BadFile(msg)
+    files = _files(data)
+    if files and ending_of(files[0]) == PARQUET:
+        nested = nested_columns(common_schema(files))
+        if suffix == CSV and nested:
+            msg = (
+                f"column {nested[0]!r} of {data} holds lists or records, which .csv cannot hold; "
+                f"give a name in .parquet, or in .npy for the labels alone."
+            )
+            raise BadFile(msg)
     if suffix == PARQUET:
         _arrow()
-        files = _files(data)
         if files and ending_of(files[0]) in TEXTS and sum(map(size_of, files)) >= AT_ONCE:
             msg = (
                 f"{path}: text of more than 1 GB becomes no parquet, as the types of its columns "
@@ -254,12 +263,14 @@ def _typed(cells: _Cells) -> tuple[list[str], Iterator[Any]]:
 def _parquet_tables(files: Sequence[Path]) -> tuple[list[str], Iterator[Any]]:
     """The names of the columns, and tables of some thousands of rows, alike in all files."""
     pa = _arrow()
-    schema = pa.parquet.read_schema(files[0])
+    schema = common_schema(files)
+    none = schema.empty_table()
 
     def tables() -> Iterator[Any]:
         for file in files:
             for batch in pa.parquet.ParquetFile(file).iter_batches(1 << 16):
-                yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+                parts = [none, pa.Table.from_batches([batch])]
+                yield pa.concat_tables(parts, promote_options="permissive").cast(schema)
 
     return schema.names, tables()
 

@@ -36,6 +36,35 @@ def read_parquet(
     return data, tuple(name for _, name, _ in fields), found
 
 
+def common_schema(paths: Sequence[Path]) -> Any:
+    """Of the rows of all files; what one of them has and another has not is missing there.
+
+    Raises
+    ------
+    BadFile
+        When a column of one file cannot be made one with that of another.
+    """
+    parquet = _parquet(paths[0])
+    import pyarrow as pa
+
+    try:
+        schemas = [parquet.read_schema(path).remove_metadata() for path in paths]
+        return pa.unify_schemas(schemas, promote_options="permissive")
+    except pa.ArrowException as error:
+        msg = (
+            f"the files of {paths[0].parent} have columns that do not go together ({error}); give "
+            f"a name in .npy for the labels alone."
+        )
+        raise BadFile(msg) from error
+
+
+def nested_columns(schema: Any) -> list[str]:
+    """The names of the columns that hold lists or records."""
+    import pyarrow as pa
+
+    return [field.name for field in schema if pa.types.is_nested(field.type)]
+
+
 def parquet_blocks(
     paths: Sequence[Path], choose: Choice | None = None
 ) -> tuple[RowBlocks, tuple[str, ...], Picked | None]:
@@ -160,7 +189,7 @@ def _fields(
         if not number:
             msg = (
                 f"{path}, column {shortened(field.name)!r} holds {shortened(str(kind))}, not "
-                f"numbers; leave it out with --drop or --columns, or convert it."
+                f"numbers; convert it, or leave it out (kmgpu fit: --drop or --columns)."
             )
             raise BadFile(msg)
         found.append((at, field.name, np.dtype(kind.to_pandas_dtype())))

@@ -248,8 +248,8 @@ def _fault(cells: list[str], layout: Layout, begins: int) -> str | None:
         if not is_number(cell, layout.decimal):
             return (
                 f", column {at} holds the text {_shown(cell)}; every column must be numbers: "
-                f"leave it out with --drop or --columns (the first line may be names, with no "
-                f"number among them or with --header, header=True)."
+                f"correct it, or leave the column out (kmgpu fit: --drop or --columns; the first "
+                f"line may be names, with no number among them or with --header, header=True)."
             )
     return None
 

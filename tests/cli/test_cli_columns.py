@@ -126,7 +126,7 @@ def test_columns_without_names_have_numbers(folder, capsys):
         ("--columns a,note", "line 3, column 4 holds the text 'a \"note\", 0\\nof two lines'"),
         ("--drop id,a,b,note,c", "--drop leaves none of the 5 columns of x.csv"),
         ("--columns a --drop b", "not allowed with argument --columns"),
-        ("", "leave it out with --drop or --columns"),
+        ("", "leave the column out (kmgpu fit: --drop or --columns"),
     ],
 )
 def test_columns_that_cannot_be_used(folder, capsys, options, said):
@@ -296,3 +296,61 @@ def test_a_long_memmap_is_read_by_pieces(folder, in_blocks):
     np.testing.assert_array_equal(np.load("z.npy"), oracles.lloyd(z, z[:3], "l2")[1])
     assert cli("predict m.npz x.npy --out p.npy") == 0
     np.testing.assert_array_equal(np.load("p.npy"), np.load("z.npy"))
+
+
+@pytest.mark.parametrize("kind", ["npy", "csv"])
+@pytest.mark.parametrize("more", ["", " --standardize"])
+def test_all_columns_in_another_order_without_names(folder, capsys, kind, more):
+    np.save("p.npy", X)
+    np.savetxt("p.csv", X, delimiter=",")
+    assert cli(f"fit p.{kind} -k 3 --seed 0 --columns 2,1,0{more} --out p.npz --labels a.npy") == 0
+    assert cli(f"predict p.npz p.{kind} --out b.npy") == 0
+    np.testing.assert_array_equal(np.load("b.npy"), np.load("a.npy"))
+
+
+def test_centres_of_a_model_without_names_have_the_order_of_the_data(folder, capsys):
+    np.save("four.npy", np.column_stack([np.arange(len(X)), X]))
+    assert cli("fit four.npy -k 3 --seed 0 --columns 1,2,3 --out m.npz --labels a.npy") == 0
+    again = "fit four.npy -k 3 --tol 0 --init m.npz --max-iter 1 --out n.npz --labels b.npy"
+    assert cli(f"{again} --columns 3,2,1") == 0
+    np.testing.assert_array_equal(np.load("b.npy"), np.load("a.npy"))
+    np.testing.assert_allclose(
+        load_model("n.npz").cluster_centers_, load_model("m.npz").cluster_centers_[:, ::-1]
+    )
+    capsys.readouterr()
+    refused(f"{again} --columns 0,1,2", capsys, "was fitted to other columns than these")
+
+
+def test_columns_of_one_name_go_by_position_where_they_are_the_same(folder, capsys):
+    text = "\n".join(",".join(map(str, row)) for row in X.tolist())
+    Path("d.csv").write_text(f"a,b,a\n{text}\n")
+    Path("e.csv").write_text(f"a,b,a1\n{text}\n")
+    for choice in ("", " --columns 0,2"):
+        assert cli(f"fit d.csv -k 3 --seed 0{choice} --out d.npz --labels a.npy") == 0
+        assert cli("predict d.npz d.csv --out b.npy") == 0
+        np.testing.assert_array_equal(np.load("b.npy"), np.load("a.npy"))
+        capsys.readouterr()
+        refused("predict d.npz e.csv --out b.npy", capsys, "several columns of one name")
+
+
+def test_files_whose_columns_differ_are_written_as_one_table(folder, capsys):
+    Path("fa").mkdir()
+    pd.DataFrame({"x": [0, 1, 9], "y": [0.0, 1, 9], "note": list("uvw")}).to_parquet("fa/1.parquet")
+    pd.DataFrame({"y": [0.5, 9.5], "x": [0.25, 9.25]}).to_parquet("fa/2.parquet")
+    for ending in ("csv", "parquet"):
+        assert cli(f"fit fa -k 2 --seed 0 --columns x,y --labels fa.{ending}") == 0
+    for found in (pd.read_csv("fa.csv"), pd.read_parquet("fa.parquet")):
+        assert list(found.columns) == ["x", "y", "note", "cluster"]
+        np.testing.assert_array_equal(found["x"], [0, 1, 9, 0.25, 9.25])
+        assert found["note"].isna().tolist() == [False, False, False, True, True]
+        assert found["cluster"].nunique() == 2
+
+
+def test_what_no_file_could_hold_is_said_before_any_work(folder, capsys):
+    Path("fb").mkdir()
+    pd.DataFrame({"x": [0, 1], "note": list("uv")}).to_parquet("fb/1.parquet")
+    pd.DataFrame({"x": [0.5, 9.5], "note": [1, 2]}).to_parquet("fb/2.parquet")
+    refused("fit fb -k 2 --columns x --labels fb.csv", capsys, "columns that do not go together")
+    pd.DataFrame({"x": [0, 1, 9], "of": [[1], [2], [3]]}).to_parquet("l.parquet")
+    refused("fit l.parquet -k 2 --columns x --labels l.csv", capsys, "column 'of' of l.parquet")
+    assert cli("fit l.parquet -k 2 --columns x --labels m.parquet") == 0
