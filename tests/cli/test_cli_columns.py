@@ -14,6 +14,7 @@ from kmgpu.cli import main
 from kmgpu.io import opening, parquet, text_tables
 from kmgpu.sources import stream
 from tests.support import oracles
+from tests.support.commands import cli, refused
 
 X = oracles.blobs(120, 3, 3, seed=3) * [1, 10, 100] + [5, 50, 0]
 FRESH = oracles.blobs(60, 3, 3, seed=4) * [1, 10, 100] + [5, 50, 0]
@@ -50,20 +51,6 @@ def in_blocks(monkeypatch):
     monkeypatch.setattr(opening, "PIECE_BYTES", 24 * 7)
     monkeypatch.setattr(parquet, "BLOCK_BYTES", 24 * 11)
     monkeypatch.setattr(stream, "PIECE_BYTES", 24 * 13)
-
-
-def cli(command):
-    return main(command.split())
-
-
-def refused(command, capsys, said):
-    capsys.readouterr()
-    assert cli(command) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("kmgpu: error: ")
-    assert captured.err.count("\n") == 1
-    assert said in captured.err
 
 
 def scaled(x, weight=None, of=X):

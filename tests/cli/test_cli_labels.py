@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kmgpu.cli import main
 from kmgpu.io import labelled, opening, text_tables
 from tests.support import oracles
+from tests.support.commands import cli, refused
 
 X = oracles.blobs(120, 3, 3, seed=3).round(3)
 LABELS = oracles.lloyd(X, X[:3], "l2")[1]
@@ -40,23 +40,9 @@ def table(**more):
     return frame.assign(**more)
 
 
-def cli(command):
-    return main(command.split())
-
-
 def cells(path, **options):
     with Path(path).open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file, **options))
-
-
-def refused(command, capsys, said):
-    capsys.readouterr()
-    assert cli(command) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("kmgpu: error: ")
-    assert captured.err.count("\n") == 1
-    assert said in captured.err
 
 
 @pytest.mark.parametrize("long", [False, True])

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from kmgpu import KMeans, load_model, save_model
-from kmgpu.cli import main
 from tests.support import oracles
+from tests.support.commands import cli, refused
 
 X = oracles.blobs(120, 3, 3, seed=3) * [1, 10, 100]
 
@@ -26,20 +26,6 @@ def folder(tmp_path, monkeypatch):
     np.save("x.npy", X)
     assert cli("fit x.csv -k 3 --seed 0 --out m.npz --labels z.npy") == 0
     return tmp_path
-
-
-def cli(command):
-    return main(command.split())
-
-
-def refused(command, capsys, said):
-    capsys.readouterr()
-    assert cli(command) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("kmgpu: error: ")
-    assert captured.err.count("\n") == 1
-    assert said in captured.err
 
 
 def test_a_model_keeps_the_names(folder, capsys):
