@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from kmgpu.algorithm.losses import Loss
 from kmgpu.backend.arrays import HOST, Array, to_host
 from kmgpu.inputs import Input, read_rows
+from kmgpu.text_table import as_html, as_text, titles
 from kmgpu.validation import check_integer
 from kmgpu.weights import check_sample_weight
 
@@ -81,20 +82,13 @@ class ClusterTable:
         return pd.DataFrame(self.to_dict()).set_index("cluster")
 
     def __repr__(self) -> str:
-        lines = [_titles(), *map(_cells, self.entries)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-            for line in lines
-        )
+        return as_text(self._lines())
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{title}</th>" for title in _titles())
-        body = "".join(
-            f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(entry))}</tr>"
-            for entry in self.entries
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return as_html(self._lines())
+
+    def _lines(self) -> list[tuple[str, ...]]:
+        return [titles(ClusterEntry._fields), *map(_cells, self.entries)]
 
 
 class WithMembers:
@@ -263,10 +257,6 @@ def nearest_members(
         taken = rows[starts[j] : min(starts[j + 1], starts[j] + n_rows)]
         found[j, : len(taken)] = taken
     return found
-
-
-def _titles() -> tuple[str, ...]:
-    return tuple(name.replace("_", " ") for name in ClusterEntry._fields)
 
 
 def _cells(entry: ClusterEntry) -> tuple[str, ...]:

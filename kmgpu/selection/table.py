@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kmgpu.algorithm.losses import LOSSES
+from kmgpu.text_table import as_html, as_text, titles
 from kmgpu.validation import check_choice
 
 
@@ -146,32 +147,17 @@ class Sweep:
         return max(scored, key=lambda entry: getattr(entry, by), default=None)
 
     def __repr__(self) -> str:
-        lines = [_titles(), *map(_cells, self.entries)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        shown = [
-            "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-            for line in lines
-        ]
-        return "\n".join([*shown, self._notes()])
+        return "\n".join([as_text(self._lines()), self._notes()])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{title}</th>" for title in _titles())
-        body = "".join(
-            f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(entry))}</tr>"
-            for entry in self.entries
-        )
-        return (
-            f"<table><caption>{self._notes()}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
+        return as_html(self._lines(), self._notes())
+
+    def _lines(self) -> list[tuple[str, ...]]:
+        return [titles(SweepEntry._fields), *map(_cells, self.entries)]
 
     def _notes(self) -> str:
         knee = "no knee" if self.knee is None else f"knee at k = {self.knee}"
         return f"loss {self.loss}, {self.units}; silhouette of {self.n_sampled:,} rows; {knee}"
-
-
-def _titles() -> tuple[str, ...]:
-    return tuple(name.replace("_", " ") for name in SweepEntry._fields)
 
 
 def _cells(entry: SweepEntry) -> tuple[str, ...]:
