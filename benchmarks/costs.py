@@ -141,11 +141,12 @@ def measured_pass(way: str, x: np.ndarray, n_clusters: int, move: float) -> Pass
     The same passes with labels that are given, which label nothing, are taken off: what is left is
     the cost of labelling.
     """
-    from kmgpu.kernels.cpu.highdim import engine
+    from kmgpu.kernels.cpu.highdim import passes
+    from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
 
     forced = Forced(way)
-    with mock.patch.object(engine, "Policy", return_value=forced):
-        steps = engine.HighDimensionalL2(x, None, n_clusters, n_threads=1)
+    with mock.patch.object(passes, "Policy", return_value=forced):
+        steps = HighDimensionalL2(x, None, n_clusters, n_threads=1)
     steps.assign(initial_centers(x, n_clusters))
     at, _ = steps.refit()
     steps.assign(at)

@@ -42,7 +42,7 @@ def nearest(
         return labels
     if not squared or x.shape[1] <= MOST_FEATURES:
         bounds = RowBounds(Rows(x), len(centers), squared, Workers())
-        bounds.assign(np.ascontiguousarray(centers), lambda *_: None)
+        bounds.assign(np.ascontiguousarray(centers))
         return bounds.labels
     passes = _Products(x, centers, working_dtype(x))
 
@@ -124,7 +124,7 @@ class _Products:
             about = np.empty(block.shape, kind)
             dense.center_rows(block, self._ref, 0, len(block), about)
         norms = np.empty(len(block))
-        dense.row_norms(block, self._ref, False, np.empty(0), 0, len(block), norms)
+        dense.row_norms(block, self._ref, 0, len(block), norms)
         return block, np.matmul(about, self._factor), norms
 
 

@@ -7,7 +7,10 @@ import numpy as np
 
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.assignment import nearest
+from kmgpu.kernels.cpu.highdim.passes import BYTES_OF_LABELS, Passes
+from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
 from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
+from kmgpu.kernels.cpu.lowlevel import in_place
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.rows import (
     CONVERTED,
@@ -18,11 +21,13 @@ from kmgpu.kernels.cpu.lowlevel.rows import (
     working_dtype,
 )
 from kmgpu.kernels.cpu.medians.grouped import CenterGroupBounds
+from kmgpu.kernels.cpu.seeding.sketch import bytes_of
 
 BYTES_OF_ROW_BOUNDS = 8  # a row: label and gap
 # features up to which one bound a row is fastest; with more, matrix products for squared costs,
 # and bounds to groups of centres for Manhattan costs
 ONE_BOUND = {True: 64, False: 128}
+FEW_CLUSTERS = 128  # up to which that holds for squared costs of more features than MOST_FEATURES
 MOST_SUMS = 1 << 25  # bytes of the sums of all ranges of rows of one block
 RANGES = 16  # of the rows of one block, at most
 
@@ -36,23 +41,32 @@ def nearest_again(
     memory_budget: int | None = None,
 ) -> np.ndarray:
     """See `kmgpu.streaming.labels.nearest_again`."""
-    n, d = x.shape
-    one_bound = d <= ONE_BOUND[loss.squared]
-    if room < BYTES_OF_ROW_BOUNDS * n or (loss.squared and not one_bound):
-        return nearest(x, centers, loss, memory_budget)
-    data = Rows(x)
     bounds = kept.pop("bounds", None)  # what an error leaves half done is not met again
-    if bounds is not None:
-        bounds.data = data
-        bounds.labels = bounds.labels.copy()  # whoever was given the last ones may keep them
-    elif one_bound:
-        bounds = RowBounds(data, len(centers), loss.squared, Workers())
+    if bounds is None:
+        bounds = _bounds_for(x, len(centers), loss.squared, room)
+        if bounds is None:
+            return nearest(x, centers, loss, memory_budget)
     else:
-        bounds = CenterGroupBounds(data, len(centers), Workers(), room)
-    bounds.assign(np.ascontiguousarray(centers), lambda *_: None)
-    bounds.data = None
+        bounds.turn_to(x, Workers())
+        bounds.labels = bounds.labels.copy()  # whoever was given the last ones may keep them
+    bounds.assign(np.ascontiguousarray(centers))
+    bounds.let_go()
     kept["bounds"] = bounds
     return bounds.labels
+
+
+def _bounds_for(x: np.ndarray, k: int, squared: bool, room: int) -> Any:
+    """What labels these rows and keeps up to `room` bytes of bounds; None where nothing can."""
+    (n, d), workers = x.shape, Workers()
+    if squared and d > MOST_FEATURES and in_place(x):
+        left = room - BYTES_OF_LABELS * n
+        if left >= bytes_of(n, d) and not (d <= ONE_BOUND[True] and k <= FEW_CLUSTERS):
+            return Passes(x, k, left, workers)
+    if room < BYTES_OF_ROW_BOUNDS * n or (squared and d > ONE_BOUND[True]):
+        return None
+    if d <= ONE_BOUND[squared]:
+        return RowBounds(Rows(x), k, squared, workers)
+    return CenterGroupBounds(Rows(x), k, workers, room)
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})

@@ -14,16 +14,12 @@ import numpy as np
 from kmgpu.backend.threads import single_threaded_blas
 from kmgpu.kernels.agreement import costliest
 from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
+from kmgpu.kernels.cpu.lowlevel import in_place
 
 
 def kernels_for(x: np.ndarray) -> dict[str, Callable[..., Any]]:
     """The kernels for arrays such as `x`; some read only C-contiguous float32 or float64."""
-    return IN_PLACE if _in_place(x) else OF_ANY_LAYOUT
-
-
-def _in_place(x: np.ndarray) -> bool:
-    """Whether kernels can read `x` as it is, without a copy of the whole."""
-    return x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
+    return IN_PLACE if in_place(x) else OF_ANY_LAYOUT
 
 
 class KernelSteps:
@@ -71,7 +67,7 @@ def engine(
     make: Any
     if not loss.squared:
         from kmgpu.kernels.cpu.medians.engine import Medians as make
-    elif x.shape[1] <= MOST_FEATURES or not _in_place(x):
+    elif x.shape[1] <= MOST_FEATURES or not in_place(x):
         from kmgpu.kernels.cpu.lowdim.engine import LowDimMeans as make
     else:
         from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2 as make

@@ -8,6 +8,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2
+from kmgpu.kernels.cpu.highdim.passes import Passes
 from kmgpu.kernels.cpu.highdim.policy import Policy
 from tests.support import oracles
 
@@ -167,7 +168,7 @@ def test_labels_that_are_known_are_not_searched_for(monkeypatch, algorithm):
         known = oracles.labels_in_order(X, centers, "l2").astype(np.int32)
         with monkeypatch.context() as patch:
             for way in ("_dense", "_prune"):
-                patch.setattr(HighDimensionalL2, way, None)
+                patch.setattr(Passes, way, None)
             loss, changed = engine.assign(centers, known)
         assert loss == pytest.approx(oracles.total(X, centers, "l2"), rel=1e-6)
         assert changed == np.count_nonzero(known != before)
@@ -290,7 +291,7 @@ def test_groups_of_centres_share_bounds_where_memory_is_short(k):
         assert np.array_equal(labels, labels_b)
     engine = HighDimensionalL2(X, None, k, **room)
     engine.assign(X[:k].astype(np.float64))
-    assert engine.stored_bounds.n_center_groups == 64
+    assert engine.passes.stored_bounds.n_center_groups == 64
 
 
 @pytest.mark.parametrize("algorithm", ["dense", "elkan"])
@@ -300,7 +301,7 @@ def test_bounds_are_kept_as_told(algorithm):
     engine = HighDimensionalL2(X, None, 20, algorithm=algorithm)
     for _ in range(3):
         engine.assign(X[:20].astype(np.float64))
-        assert (engine.stored_bounds is not None) == (algorithm == "elkan")
+        assert (engine.passes.stored_bounds is not None) == (algorithm == "elkan")
 
 
 def test_noise_that_does_not_prune():
@@ -346,7 +347,7 @@ def test_small_problems_run_without_bounds(monkeypatch):
     engine = HighDimensionalL2(X, None, 10)
     for _ in range(3):
         engine.assign(X[:10].astype(np.float64))
-        assert engine.stored_bounds is None
+        assert engine.passes.stored_bounds is None
     run(X, None, X[:10], iterations=5)
 
 
@@ -371,13 +372,13 @@ def check_bounds(engine, X, centers):
     at = np.arange(len(X)), engine.labels
     own = away[at]
     away[at] = np.inf
-    if engine.row_bounds is not None:
-        upper, lower = engine.row_bounds
+    if engine.passes.row_bounds is not None:
+        upper, lower = engine.passes.row_bounds
         assert (upper >= own * (1 - 1e-12)).all()
         assert (lower <= away.min(axis=1) * (1 + 1e-12)).all()
-    if engine.stored_bounds is None:
+    if engine.passes.stored_bounds is None:
         return
-    record = engine.stored_bounds
+    record = engine.passes.stored_bounds
     left = record.levels.astype(int) - record.paths[record.kinds]
     bounds = np.maximum(left, 0) * record.strides[record.kinds].astype(np.float64)[:, None]
     for j, distances in enumerate(away.T):

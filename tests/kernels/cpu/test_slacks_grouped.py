@@ -21,7 +21,7 @@ def group_bounds(x, n_clusters, algorithm):
 
 
 def assign(found, centers):
-    found.assign(centers, lambda *_: None)
+    found.assign(centers)
     return found.labels
 
 

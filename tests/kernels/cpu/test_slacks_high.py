@@ -95,11 +95,11 @@ def check_bounds(engine, x, centers):
     away = np.sqrt(costs_in_order(x, centers, "l2"))
     rows = np.arange(len(x))
     own = away[rows, engine.labels]
-    most, least = engine.row_bounds
+    most, least = engine.passes.row_bounds
     assert (most >= own * (1 - 1e-14)).all()
     away[rows, engine.labels] = np.inf
     assert (least <= away.min(axis=1) * (1 + 1e-14)).all()
-    record = engine.stored_bounds
+    record = engine.passes.stored_bounds
     left = record.levels.astype(int) - record.paths[record.kinds]
     lower = np.maximum(left, 0) * record.strides[record.kinds].astype(np.float64)[:, None]
     assert (lower[:, : len(centers)] <= away * (1 + 1e-14)).all()
@@ -113,14 +113,14 @@ def test_labels_and_bounds_where_float32_rounds_too_much(case, algorithm, d):
     x, centers = case_of(case, d)
     rng = np.random.default_rng(d)
     engine = HighDimensionalL2(x, None, len(centers), algorithm=algorithm, n_threads=1)
-    assert engine.origin.dtype == np.float32
+    assert engine.passes.origin.dtype == np.float32
     nudge = np.abs(centers[0] - centers[1]).max()
     for share in (1e-1, 1.0, 1e-3, 1e-7, 0.0):
         at = centers + share * nudge * rng.standard_normal(centers.shape)
         if share == 1.0:
             at = centers[::-1].copy()
         engine.assign(at)
-        assert engine.origin.dtype == np.float32
+        assert engine.passes.origin.dtype == np.float32
         right = labels_in_order(x, at, "l2")
         np.testing.assert_array_equal(engine.labels, right)
         if algorithm == "elkan":
@@ -153,12 +153,12 @@ def test_bounds_of_rows_that_are_measured_anew(seed):
     x = 4 * rng.standard_normal((40_000, 3))
     x[20_001:] += 1e4
     engine = HighDimensionalL2(x.astype(np.float32), None, 4, algorithm="elkan", n_threads=1)
-    assert not engine.origin.any()
+    assert not engine.passes.origin.any()
     centers = 1e4 + 4 * rng.standard_normal((4, 3))
     for last in (1.01e4, 1e4):
         centers[3] = last
         engine.assign(centers)
-        check_bounds(engine, engine.X, centers)
+        check_bounds(engine, x.astype(np.float32), centers)
 
 
 @numba.njit

@@ -23,7 +23,7 @@ def row_bounds(x, n_clusters, loss):
 
 
 def assign(found, centers):
-    found.assign(centers, lambda *_: None)
+    found.assign(centers)
     return found.labels
 
 

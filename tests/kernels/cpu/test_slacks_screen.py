@@ -46,7 +46,8 @@ def test_labels_and_bounds_where_float32_rounds_too_much(case, d):
     for share in (0.0, 1e-5, 0.3, 1e-3, 0.0):
         at = centers + share * rng.standard_normal(centers.shape)
         shifted = np.empty_like(at)
-        screen.assign(targets_of(at, ref, before, shifted), upper, lower, labels)
+        targets = targets_of(at, ref, before, shifted)
+        screen.assign(x, Workers(1), targets, upper, lower, labels)
         before = shifted
         away = np.sqrt(costs_in_order(x, at, "l2"))
         np.testing.assert_array_equal(labels, labels_in_order(x, at, "l2"))

@@ -2,7 +2,9 @@
 
 To read in this order:
 
-- `engine`: the half-steps, and the choice of a pass for every assignment.
+- `engine`: the half-steps.
+- `passes`: labels of rows, and the choice of a pass for every assignment. The engine has one for
+  all rows, a stream one for every block.
 - `policy`: the cost model of that choice.
 - `targets`: the centres of an iteration, about an origin amid the data. `sums`: means and losses
   from weighted sums of clusters, which rows that change label keep up to date.

@@ -36,34 +36,22 @@ def center_rows(X, ref, lo, hi, out):
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def row_norms(X, ref, shifted, weight, lo, hi, norms):
-    """Write the norms of rounded rows; return the weighted sum of the squares of exact ones.
+def row_norms(X, ref, lo, hi, norms):
+    """Write the norms of rounded rows ``X - ref``.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features), float32 or float64, read-only
     ref : ndarray of shape (n_features,), float32 or float64
-    shifted : bool
-        Whether `ref` is not zero: only then do rows round.
-    weight : ndarray of shape (n_samples,) or (0,), float64
-        Empty: all one.
     lo, hi : int
     norms : ndarray of shape (n_samples,), float64, written from lo to hi
     """
-    total = 0.0
     for i in range(lo, hi):
         square = 0.0
         for p in range(X.shape[1]):
             rounded = np.float64(X[i, p] - ref[p])
             square += rounded * rounded
         norms[i] = np.sqrt(square)
-        if shifted:
-            square = 0.0
-            for p in range(X.shape[1]):
-                difference = np.float64(X[i, p]) - np.float64(ref[p])
-                square += difference * difference
-        total += square * (weight[i] if weight.size else 1.0)
-    return total
 
 
 @njit(fastmath=FAST)

@@ -242,7 +242,7 @@ def screen_rows(
 
 
 class Screen:
-    """Labels rows by a sketch of all of them, which it makes and keeps.
+    """Labels rows by a sketch of all of them, which it makes and keeps; the rows it is given again.
 
     Parameters
     ----------
@@ -254,41 +254,53 @@ class Screen:
     """
 
     def __init__(self, X: np.ndarray, ref: np.ndarray, norms: np.ndarray, workers: Workers) -> None:
-        self._X, self._ref, self._norms, self._workers = X, ref, norms, workers
+        self._ref, self._norms = ref, norms
         self._sketch = s = Sketch.of(X, True, ChunkWorkers(workers, len(X)))
         info: Any = np.finfo(ref.dtype)
         error = s.error + norms * (float(info.eps) / s.unit)
         self._codes = Codes(s.codes, s.length, error, s.unit)
         self._measured = np.empty((len(s.codes), 2), np.int64)
 
-    def sample(self, targets: Targets, *known: np.ndarray) -> float:
+    def sample(
+        self, X: np.ndarray, workers: Workers, targets: Targets, *known: np.ndarray
+    ) -> float:
         """Label the rows of a few chunks; returns how many distances an active row needed.
 
         `known` is upper, lower and labels of `screen_rows`.
         """
         every = max(1, len(self._measured) // _SAMPLED)
-        return self._label(range(0, len(self._measured), every), 1, targets, known)
+        starts = range(0, len(self._measured), every)
+        return self._label(starts, 1, X, workers, targets, known)
 
-    def assign(self, targets: Targets, *known: np.ndarray) -> float:
+    def assign(
+        self, X: np.ndarray, workers: Workers, targets: Targets, *known: np.ndarray
+    ) -> float:
         """Do the same with all rows."""
-        return self._label(range(0, len(self._measured), _CHUNKS), _CHUNKS, targets, known)
+        starts = range(0, len(self._measured), _CHUNKS)
+        return self._label(starts, _CHUNKS, X, workers, targets, known)
 
     def _label(
-        self, starts: range, count: int, targets: Targets, known: tuple[np.ndarray, ...]
+        self,
+        starts: range,
+        count: int,
+        X: np.ndarray,
+        workers: Workers,
+        targets: Targets,
+        known: tuple[np.ndarray, ...],
     ) -> float:
         """Label `count` chunks from each of the `starts` on."""
         s, k, n_chunks = self._sketch, len(targets.centers), len(self._measured)
         factors = Factors.empty(k, len(s.quanta))
         origin = self._ref.astype(np.float64) - s.middle
         way = (targets.centers, origin, s.scale, s.unit, s.longest)
-        self._workers.map_rows(lambda lo, hi: byte_factors(lo, hi, *way, *factors), k, 128)
-        fixed = self._X, self._ref, targets, targets.moved.max(), self._norms, self._codes, factors
+        workers.map_rows(lambda lo, hi: byte_factors(lo, hi, *way, *factors), k, 128)
+        fixed = X, self._ref, targets, targets.moved.max(), self._norms, self._codes, factors
         self._measured[:] = 0
 
         def chunks(first: int) -> None:
             last = min(n_chunks, first + count)
             screen_rows(first, last, *fixed, *known, self._measured)
 
-        self._workers.map(chunks, starts)
+        workers.map(chunks, starts)
         active, measured = self._measured.sum(axis=0)
         return float(measured / max(1, active))

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from kmgpu.kernels.cpu.highdim.dense import row_norms
 from kmgpu.kernels.cpu.highdim.targets import FAST, apart
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.departed import lost_too_much
-from kmgpu.kernels.cpu.lowlevel.rows import weight_of
+from kmgpu.kernels.cpu.lowlevel.rows import frozen, weight_of
 
 _RECOUNT_EVERY = 64  # updates: incremental sums drift
 _CANCELLED = 1e-5  # a loss below this share of the total is summed over the rows
@@ -67,16 +66,27 @@ class ClusterSums:
 
     Centres and means are relative to `ref`.
 
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64, C-contiguous
+    ref : ndarray of shape (n_features,), float32 or float64
+    norms : ndarray of shape (n_samples,), float64
+        Lengths of ``X - ref``, rounded to the dtype of `ref`.
+    sample_weight : ndarray of shape (n_samples,), float64, or None
+    n_clusters : int
+    block : int
+        Rows of one call.
+    workers : Workers
+
     Attributes
     ----------
-    norms : ndarray of shape (n_samples,), float64
-        Lengths of ``X - ref``.
     sizes : ndarray of shape (n_clusters,), int64
         Rows of positive weight.
     """
 
-    def __init__(self, X, ref, sample_weight, n_clusters, block, workers):
-        self._X, self._ref, self._block, self._workers = X, ref, block, workers
+    def __init__(self, X, ref, norms, sample_weight, n_clusters, block, workers):
+        self._X, self._ref, self._norms = frozen(X), ref, norms
+        self._block, self._workers = block, workers
         self._positive = None if sample_weight is None else sample_weight > 0
         self._weight = weight_of(sample_weight)
         self.sizes = np.zeros(n_clusters, np.int64)
@@ -86,13 +96,10 @@ class ClusterSums:
         self._left, self._lengths_left = np.zeros((2, n_clusters))
         self._at: tuple[np.ndarray, float] = self._sums, np.inf  # centres, and the loss there
         self._updates = 0
-        self.norms = np.empty(len(X))
-        shifted = bool(ref.any())
-        self._total = sum(
-            self._map_rows(
-                lambda lo, hi: row_norms(X, ref, shifted, self._weight, lo, hi, self.norms)
-            )
-        )
+        squares = norms * norms
+        if ref.dtype != np.float64 and ref.any():  # rounded: not exact enough
+            squares = self.costs(np.zeros((1, X.shape[1])), np.zeros(len(X), np.int32))
+        self._total = (squares * self._weight).sum() if self._weight.size else squares.sum()
 
     def _map_rows(self, function):
         return self._workers.map_rows(function, len(self._X), self._block)
@@ -203,7 +210,7 @@ class ClusterSums:
             counts = np.bincount(labels[self._positive[rows]], minlength=k)
         self._masses += sign * masses
         if sign < 0:
-            lengths = self.norms[rows] * (self._weight[rows] if self._weight.size else 1.0)
+            lengths = self._norms[rows] * (self._weight[rows] if self._weight.size else 1.0)
             self._left += masses
             self._lengths_left += np.bincount(labels, lengths, minlength=k)
         self.sizes += int(sign) * counts

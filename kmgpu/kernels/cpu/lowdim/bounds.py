@@ -8,7 +8,7 @@ import numpy as np
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowdim.nearest import FARTHEST, nearest_rows, padded
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
-from kmgpu.kernels.cpu.lowlevel.rows import Rows, frozen, label_ranges
+from kmgpu.kernels.cpu.lowlevel.rows import Rows, frozen, label_ranges, unseen
 from kmgpu.kernels.cpu.lowlevel.tile_costs import l1_of
 
 ONE_SUM = 64  # features; more are added as sums of sums, so that rounding stays small
@@ -113,7 +113,15 @@ class RowBounds:
         self._drift[0] = np.inf  # of rows that have no label yet
         self._centers = np.empty((0, data.d))
 
-    def assign(self, centers: np.ndarray, visit: Callable) -> None:
+    def turn_to(self, X: np.ndarray, workers: Workers) -> None:
+        """Read the rows from here on, which are the same; see `let_go`."""
+        self.data, self._workers = Rows(X), workers
+
+    def let_go(self) -> None:
+        """Hold the rows no longer, nor scratch memory, until `turn_to`."""
+        self.data = self._workers = None  # type: ignore[assignment]
+
+    def assign(self, centers: np.ndarray, visit: Callable = unseen) -> None:
         """Set ``labels`` to the nearest centres.
 
         Parameters

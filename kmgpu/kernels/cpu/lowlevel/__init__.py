@@ -15,3 +15,10 @@ knows. To read in this order:
 - `intrinsics`: single instructions that Numba cannot express.
 - `compiled`: `njit`, its cache on disk, and reports of compilation.
 """
+
+import numpy as np
+
+
+def in_place(x: np.ndarray) -> bool:
+    """Whether kernels can read `x` as it is, without a copy of the whole."""
+    return x.dtype in (np.float32, np.float64) and x.flags.c_contiguous

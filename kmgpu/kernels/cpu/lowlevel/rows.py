@@ -162,6 +162,10 @@ def costs_at(
     return out
 
 
+def unseen(*_: Any) -> None:
+    """A `visit` of `label_ranges` for those who ask for labels alone."""
+
+
 def label_ranges(
     data: Rows, workers: Workers, label: Callable[..., int], visit: Callable[..., None]
 ) -> None:

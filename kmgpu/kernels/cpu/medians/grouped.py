@@ -12,7 +12,14 @@ import numpy as np
 
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowdim.nearest import padded
-from kmgpu.kernels.cpu.lowlevel.rows import CONVERTED, Rows, frozen, label_ranges, own_costs
+from kmgpu.kernels.cpu.lowlevel.rows import (
+    CONVERTED,
+    Rows,
+    frozen,
+    label_ranges,
+    own_costs,
+    unseen,
+)
 from kmgpu.kernels.cpu.lowlevel.tile_costs import l1_of
 from kmgpu.kernels.cpu.medians.grouped_kernels import Centers, prune_rows, search_rows
 from kmgpu.kernels.cpu.medians.rounding import EPS, rounding_of
@@ -83,7 +90,15 @@ class CenterGroupBounds:
         self._pair_drift = np.zeros(n_clusters)
         self._centers: np.ndarray | None = None
 
-    def assign(self, centers: np.ndarray, visit: Callable) -> None:
+    def turn_to(self, X: np.ndarray, workers: Workers) -> None:
+        """Read the rows from here on, which are the same; see `let_go`."""
+        self.data, self._workers = Rows(X), workers
+
+    def let_go(self) -> None:
+        """Hold the rows no longer, nor scratch memory, until `turn_to`."""
+        self.data = self._workers = None  # type: ignore[assignment]
+
+    def assign(self, centers: np.ndarray, visit: Callable = unseen) -> None:
         """Set ``labels`` to the nearest centres; parameters as in ``RowBounds.assign``."""
         first = self._centers is None
         c = self.placed(centers)
@@ -134,7 +149,7 @@ class CenterGroupBounds:
                 self._drift(np.abs(moved, out=moved).sum(1) * up)
         if data.dtype == np.float64 and not np.isfinite(lengths).all():
             lengths[:] = np.inf  # an infinite difference may be less than another one
-        self._centers = centers
+        self._centers = centers.copy()
         drifts = self._group_drift, self._own_drift, self._pair_drift
         return Centers(*(frozen(a) for a in (centers, near, lengths, *drifts)))
 
