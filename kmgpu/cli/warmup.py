@@ -22,7 +22,10 @@ from kmgpu.kernels.dispatch import numba_usable
 from kmgpu.sources.row_blocks import RowBlocks
 
 # features and clusters that take every engine through its kernels, and every pass of many features
-SHAPES = {"l2": ((3, 8), (16, 32), (100, 300), (384, 64)), "l1": ((3, 8), (40, 32))}
+SHAPES = {
+    "l2": ((3, 8), (16, 32), (100, 8), (100, 300), (384, 64)),
+    "l1": ((3, 8), (100, 32), (200, 32)),
+}
 DTYPES = ("float32", "float64")
 ROWS = 3000
 

@@ -189,7 +189,7 @@ def test_a_row_that_left_for_far_away_leaves_no_rounding_behind(d, far):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("d", [3, 40, 200])
+@pytest.mark.parametrize("d", [3, 32, 40, 200])
 @pytest.mark.parametrize("far", [1e12, 1e15, 1e18])
 def test_a_group_near_zero_beside_most_rows_far_away(far, d, dtype):
     """Sums are taken about the far rows, and some of these are in its cluster at first."""

@@ -17,7 +17,7 @@ import kmgpu
 from kmgpu import KMeans, KMedians, kernels
 
 kmgpu.set_num_threads(3)
-wide = np.random.default_rng(0).standard_normal((4000, 40), dtype=np.float32)
+wide = np.random.default_rng(0).standard_normal((4000, 150), dtype=np.float32)
 narrow = np.ascontiguousarray(wide[:, :3])
 
 def fit(estimator=KMeans, x=wide, **options):

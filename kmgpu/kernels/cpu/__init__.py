@@ -5,7 +5,7 @@
 | what is asked for | which arrays | what runs |
 |---|---|---|
 | half-steps of k-medians | all | `medians.engine` |
-| half-steps of k-means | C-contiguous float32, float64; over 32 features | `highdim.engine` |
+| half-steps of k-means | C-contiguous float32, float64; not `one_bound_pays` | `highdim.engine` |
 | half-steps of k-means | all others | `lowdim.engine` |
 | `nearest`, `costs_at`, `distances` | all | `assignment` |
 | `greedy_seed` | C-contiguous float32, float64 | `seeding.greedy` |

@@ -4,7 +4,7 @@ They stand for the functions of the same names in `kmgpu.algorithm.assignment`. 
 between calls, and rows are copied only in blocks that fit a core's cache.
 
 - few numbers: exact costs of every pair (`lowlevel.exact`);
-- few features, or Manhattan costs: one visit of all rows by `lowdim.bounds`;
+- Manhattan costs, or where `lowdim.one_bound_pays`: one visit of all rows by `lowdim.bounds`;
 - else: a dense pass (`highdim.dense`), about the mean of the centres.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from kmgpu.backend.threads import Workers, single_threaded_blas
 from kmgpu.kernels.cpu.highdim import dense
 from kmgpu.kernels.cpu.highdim.targets import product_of, targets_of
-from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
+from kmgpu.kernels.cpu.lowdim import one_bound_pays
 from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.exact import exact_among, exact_cost, exact_costs, exact_nearest
@@ -28,6 +28,7 @@ _SCORES = 1 << 18  # numbers of a block
 _LEAST_ROWS = 16  # of a block
 _FEW_ROWS = 1024  # rows for which a transposed copy of the centres does not pay
 FEW_NUMBERS = 1 << 18  # products that cost less than preparing a matrix product
+_BY_DIFFERENCES = 32  # features up to which distances come from differences
 _FINE = 1e-11  # relative error of a squared distance, above which differences compute it
 
 
@@ -40,7 +41,7 @@ def nearest(
     if x.size * len(centers) <= FEW_NUMBERS:
         _exact_labels(rows_of(x), frozen(np.ascontiguousarray(centers)), squared, labels)
         return labels
-    if not squared or x.shape[1] <= MOST_FEATURES:
+    if not squared or one_bound_pays(True, len(centers), x.shape[1]):
         bounds = RowBounds(Rows(x), len(centers), squared, Workers())
         bounds.assign(np.ascontiguousarray(centers))
         return bounds.labels
@@ -218,7 +219,7 @@ def distances(
     k, squared = len(centers), loss.squared
     kept = np.float32 if x.dtype in (np.float16, np.float32) else np.float64
     out = np.empty((len(x), k), kept)
-    if not squared or x.shape[1] <= MOST_FEATURES or x.size * k <= FEW_NUMBERS:
+    if not squared or x.shape[1] <= _BY_DIFFERENCES or x.size * k <= FEW_NUMBERS:
         exact = frozen(np.ascontiguousarray(centers))
 
         def from_differences(lo: int, hi: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.assignment import nearest
 from kmgpu.kernels.cpu.highdim.passes import BYTES_OF_LABELS, Passes
-from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
+from kmgpu.kernels.cpu.lowdim import one_bound_pays
 from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
 from kmgpu.kernels.cpu.lowlevel import in_place
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
@@ -24,10 +24,8 @@ from kmgpu.kernels.cpu.medians.grouped import CenterGroupBounds
 from kmgpu.kernels.cpu.seeding.sketch import bytes_of
 
 BYTES_OF_ROW_BOUNDS = 8  # a row: label and gap
-# features up to which one bound a row is fastest; with more, matrix products for squared costs,
-# and bounds to groups of centres for Manhattan costs
-ONE_BOUND = {True: 64, False: 128}
-FEW_CLUSTERS = 128  # up to which that holds for squared costs of more features than MOST_FEATURES
+BYTES_OF_CENTER_GROUPS = 32  # a row, with which bounds to groups of centres begin to help
+NARROW = 64  # features up to which one bound a row beats products of which nothing is kept
 MOST_SUMS = 1 << 25  # bytes of the sums of all ranges of rows of one block
 RANGES = 16  # of the rows of one block, at most
 
@@ -58,15 +56,16 @@ def nearest_again(
 def _bounds_for(x: np.ndarray, k: int, squared: bool, room: int) -> Any:
     """What labels these rows and keeps up to `room` bytes of bounds; None where nothing can."""
     (n, d), workers = x.shape, Workers()
-    if squared and d > MOST_FEATURES and in_place(x):
+    one = one_bound_pays(squared, k, d)
+    if squared and not one and in_place(x):
         left = room - BYTES_OF_LABELS * n
-        if left >= bytes_of(n, d) and not (d <= ONE_BOUND[True] and k <= FEW_CLUSTERS):
+        if left >= bytes_of(n, d):
             return Passes(x, k, left, workers)
-    if room < BYTES_OF_ROW_BOUNDS * n or (squared and d > ONE_BOUND[True]):
+    if not squared and not one and room >= BYTES_OF_CENTER_GROUPS * n:
+        return CenterGroupBounds(Rows(x), k, workers, room)
+    if room < BYTES_OF_ROW_BOUNDS * n or (squared and not one and d > NARROW):
         return None
-    if d <= ONE_BOUND[squared]:
-        return RowBounds(Rows(x), k, squared, workers)
-    return CenterGroupBounds(Rows(x), k, workers, room)
+    return RowBounds(Rows(x), k, squared, workers)
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})

@@ -13,7 +13,7 @@ import numpy as np
 
 from kmgpu.backend.threads import single_threaded_blas
 from kmgpu.kernels.agreement import costliest
-from kmgpu.kernels.cpu.lowdim import MOST_FEATURES
+from kmgpu.kernels.cpu.lowdim import one_bound_pays
 from kmgpu.kernels.cpu.lowlevel import in_place
 
 
@@ -67,7 +67,7 @@ def engine(
     make: Any
     if not loss.squared:
         from kmgpu.kernels.cpu.medians.engine import Medians as make
-    elif x.shape[1] <= MOST_FEATURES or not in_place(x):
+    elif one_bound_pays(True, n_clusters, x.shape[1]) or not in_place(x):
         from kmgpu.kernels.cpu.lowdim.engine import LowDimMeans as make
     else:
         from kmgpu.kernels.cpu.highdim.engine import HighDimensionalL2 as make

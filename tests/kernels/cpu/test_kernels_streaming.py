@@ -27,7 +27,7 @@ def bounds_of_all(request, monkeypatch):
     if request.param == "of all":
         monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy.LEAST_DENSE", 0.0)
         monkeypatch.setattr("kmgpu.kernels.cpu.highdim.policy.byte_product", lambda: 0.0)
-        monkeypatch.setattr("kmgpu.kernels.cpu.streaming.FEW_CLUSTERS", 0)
+        monkeypatch.setattr("kmgpu.kernels.cpu.streaming.one_bound_pays", lambda *_: False)
 
 
 @pytest.mark.parametrize("loss", ["l2", "l1"])

@@ -16,8 +16,8 @@ To read in this order:
 - `screen`: the screened pass. Byte scores of a sketch of the rows (`seeding.sketch`) rule out most
   centres, O(n k d) products of bytes for the rows that two bounds do not settle.
 
-Chosen by `table.engine` for squared costs of C-contiguous float32 or float64 rows of more than
-`lowdim.MOST_FEATURES` features. Memory: always 40 bytes a row. Beyond that, what
+Chosen by `table.engine` for squared costs of C-contiguous float32 or float64 rows where
+`lowdim.one_bound_pays` says no. Memory: always 40 bytes a row. Beyond that, what
 `memory_budget` allows: d + 19 bytes a row for the sketch, and 2 k bytes a row for stored bounds
 (fewer where centres share one).
 """

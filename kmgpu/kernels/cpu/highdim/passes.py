@@ -9,6 +9,7 @@ from kmgpu.kernels.cpu.highdim import dense, pruning, stored, targets
 from kmgpu.kernels.cpu.highdim.policy import Policy
 from kmgpu.kernels.cpu.highdim.screen import Screen
 from kmgpu.kernels.cpu.lowlevel.rows import LONGEST, SHORTEST, frozen
+from kmgpu.kernels.cpu.lowlevel.sums import origin_of
 from kmgpu.kernels.cpu.seeding.sketch import MOST_SKETCHED, bytes_of
 
 BYTES_OF_LABELS = 28  # a row: label, norm, and two bounds
@@ -65,7 +66,7 @@ class Passes:
         self._n_sampled = len(range(0, len(X), self._every))
         self.labels = np.full(len(X), -1, np.int32)
         self.turn_to(X, workers)
-        self.origin = targets.origin_of(self._x).astype(X.dtype)
+        self.origin = origin_of(self._x).astype(X.dtype)
         self._prepare()
         if X.dtype == np.float32 and not SHORTEST < self.norms.max() < LONGEST:
             self._widen()

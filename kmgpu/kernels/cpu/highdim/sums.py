@@ -6,10 +6,10 @@ from kmgpu.kernels.cpu.highdim.targets import FAST, apart
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.departed import lost_too_much
 from kmgpu.kernels.cpu.lowlevel.rows import frozen, weight_of
+from kmgpu.kernels.cpu.lowlevel.sums import about_zero, add_rows
 
 _RECOUNT_EVERY = 64  # updates: incremental sums drift
 _CANCELLED = 1e-5  # a loss below this share of the total is summed over the rows
-_HIDDEN = 2.0**-40  # of the origin's squared length: shorter means keep less than 32 bits beside it
 _PARTS = 4  # of the rows, that threads add up
 _WORTH_PARTS = 1 << 20  # numbers to be added, above which parts pay
 _MOST_SUMS = 1 << 20  # numbers of the sums of one part
@@ -36,29 +36,6 @@ def costs_about(X, ref, centers, labels, lo, hi, costs):
             difference = apart(np.float64(X[i, p]), np.float64(ref[p]), centers[label, p])
             cost += difference * difference
         costs[i] = cost
-
-
-@njit(nogil=True, cache=True)
-def _add_rows(X, ref, weight, rows, labels, sign, sums):
-    """Add ``sign * weight * (X - ref)`` of some rows to the sums of their clusters, in order.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features), float32 or float64, read-only
-    ref : ndarray of shape (n_features,), float32 or float64
-    weight : ndarray of shape (n_samples,) or (0,), float64, read-only
-    rows : ndarray of shape (m,), int64
-    labels : ndarray of shape (m,), int32
-    sign : float
-    sums : ndarray of shape (n_clusters, n_features), float64, added to
-    """
-    for e in range(rows.shape[0]):
-        i = rows[e]
-        factor = sign * (weight[i] if weight.size else 1.0)
-        x = X[i]
-        total = sums[labels[e]]
-        for p in range(x.shape[0]):
-            total[p] += factor * (np.float64(x[p]) - np.float64(ref[p]))
 
 
 class ClusterSums:
@@ -174,19 +151,12 @@ class ClusterSums:
         return found, loss
 
     def placed(self, centers, labels):
-        """Turn means less `ref` into means.
-
-        A mean near zero keeps few bits beside a distant `ref`; it is summed again about zero.
-        """
+        """Turn means less `ref` into means; see `lowlevel.sums.about_zero`."""
         ref = self._ref.astype(np.float64)
         centers = centers + ref
-        lengths = np.einsum("jp,jp->j", centers, centers)
-        hidden = (lengths < _HIDDEN * (ref @ ref)) & (self.sizes > 0)
-        if hidden.any():
-            sums, rows = np.zeros_like(centers), np.flatnonzero(hidden[labels])
-            zero = np.zeros_like(self._ref)
-            _add_rows(self._X, zero, self._weight, rows, labels[rows], 1.0, sums)
-            centers[hidden] = sums[hidden] / self._masses[hidden, None]
+        about_zero(
+            lambda rows: self._X[rows], self._weight, labels, self.sizes, self._masses, ref, centers
+        )
         return centers
 
     def _add(self, rows, labels, sign):
@@ -198,7 +168,7 @@ class ClusterSums:
         def add(part):
             lo, hi = edges[part], edges[part + 1]
             sums = self._sums if part == 0 else np.zeros_like(self._sums)
-            _add_rows(self._X, self._ref, self._weight, rows[lo:hi], labels[lo:hi], sign, sums)
+            add_rows(self._X, self._ref, self._weight, rows[lo:hi], labels[lo:hi], sign, sums)
             return sums
 
         for sums in self._workers.map(add, range(parts))[1:]:

@@ -1,4 +1,4 @@
-"""The origin of products, and the centres about it as compiled functions need them."""
+"""The centres about the origin of products, as compiled functions need them."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,6 @@ import numpy as np
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.rows import frozen
 
-MOST_SAMPLED = 1 << 19  # numbers of the rows that choose an origin
 FAST = {"contract", "reassoc", "nsz", "nnan"}  # values are finite: the engine checks the norms
 
 
@@ -90,21 +89,6 @@ def place_centers(centers, ref, before, shifted, rounded, squares, moved):
                 step += difference * difference
         squares[j] = square
         moved[j] = np.sqrt(step)
-
-
-def origin_of(X: np.ndarray) -> np.ndarray:
-    """An origin for products with the rows of X, (n_features,), float64.
-
-    It is the median of some rows where these lie far from zero; else it is zero, and rows are
-    multiplied without a copy.
-    """
-    n, d = X.shape
-    sample = X[:: max(1, n // min(512, max(16, MOST_SAMPLED // d)))].astype(np.float64)
-    middle = np.median(sample, axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if not middle @ middle > ((sample - middle) ** 2).sum(axis=1).mean():
-            middle[:] = 0.0
-    return middle
 
 
 def targets_of(

@@ -7,19 +7,20 @@ from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.departed import lost_too_much
 from kmgpu.kernels.cpu.lowlevel.relocation import Relocations
-from kmgpu.kernels.cpu.lowlevel.rows import Rows, costs_at, weight_of
+from kmgpu.kernels.cpu.lowlevel.rows import Rows, costs_at, frozen, weight_of
+from kmgpu.kernels.cpu.lowlevel.sums import about_zero, origin_of
 
 MOST_SUMS = 1 << 26  # bytes of the sums of all ranges of rows
 
 
 @njit(nogil=True, cache=True)
-def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
-    """Move rows between clusters: update the sums of ``weight * (x - reference)``.
+def transfer(x, origin, weight, rows, old, labels, sums, mass, counts):
+    """Move rows between clusters: update the sums of ``weight * (x - origin)``.
 
     Parameters
     ----------
     x : ndarray of shape (m, n_features), float32 or float64, read-only
-    reference : ndarray of shape (n_features,), dtype of x, read-only
+    origin : ndarray of shape (n_features,), dtype of x, read-only
     weight : ndarray of shape (m,) or (0,), float64, read-only
         Empty: all one.
     rows, old : ndarrays of shape (p,), int32
@@ -52,7 +53,7 @@ def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
                 mass[o, 1] += u
             squares = 0.0
             for q in range(x.shape[1]):
-                v = np.float64(x[i, q]) - np.float64(reference[q])
+                v = np.float64(x[i, q]) - np.float64(origin[q])
                 sums[j, q] += u * v
                 if o >= 0:
                     sums[o, q] -= u * v
@@ -65,7 +66,7 @@ def transfer(x, reference, weight, rows, old, labels, sums, mass, counts):
 
 
 @njit(nogil=True, cache=True)
-def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, refit, centers):
+def settle(gained, gained_mass, gained_counts, sums, mass, counts, origin, refit, centers):
     """Merge the changes of all ranges of rows, refit if asked, return the loss; O(k d) a range.
 
     Parameters
@@ -74,7 +75,7 @@ def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, re
         Changes of the next three, as `transfer` leaves them; r, the number of ranges, may be 0.
     sums, mass, counts : ndarrays of shape (k, d), (k, 4) and (k,), updated
         float64, float64 and int64; see `transfer`.
-    reference : ndarray of shape (d,), float64
+    origin : ndarray of shape (d,), float64
     refit : bool
         Whether centres of clusters that hold rows become their means.
     centers : ndarray of shape (k, d), float64, updated
@@ -82,7 +83,7 @@ def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, re
     Returns
     -------
     total, loss : float
-        Weighted sums of the squared distances of rows to the reference, and to their centres.
+        Weighted sums of the squared distances of rows to the origin, and to their centres.
     """
     total, less = 0.0, 0.0
     for j in range(counts.size):
@@ -90,17 +91,17 @@ def settle(gained, gained_mass, gained_counts, sums, mass, counts, reference, re
             counts[j] += gained_counts[g, j]
             for q in range(4):
                 mass[j, q] += gained_mass[g, j, q]
-            for q in range(reference.size):
+            for q in range(origin.size):
                 sums[j, q] += gained[g, j, q]
         if counts[j] == 0:
             mass[j, 0] = 0.0
-            for q in range(reference.size):
+            for q in range(origin.size):
                 sums[j, q] = 0.0
         total += mass[j, 2]
-        for q in range(reference.size):
+        for q in range(origin.size):
             if refit and counts[j] > 0:
-                centers[j, q] = reference[q] + sums[j, q] / mass[j, 0]
-            at = centers[j, q] - reference[q]
+                centers[j, q] = origin[q] + sums[j, q] / mass[j, 0]
+            at = centers[j, q] - origin[q]
             less += at * (mass[j, 0] * at - 2 * sums[j, q])
     return total, total + less
 
@@ -148,7 +149,8 @@ class LowDimMeans:
         self._workers = Workers(n_threads)
         self._bounds = RowBounds(self._data, n_clusters, True, self._workers, algorithm)
         self._k = n_clusters
-        self._origin = self._data.reference.astype(np.float64)
+        self._about = frozen(origin_of(X).astype(self._data.dtype))
+        self._origin = self._about.astype(np.float64)
         self._nothing = tuple(part[:0] for part in self._statistics())
         self._centers = np.zeros((n_clusters, self._data.d))
         self._clear()
@@ -190,7 +192,12 @@ class LowDimMeans:
 
     def _means(self) -> tuple[np.ndarray, float]:
         centers = self._centers.copy()
-        return centers, self._settled(self._nothing, centers, refit=True)[0]
+        loss = self._settled(self._nothing, centers, refit=True)[0]
+        masses = self._mass[:, 0]
+        about_zero(
+            self._data.take, self._weight, self.labels, self.sizes, masses, self._origin, centers
+        )
+        return centers, loss
 
     def costs(self) -> np.ndarray:
         """Squared distance of every row to its centre, shape (n_samples,), float64."""
@@ -229,7 +236,7 @@ class LowDimMeans:
         sums, mass, counts, changed = delta
         hi = lo + len(block)
         changed[index] += transfer(
-            block, self._data.reference, self._weight[lo:hi], rows, old, self.labels[lo:hi],
+            block, self._about, self._weight[lo:hi], rows, old, self.labels[lo:hi],
             sums[index], mass[index], counts[index],
         )  # fmt: skip
 

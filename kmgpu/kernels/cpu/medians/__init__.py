@@ -3,11 +3,11 @@
 To read in this order:
 
 - `engine`: the half-steps. Only clusters that rows have left or entered get new medians.
-- `lowdim.bounds`, `lowdim.nearest`: the assignment of at most ONE_BOUND features: one bound a row
-  (Hamerly, SDM 2010).
-- `grouped`, then `grouped_kernels`: the assignment of more features: a bound for every row and
-  centre, or centre group (Elkan, ICML 2003; Yinyang: Ding et al., ICML 2015). `rounding` says why
-  these bounds may be trusted.
+- `lowdim.bounds`, `lowdim.nearest`: the assignment where `lowdim.one_bound_pays` (Hamerly, SDM
+  2010).
+- `grouped`, then `grouped_kernels`: the assignment elsewhere: a bound for every row and centre, or
+  centre group (Elkan, ICML 2003; Yinyang: Ding et al., ICML 2015). `rounding` says why these bounds
+  may be trusted.
 - `refit`: medians of the touched clusters: `sorting` copies their rows by cluster and feature,
   `selection` finds the weighted medians (after Floyd and Rivest, CACM 1975).
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from kmgpu.backend.blocks import kept_bytes
 from kmgpu.backend.threads import Workers
+from kmgpu.kernels.cpu.lowdim import one_bound_pays
 from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.relocation import Relocations
@@ -13,7 +14,6 @@ from kmgpu.kernels.cpu.lowlevel.rows import Rows, costs_at, row_ranges, weight_o
 from kmgpu.kernels.cpu.medians.grouped import CenterGroupBounds
 from kmgpu.kernels.cpu.medians.refit import MedianRefit
 
-ONE_BOUND = 32  # features up to which one bound a row beats bounds to centre groups
 MOST_ROOM = 1 << 25  # bytes of the values that one refit copies at a time
 CANCELLED = 1e-5  # a loss that has fallen below this share is summed over the rows again
 
@@ -114,7 +114,7 @@ class Medians:
         budget = kept_bytes(X.nbytes, memory_budget)
         room = min(budget // 5, MOST_ROOM)
         self.bounds: RowBounds | CenterGroupBounds
-        if data.d <= ONE_BOUND:
+        if one_bound_pays(False, n_clusters, data.d):
             self.bounds = RowBounds(data, n_clusters, False, self._workers, algorithm)
         else:
             self.bounds = CenterGroupBounds(
