@@ -213,7 +213,7 @@ def test_peak_bytes_of_seeding(backend, counted, loss):
     """Beyond the data: some 20 bytes a row."""
     import cupy
 
-    n, d, k = 30_000, 40, 6
+    n, d, k = 10_000, 40, 6
     x = backend.asarray(np.random.default_rng(0).standard_normal((n, d)).astype(np.float32))
     pool = cupy.get_default_memory_pool()
     pool.free_all_blocks()
