@@ -166,7 +166,7 @@ def test_errors_that_are_not_about_memory_pass_unchanged():
     assert caught.value is error
 
 
-DATA = oracles.blobs(1500, 24, 5, seed=3, spread=2)
+DATA = oracles.blobs(4000, 24, 5, seed=3, spread=2)
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_without_a_budget_blocks_fill_a_gpu_and_are_halved_until_they_fit(
 def test_a_fit_that_cannot_fit_says_what_would(backend, estimator, limited):
     x = backend.asarray(DATA)
     limited(20_000)
-    with pytest.raises(MemoryError, match=r"not enough memory on cuda:0 for X of shape \(1500, 24"):
+    with pytest.raises(MemoryError, match=r"not enough memory on cuda:0 for X of shape \(4000, 24"):
         estimator(40, random_state=0).fit(x)
     with pytest.raises(MemoryError, match=r"GB are free there now, enough .*device='cpu'"):
         list(lloyd(x, x[:40], "l2"))
@@ -230,7 +230,7 @@ def test_auto_goes_on_with_the_cpu_where_the_gpu_runs_out_of_memory(
     cupy.get_default_memory_pool().free_all_blocks()
     limited(20_000)
     monkeypatch.setattr(devices, "room_for", lambda shape, itemsize: 0)  # it looks roomy at first
-    told = r"device='auto' goes on with the CPU: not enough memory on cuda:0 for X of shape \(1500"
+    told = r"device='auto' goes on with the CPU: not enough memory on cuda:0 for X of shape \(4000"
     with pytest.warns(RuntimeWarning, match=told):
         model.fit(DATA)
     assert model.device_ == "cpu"

@@ -18,7 +18,6 @@ PREPARED = ("GPULESS_RUNTIME", "GPULESS_OBJECTS", "LD_LIBRARY_PATH", "PYTHONPATH
 UNPREPARED = {name: value for name, value in os.environ.items() if name not in PREPARED}
 
 
-
 def python(request, *arguments, **settings):
     return subprocess.run(
         [sys.executable, *arguments],

@@ -174,7 +174,7 @@ def test_contract_04_empty_clusters(backend, estimator, d):
 @each_way
 def test_contract_05_float32_far_from_the_origin(backend, estimator, offset, d):
     """The same path as float64 takes on the same numbers, to the last label."""
-    x = (oracles.blobs(200, d, 6, seed=21, spread=1) + offset).astype(np.float32)
+    x = (oracles.blobs(400, d, 6, seed=21, spread=1) + offset).astype(np.float32)
     start = x[:6].astype(np.float64)
     there = backend.asarray(x), backend.asarray(start)
     for step in lloyd(*there, NAME[estimator], max_iter=5):
