@@ -65,19 +65,19 @@ from kmgpu import KMeans, KMedians, lloyd
 from kmgpu.backend import arrays
 from tests.support import oracles
 
-X = oracles.blobs(600, 4, 5, seed=9, spread=3)
+X = oracles.blobs(200, 4, 5, seed=9, spread=3)
 second = cupy.cuda.Device(1)
 with second:
-    x, weight = cupy.asarray(X), cupy.ones(600)
+    x, weight = cupy.asarray(X), cupy.ones(200)
 assert cupy.cuda.Device().id == 0
 for estimator in (KMeans, KMedians):
+    host = estimator(5, random_state=0).fit(X, sample_weight=np.ones(200))
     for device in (None, "cuda", "auto", "cuda:1"):
         model = estimator(5, random_state=0, device=device).fit(x, sample_weight=weight)
         assert model.device_ == "cuda:1", model.device_
         made = [model.labels_, model.cluster_centers_, model.predict(x), model.transform(x)]
         assert all(array.device == second for array in made)
         assert np.isfinite(model.score(x))
-        host = estimator(5, random_state=0).fit(X, sample_weight=np.ones(600))
         np.testing.assert_array_equal(model.labels_.get(), host.labels_)
         assert cupy.cuda.Device().id == 0
     moved = estimator(5, random_state=0, device="cuda:0").fit(x)

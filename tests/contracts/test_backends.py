@@ -5,26 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tests.gpuless.kernel_build import COMPILER
+from tests.support import fake_cupy
 
 # the environment of this process without what `tests.gpuless.run` may have prepared
 PREPARED = ("GPULESS_RUNTIME", "GPULESS_OBJECTS", "LD_LIBRARY_PATH", "PYTHONPATH")
 UNPREPARED = {name: value for name, value in os.environ.items() if name not in PREPARED}
-
-A_FILE = "tests/algorithm/test_losses.py"
-WITHOUT_CUPY = """
-import sys
-sys.modules["cupy"] = None
-import pytest
-sys.exit(pytest.main(["--collect-only", "-q", "-q", *sys.argv[1:]]))
-"""
-
-
-COLLECT = ["-m", "pytest", "--collect-only", "-q", A_FILE]
 
 
 def python(request, *arguments, **settings):
@@ -39,39 +30,50 @@ def python(request, *arguments, **settings):
     )
 
 
-def pytest_without_cupy(request, *arguments):
-    return python(request, "-c", WITHOUT_CUPY, A_FILE, *arguments)
+@pytest.fixture
+def configured(monkeypatch, request):
+    """``configured(NAME ...)``: the header of pytest with these after --backend, or its error."""
+    (conftest,) = (
+        plugin
+        for plugin in request.config.pluginmanager.get_plugins()
+        if hasattr(plugin, "BACKENDS")
+    )
+    monkeypatch.delenv("GPULESS_RUNTIME", raising=False)
+    fake_cupy.remove(monkeypatch)
+
+    def configured(*names):
+        config = SimpleNamespace(
+            addinivalue_line=lambda name, line: None,
+            getoption=lambda name: list(names) or None,
+            stash={},
+        )
+        conftest.pytest_configure(config)
+        return conftest.pytest_report_header(config)
+
+    return configured
 
 
-@pytest.mark.slow
-def test_a_backend_asked_for_by_name_never_skips(request):
-    run = pytest_without_cupy(request, "--backend", "numpy", "--backend", "cupy")
-    assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "--backend cupy cannot be used: CuPy cannot be imported" in run.stderr
-    assert "pip install 'kmgpu[cuda12]'" in run.stderr
+def test_a_backend_asked_for_by_name_never_skips(configured):
+    with pytest.raises(pytest.UsageError, match="--backend cupy cannot be used: CuPy") as caught:
+        configured("numpy", "cupy")
+    assert "pip install 'kmgpu[cuda12]'" in str(caught.value)
 
 
-@pytest.mark.slow
-def test_otherwise_it_is_skipped_with_its_reason_in_the_header(request):
-    run = pytest_without_cupy(request, "-v", "-v")
-    assert run.returncode == 0
-    assert "backend cupy: SKIPPED, CuPy cannot be imported" in run.stdout
-    assert "backend numpy: NumPy" in run.stdout
-    assert "backend strict: array-api-strict" in run.stdout
+def test_otherwise_it_is_skipped_with_its_reason_in_the_header(configured):
+    numpy, strict, _, cupy = configured()
+    assert cupy.startswith("backend cupy: SKIPPED, CuPy cannot be imported")
+    assert numpy.startswith("backend numpy: NumPy")
+    assert strict.startswith("backend strict: array-api-strict")
 
 
-@pytest.mark.slow
-def test_cupy_and_cupy_on_the_cpu_exclude_each_other(request):
-    run = python(request, *COLLECT, "--backend", "cupy", "--backend", "cupy-on-cpu")
-    assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "are one library" in run.stderr
+def test_cupy_and_cupy_on_the_cpu_exclude_each_other(configured):
+    with pytest.raises(pytest.UsageError, match="are one library"):
+        configured("cupy", "cupy-on-cpu")
 
 
-@pytest.mark.slow
-def test_cupy_on_the_cpu_names_the_way_to_start_it(request):
-    run = python(request, *COLLECT, "--backend", "cupy-on-cpu")
-    assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "python -m tests.gpuless.run [pytest arguments]" in run.stderr
+def test_cupy_on_the_cpu_names_the_way_to_start_it(configured):
+    with pytest.raises(pytest.UsageError, match=r"python -m tests.gpuless.run \[pytest arguments"):
+        configured("cupy-on-cpu")
 
 
 @pytest.mark.slow

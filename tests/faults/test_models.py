@@ -96,8 +96,8 @@ def test_flips_in_the_directory_and_some_before(tmp_path):
 
 @pytest.mark.slow
 def test_a_flip_of_many_bits_is_an_error_or_changes_nothing(tmp_path):
-    """One bit in five, which are all eight of a byte in turn."""
-    assert_flips_are_met(tmp_path, range(0, 8 * len(samples.model()), 5))
+    """One bit in eleven, which are all eight of a byte in turn."""
+    assert_flips_are_met(tmp_path, range(0, 8 * len(samples.model()), 11))
 
 
 def test_a_model_is_refused_wherever_it_is_cut(refused):

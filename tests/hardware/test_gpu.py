@@ -18,8 +18,8 @@ from tests.support import oracles
 pytestmark = pytest.mark.usefixtures("cupy")
 BOTH = pytest.mark.parametrize("estimator", [KMeans, KMedians])
 LOSS = {KMeans: "l2", KMedians: "l1"}
-LARGE = {"rows": 200_000, "elements": 2**31 + 2**20, "delay": 200_000}
-SMALL = {"rows": 900, "elements": 2**12, "delay": 50}
+LARGE = {"rows": 200_000, "clusters": 60, "elements": 2**31 + 2**20, "delay": 200_000}
+SMALL = {"rows": 400, "clusters": 9, "elements": 2**12, "delay": 50}
 # a quarter of the rows is many times what the simulated design leaves open
 MOST_OPEN = 0.25
 
@@ -54,9 +54,10 @@ from kmgpu import KMeans
 from tests.hardware.test_gpu import cloud
 from tests.support import oracles
 
+n, k = map(int, sys.argv[1:])
 for d in (40, 400):
-    x = cloud(int(sys.argv[1]), d)
-    model = KMeans(50, init=x[:50], max_iter=3, tol=0).fit(cupy.asarray(x))
+    x = cloud(n, d)
+    model = KMeans(k, init=x[:k], max_iter=3, tol=0).fit(cupy.asarray(x))
     rows = np.linspace(0, len(x) - 1, 400).astype(np.int64)
     centers = model.cluster_centers_.get().astype(np.float64)
     expected = oracles.labels_in_order(x[rows], centers, "l2")
@@ -68,7 +69,7 @@ print("done")
 def test_labels_are_float64s_with_tf32_on(request, size):
     """CuPy reads the variable once, so in a process of its own."""
     run = subprocess.run(
-        [sys.executable, "-c", WITH_TF32, str(size.rows)],
+        [sys.executable, "-c", WITH_TF32, str(size.rows), str(size.clusters)],
         cwd=request.config.rootpath,
         env=os.environ | {"CUPY_TF32": "1"},
         capture_output=True,
@@ -103,7 +104,8 @@ def test_few_rows_of_a_cloud_are_left_open(backend, estimator, size, d):
     """By every stage, in every assignment after the first; printed for those who measure."""
     x = backend.asarray(cloud(size.rows, d))
     with recorded() as launches:
-        model = estimator(60, init=x[:60], max_iter=3, tol=0).fit(x)
+        k = size.clusters
+        model = estimator(k, init=x[:k], max_iter=3, tol=0).fit(x)
     check(backend, x, model, LOSS[estimator])
     shares = launches.open_shares(size.rows)
     print(f"\n{estimator.__name__} {x.shape}: {shares}")
@@ -117,9 +119,10 @@ def test_few_rows_of_a_cloud_are_left_open(backend, estimator, size, d):
 @pytest.mark.parametrize("d", [4, 40, 400])
 def test_many_blocks_are_the_same_bits(backend, estimator, size, d):
     x = backend.asarray(cloud(size.rows, d))
-    options = {"init": x[:50], "max_iter": 3, "tol": 0}
-    whole = estimator(50, **options).fit(x)
-    cut = estimator(50, memory_budget=1 << 18, **options).fit(x)
+    k = size.clusters
+    options = {"init": x[:k], "max_iter": 3, "tol": 0}
+    whole = estimator(k, **options).fit(x)
+    cut = estimator(k, memory_budget=1 << 16, **options).fit(x)
     check(backend, x, whole, LOSS[estimator])
     np.testing.assert_array_equal(whole.labels_.get(), cut.labels_.get())
     np.testing.assert_array_equal(whole.cluster_centers_.get(), cut.cluster_centers_.get())

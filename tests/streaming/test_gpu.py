@@ -29,8 +29,8 @@ def test_an_array_larger_than_the_gpu_is_streamed_to_it(estimator, weight, cupy,
 @pytest.mark.parametrize("estimator", [KMeans, KMedians])
 def test_with_a_quarter_of_the_memory_that_x_takes(estimator, cupy, counted, monkeypatch):
     """Rows are copied to the GPU once a pass, in few copies, and nothing of n rows comes back."""
-    x = np.random.default_rng(1).normal(size=(20_000, 32)).astype(np.float32)
-    monkeypatch.setattr(door, "LEAST_PIECE", 1 << 16)
+    x = np.random.default_rng(1).normal(size=(5_000, 32)).astype(np.float32)
+    monkeypatch.setattr(door, "LEAST_PIECE", 1 << 14)
     options = {"init": x[:4], "max_iter": 2, "tol": 0}
     held = estimator(4, **options).fit(x)
     pool = cupy.get_default_memory_pool()
