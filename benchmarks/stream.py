@@ -2,7 +2,7 @@
 
 Both fit the same data from the same centres with a tolerance of 0, in turns; the streamed one reads
 a memmap by blocks. With ``--large`` it makes a sparse file, of 8 GB by default, and reports time,
-passes and the peak of anonymous memory.
+passes and the peak of anonymous memory; with ``--uint8`` a .u8bin file instead of .npy.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+import kmgpu
 from kmgpu import KMeans, KMedians
 from kmgpu.sources.arrays import ArrayBlocks
 
@@ -101,25 +102,34 @@ def compare(n: int, d: int, k: int, n_iter: int, rounds: int) -> None:
             )
 
 
+def sparse_file(path: Path, n: int, d: int, k: int) -> None:
+    """A file of n rows, of which only the first are written; its format is that of the name."""
+    if path.suffix == ".npy":
+        x = np.lib.format.open_memmap(path, "w+", np.float32, (n, d))
+        blobs(min(n, 1 << 20), d, k, x[: 1 << 20])
+        return
+    path.write_bytes(np.array([n, d], "<i4").tobytes())
+    x = np.memmap(path, np.uint8, "r+", 8, (n, d))
+    some = blobs(min(n, 1 << 18), d, k)
+    x[: len(some)] = np.clip(128 + 30 * some, 0, 255)
+
+
 def large(path: Path, n: int, d: int, k: int, n_iter: int, budget: int | None) -> None:
-    """Print time and memory of fits of a file of n rows, of which only the first are written."""
-    shape = (n, d)
-    x = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    blobs(min(n, 1 << 20), d, k, x[: 1 << 20])
-    init = np.array(x[: 64 * k : 64], np.float64)
-    del x
+    """Print time and memory of fits of such a file."""
+    sparse_file(path, n, d, k)
+    mapped: Any = kmgpu.open_data(path)
+    init = np.array(mapped[: 64 * k : 64], np.float64)
     start = time.perf_counter()
     with path.open("rb") as file:
         while file.read(1 << 24):
             pass
     reading = time.perf_counter() - start
-    mapped = np.load(path, mmap_mode="r")
     for loss in ESTIMATORS:
         blocks = Counted(mapped)
         with Peak() as peak:
             _, seconds = fit(blocks, loss, init, n_iter, memory_budget=budget)
         print(
-            f"{loss} {n} x {d} memmap, k={k}, {n_iter} iterations: {seconds:.1f} s, "
+            f"{loss} {n} x {d} {path.suffix}, k={k}, {n_iter} iterations: {seconds:.1f} s, "
             f"{blocks.n_passes} passes, {peak.bytes / 2**20:.0f} MB of anonymous memory; one "
             f"reading {reading:.1f} s",
             flush=True,
@@ -134,6 +144,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", action="store_true", help="a memmap of --rows, default 32M")
+    parser.add_argument("--uint8", action="store_true", help="8-bit integers, for --large")
     parser.add_argument("--budget", type=int, default=512 << 20, help="bytes, for --large")
     parser.add_argument("--folder", type=Path, default=None, help="where --large puts its file")
     options = parser.parse_args()
@@ -142,7 +153,7 @@ def main() -> None:
         compare(options.rows, *shape, options.rounds)
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        path = Path(folder) / f"large-{os.getpid()}.npy"
+        path = Path(folder) / f"large-{os.getpid()}.{'u8bin' if options.uint8 else 'npy'}"
         large(path, options.rows, *shape, options.budget)
 
 
