@@ -125,8 +125,16 @@ def test_exact_costs_are_the_same_bits(loss, mode):
 
 
 @ESTIMATORS
-@pytest.mark.parametrize(("d", "density"), [(3, 0.6), (40, 0.2), (200, 0.04)])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16, np.bool_])
+@pytest.mark.parametrize(
+    ("d", "density", "dtype"),
+    [
+        (3, 0.6, np.float64),
+        (40, 0.2, np.float32),
+        (40, 0.2, np.bool_),
+        (200, 0.04, np.float64),
+        (200, 0.04, np.int16),
+    ],
+)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_fit_is_that_of_the_dense_rows(estimator, d, density, dtype, weighted):
     x = scattered(400, d, density) * 3

@@ -1,5 +1,7 @@
 """The streamed loop is the loop in memory: labels, centres, history, whatever the blocks."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import tqdm.auto
@@ -100,9 +102,10 @@ def small_blocks(monkeypatch):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("weights", WEIGHTS)
-@pytest.mark.parametrize("mode", ["fused", "reference"])
-@pytest.mark.parametrize("d", [5, 130])
+@pytest.mark.parametrize(
+    ("weights", "mode", "d"),
+    [*product(WEIGHTS, ["fused", "reference"], [5]), *product(["none", "any"], ["fused"], [130])],
+)
 def test_many_blocks(estimator, weights, mode, d, small_blocks):
     x = data(n=900, d=d)
     weight = WEIGHTS[weights](len(x))

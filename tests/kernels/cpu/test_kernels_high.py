@@ -83,9 +83,7 @@ def spectral(n, d, seed=0, dtype=np.float32):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(
-    ("n", "d", "k"), [(700, 24, 5), (900, 33, 40), (1500, 64, 100), (400, 200, 17)]
-)
+@pytest.mark.parametrize(("n", "d", "k"), [(700, 3, 5), (1500, 40, 100), (400, 200, 17)])
 def test_every_half_step_agrees_with_brute_force(n, d, k, weighted, dtype):
     X = blobs(n, d, 30, dtype=dtype)
     rng = np.random.default_rng(1)

@@ -92,7 +92,7 @@ def _agree(X, k, loss, weight, seeds=4, **options):
 
 LOSSES = pytest.mark.parametrize("loss", ["l2", "l1"])
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-FEATURES = pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 8, 23, 24, 25, 40, 131])
+FEATURES = pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 24, 25, 40, 200])
 
 
 @LOSSES
