@@ -261,23 +261,17 @@ class Screen:
         self._codes = Codes(s.codes, s.length, error, s.unit)
         self._measured = np.empty((len(s.codes), 2), np.int64)
 
-    def sample(
-        self, X: np.ndarray, workers: Workers, targets: Targets, *known: np.ndarray
-    ) -> float:
+    def sample(self, *way: Any) -> float:
         """Label the rows of a few chunks; returns how many distances an active row needed.
 
-        `known` is upper, lower and labels of `screen_rows`.
+        `way` is X, workers, targets, and upper, lower and labels of `screen_rows`.
         """
         every = max(1, len(self._measured) // _SAMPLED)
-        starts = range(0, len(self._measured), every)
-        return self._label(starts, 1, X, workers, targets, known)
+        return self._label(range(0, len(self._measured), every), 1, *way)
 
-    def assign(
-        self, X: np.ndarray, workers: Workers, targets: Targets, *known: np.ndarray
-    ) -> float:
+    def assign(self, *way: Any) -> float:
         """Do the same with all rows."""
-        starts = range(0, len(self._measured), _CHUNKS)
-        return self._label(starts, _CHUNKS, X, workers, targets, known)
+        return self._label(range(0, len(self._measured), _CHUNKS), _CHUNKS, *way)
 
     def _label(
         self,
@@ -286,7 +280,7 @@ class Screen:
         X: np.ndarray,
         workers: Workers,
         targets: Targets,
-        known: tuple[np.ndarray, ...],
+        *known: Any,
     ) -> float:
         """Label `count` chunks from each of the `starts` on."""
         s, k, n_chunks = self._sketch, len(targets.centers), len(self._measured)
