@@ -173,9 +173,16 @@ def reader(request, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("reader")
-@pytest.mark.parametrize("n_bytes", [1, 50, 1 << 20])
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+@pytest.mark.parametrize(
+    ("n_bytes", "packed", "end"),
+    [
+        (1, False, "\n"),
+        (50, True, "\r\n"),
+        (50, False, ""),
+        (1 << 20, False, "\r\n"),
+        (1 << 20, True, ""),
+    ],
+)
 def test_long_text_is_read_by_blocks(tmp_path, monkeypatch, n_bytes, packed, end):
     text = TEXT.replace("\n", end) if end else TEXT.rstrip()
     content = text.encode("utf-8-sig")

@@ -115,11 +115,13 @@ class RowBounds:
 
     def turn_to(self, X: np.ndarray, workers: Workers) -> None:
         """Read the rows from here on, which are the same; see `let_go`."""
-        self.data, self._workers = Rows(X), workers
+        self.data.turn_to(X)
+        self._workers = workers
 
     def let_go(self) -> None:
         """Hold the rows no longer, nor scratch memory, until `turn_to`."""
-        self.data = self._workers = None  # type: ignore[assignment]
+        self.data.let_go()
+        self._workers = None  # type: ignore[assignment]
 
     def assign(self, centers: np.ndarray, visit: Callable = unseen) -> None:
         """Set ``labels`` to the nearest centres.

@@ -1,7 +1,7 @@
 """What the engines share: rows as floats, fixed ranges of them, and the costs of given labels."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,16 +43,26 @@ class Rows:
 
     def __init__(self, X: np.ndarray, most_ranges: int = RANGES) -> None:
         self.n, self.d = X.shape
-        self.stored = X.view()
-        self.stored.flags.writeable = False
+        self.stored = frozen(X)
         self.dtype = working_dtype(X)
         self.in_place = bool(X.flags.c_contiguous) and X.dtype == self.dtype
         self.eps = float(np.finfo(self.dtype).eps)
         self.row_ranges = row_ranges(self.n, most_ranges)
+
+    @cached_property
+    def reference(self) -> np.ndarray:
         reference = np.empty(self.d, self.dtype)
-        for features, sample in sampled_features(X, SAMPLE, self.dtype):
+        for features, sample in sampled_features(self.stored, SAMPLE, self.dtype):
             reference[features] = np.sort(sample, axis=0)[len(sample) // 2]
-        self.reference = frozen(reference)
+        return frozen(reference)
+
+    def turn_to(self, X: np.ndarray) -> None:
+        """Read the rows from here on, which are the same; see `let_go`."""
+        self.stored = frozen(X)
+
+    def let_go(self) -> None:
+        """Hold the rows no longer, until `turn_to`."""
+        self.stored = None  # type: ignore[assignment]
 
     def block(self, lo: int, hi: int) -> np.ndarray:
         """Rows ``lo`` to ``hi`` as a read-only C-contiguous float array; a view where possible."""
