@@ -58,7 +58,7 @@ def _bounds_for(x: np.ndarray, k: int, squared: bool, room: int) -> Any:
     (n, d), workers = x.shape, Workers()
     one = one_bound_pays(squared, k, d)
     if squared and not one and in_place(x):
-        left = room - BYTES_OF_LABELS * n
+        left = room - BYTES_OF_LABELS * n - 8 * k * d  # the last centres, beside every block
         if left >= bytes_of(n, d):
             return Passes(x, k, left, workers)
     if not squared and not one and room >= BYTES_OF_CENTER_GROUPS * n:

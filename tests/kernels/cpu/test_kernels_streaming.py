@@ -49,7 +49,7 @@ def test_labels_are_those_of_float64_whatever_is_kept(loss, dtype, d, room, boun
         assert again() is None  # of a stream, only bounds stay in memory
         centers += rng.normal(0, 4.0 / (step + 1), (k, d))
     found = held_bytes(kept.get("bounds"), set())
-    assert found <= room * n + 200 * k * d + 100_000
+    assert found <= room * n + 50 * k * d + 10_000
 
 
 def test_labels_that_were_given_out_do_not_change():

@@ -66,6 +66,7 @@ class Passes:
         self._n_sampled = len(range(0, len(X), self._every))
         self.labels = np.full(len(X), -1, np.int32)
         self.turn_to(X, workers)
+        self._targets: Any = None
         self.origin = origin_of(self._x).astype(X.dtype)
         self._prepare()
         if X.dtype == np.float32 and not SHORTEST < self.norms.max() < LONGEST:
@@ -85,7 +86,7 @@ class Passes:
 
     def let_go(self) -> None:
         """Hold the rows no longer, nor scratch memory, until `turn_to`."""
-        self._x = self._workers = None  # type: ignore[assignment]
+        self._x = self._workers = self._targets = None  # type: ignore[assignment]
 
     def _prepare(self):
         """Compute the norms of the rows about the origin, and make room for bounds."""
@@ -189,13 +190,13 @@ class Passes:
             return False
         if self._screen is None:
             self._screen = Screen(self._x, self.origin, self.norms, self._workers)
-        way = self._x, self._workers, self._targets, self._upper, self._lower, self.labels
+        given = self._x, self._workers, self._targets, self._upper, self._lower, self.labels
         if not self._bounded:
             self._forget(slice(None))
         untried = self._n_screened < _UNTRIED
-        if untried and not self._policy.sampled(self._screen.sample(*way)):
+        if untried and not self._policy.sampled(self._screen.sample(*given)):
             return False
-        self._policy.screened(self._screen.assign(*way))
+        self._policy.screened(self._screen.assign(*given))
         self._bounded = True
         self._n_screened += 1
         return True

@@ -242,7 +242,7 @@ def screen_rows(
 
 
 class Screen:
-    """Labels rows by a sketch of all of them, which it makes and keeps; the rows it is given again.
+    """Labels rows by a sketch of all of them, which it keeps; each call is given the rows.
 
     Parameters
     ----------
@@ -261,17 +261,17 @@ class Screen:
         self._codes = Codes(s.codes, s.length, error, s.unit)
         self._measured = np.empty((len(s.codes), 2), np.int64)
 
-    def sample(self, *way: Any) -> float:
+    def sample(self, *given: Any) -> float:
         """Label the rows of a few chunks; returns how many distances an active row needed.
 
-        `way` is X, workers, targets, and upper, lower and labels of `screen_rows`.
+        `given` is X, workers, targets, and upper, lower and labels of `screen_rows`.
         """
         every = max(1, len(self._measured) // _SAMPLED)
-        return self._label(range(0, len(self._measured), every), 1, *way)
+        return self._label(range(0, len(self._measured), every), 1, *given)
 
-    def assign(self, *way: Any) -> float:
+    def assign(self, *given: Any) -> float:
         """Do the same with all rows."""
-        return self._label(range(0, len(self._measured), _CHUNKS), _CHUNKS, *way)
+        return self._label(range(0, len(self._measured), _CHUNKS), _CHUNKS, *given)
 
     def _label(
         self,

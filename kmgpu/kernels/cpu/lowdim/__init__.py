@@ -22,7 +22,7 @@ def one_bound_pays(squared: bool, n_clusters: int, n_features: int) -> bool:
 
     Both engines were measured at some forty shapes of 2 to 384 features and 4 to 12,000 clusters,
     at rows around centres and at noise: squared costs pay up to about ``k d**1.5 = 2**16``,
-    Manhattan costs up to about ``k d**2 = 2**22``.
+    Manhattan costs up to about ``k d**2 = 2**22``. ``python -m benchmarks.bounds`` measures them.
     """
     if n_features > WIDEST:
         return False

@@ -8,7 +8,7 @@ import numpy as np
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowdim.nearest import FARTHEST, nearest_rows, padded
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
-from kmgpu.kernels.cpu.lowlevel.rows import Rows, frozen, label_ranges, unseen
+from kmgpu.kernels.cpu.lowlevel.rows import Rereading, Rows, frozen, label_ranges, unseen
 from kmgpu.kernels.cpu.lowlevel.tile_costs import l1_of
 
 ONE_SUM = 64  # features; more are added as sums of sums, so that rounding stays small
@@ -64,7 +64,7 @@ def follow(centers, before, reference, squared, tiny, c, loose, drift):
         drift[j + 1] += (moved[j] + other) * (1 + (d + 8) * np.finfo(np.float64).eps)
 
 
-class RowBounds:
+class RowBounds(Rereading):
     """Labels of rows for a sequence of centres, with one bound a row.
 
     When a row was last visited, ``gap`` = (distance to the second nearest centre) - (distance to
@@ -112,16 +112,6 @@ class RowBounds:
         self._drift = np.zeros(n_clusters + 1)
         self._drift[0] = np.inf  # of rows that have no label yet
         self._centers = np.empty((0, data.d))
-
-    def turn_to(self, X: np.ndarray, workers: Workers) -> None:
-        """Read the rows from here on, which are the same; see `let_go`."""
-        self.data.turn_to(X)
-        self._workers = workers
-
-    def let_go(self) -> None:
-        """Hold the rows no longer, nor scratch memory, until `turn_to`."""
-        self.data.let_go()
-        self._workers = None  # type: ignore[assignment]
 
     def assign(self, centers: np.ndarray, visit: Callable = unseen) -> None:
         """Set ``labels`` to the nearest centres.

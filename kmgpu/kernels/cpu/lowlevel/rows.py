@@ -80,6 +80,23 @@ class Rows:
         return frozen(self.stored[rows].astype(self.dtype, copy=False))
 
 
+class Rereading:
+    """Bounds that wait between assignments without the rows, which are given to them again."""
+
+    data: Rows
+    _workers: Workers
+
+    def turn_to(self, X: np.ndarray, workers: Workers) -> None:
+        """Read the rows from here on, which are the same; see `let_go`."""
+        self.data.turn_to(X)
+        self._workers = workers
+
+    def let_go(self) -> None:
+        """Hold the rows no longer, nor scratch memory, until `turn_to`."""
+        self.data.let_go()
+        self._workers = None  # type: ignore[assignment]
+
+
 def working_dtype(X: np.ndarray) -> np.dtype:
     """The dtype to compute in: float32 or float64.
 

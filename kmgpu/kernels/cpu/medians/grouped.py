@@ -14,6 +14,7 @@ from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowdim.nearest import padded
 from kmgpu.kernels.cpu.lowlevel.rows import (
     CONVERTED,
+    Rereading,
     Rows,
     frozen,
     label_ranges,
@@ -28,7 +29,7 @@ DENSE_SHARE = 0.35  # of open (row, centre group) pairs, above which computing a
 PROBE = 512  # rows that tell the share
 
 
-class CenterGroupBounds:
+class CenterGroupBounds(Rereading):
     """Labels of rows for a sequence of centres, in Manhattan distance.
 
     - ``lower[i, g]`` is a lower bound of the distances of row i to the centres of centre group g,
@@ -89,16 +90,6 @@ class CenterGroupBounds:
         self._own_drift = np.zeros(n_clusters)
         self._pair_drift = np.zeros(n_clusters)
         self._centers: np.ndarray | None = None
-
-    def turn_to(self, X: np.ndarray, workers: Workers) -> None:
-        """Read the rows from here on, which are the same; see `let_go`."""
-        self.data.turn_to(X)
-        self._workers = workers
-
-    def let_go(self) -> None:
-        """Hold the rows no longer, nor scratch memory, until `turn_to`."""
-        self.data.let_go()
-        self._workers = None  # type: ignore[assignment]
 
     def assign(self, centers: np.ndarray, visit: Callable = unseen) -> None:
         """Set ``labels`` to the nearest centres; parameters as in ``RowBounds.assign``."""
