@@ -6,6 +6,8 @@
 | `fit` | what restarts ask of a source |
 | `survey` | the first pass: finite rows, their mean, spread and extent |
 | `steps` | the engine: functions of a block, and their results merged in block order |
+| `tasks` | these functions, and how two results are merged |
+| `changes` | sums that follow the rows that change cluster, as long as rounding allows it |
 | `labels` | labels and bounds that wait beside a block, and are found again where they are gone |
 | `statistics` | sums of a block by cluster; counts of its values in brackets |
 | `medians` | from counts to exact medians, with as few looks at the rows as possible |

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,10 +33,18 @@ class Moments(NamedTuple):
     mass: np.ndarray
     sums: np.ndarray
 
+    def and_then(self, other: Moments) -> Moments:
+        """These rows and those after them."""
+        return Moments(
+            self.cost + other.cost,
+            self.counts + other.counts,
+            self.mass + other.mass,
+            self.sums + other.sums,
+        )
 
-def merged(parts: Sequence[Moments]) -> Moments:
-    """The sum of some parts, in their order."""
-    return Moments(*(sum(field[1:], start=field[0]) for field in zip(*parts, strict=True)))
+    def but_for(self, some: Moments) -> Moments:
+        """These rows without some of them."""
+        return self.and_then(Moments(-some.cost, -some.counts, -some.mass, -some.sums))
 
 
 @replaceable
@@ -140,7 +147,7 @@ class Cells(NamedTuple):
     def and_then(self, other: Cells) -> Cells:
         """These rows and those after them."""
         added: list[Any] = [a + b for a, b in zip(self[1:9], other[1:9], strict=True)]  # type: ignore[operator]
-        moments = merged([self.moments, other.moments])
+        moments = self.moments.and_then(other.moments)
         return Cells._make([moments, *added, self.complete and other.complete])
 
     def at_most(self, most: int) -> Cells:

@@ -4,38 +4,31 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from kmgpu.algorithm.assignment import costs_at, weighted_sum
-from kmgpu.algorithm.losses import Loss
-from kmgpu.algorithm.steps import CANCELLED
-from kmgpu.backend.arrays import Array, asarray, namespace, place_of, to_host
-from kmgpu.sources.base import Block, Source
+from kmgpu.backend.arrays import Array
+from kmgpu.sources.base import Source
 from kmgpu.streaming.brackets import MOST_EDGES, MOST_ON_GPU, Sample
-from kmgpu.streaming.labels import Labelling, labels_of
+from kmgpu.streaming.changes import Change, FollowedMoments
+from kmgpu.streaming.labels import Labelling
 from kmgpu.streaming.medians import MedianSearch
-from kmgpu.streaming.statistics import Brackets, Cells, Moments, cells, merged, moments
+from kmgpu.streaming.statistics import Brackets, Cells, Moments
+from kmgpu.streaming.tasks import (
+    Task,
+    cells_of_block,
+    change_of_block,
+    costliest_in_block,
+    costs_in_block,
+    labels_in_block,
+    loss_in_block,
+    merged_cells,
+    merged_moments,
+    moments_of_block,
+)
 
+FEW = 4  # at most one row in so many changes cluster: else adding up all rows is no slower
 _tokens = count()
-
-
-class Task(NamedTuple):
-    """What a block is asked for: the same for all blocks of a pass.
-
-    Attributes
-    ----------
-    loss : Loss
-    memory_budget : int or None
-        Bytes for temporary arrays.
-    room : float
-        Bytes a row that may be kept beside the blocks.
-    """
-
-    loss: Loss
-    memory_budget: int | None
-    room: float
 
 
 class StreamedSteps:
@@ -74,11 +67,13 @@ class StreamedSteps:
         self._source, self._task, self._n_clusters = source, task, n_clusters
         self._sample, self._most, self._mass = sample, most, mass
         self._labelling: Labelling | None = None
-        self._moments: Moments | None = None
+        self._moments: FollowedMoments | None = None
+        # whether the next assignment reads the rows alone that it relabels: where few of them
+        # changed last, and never after rounding has shown, as looking in vain costs a pass
+        self._few, self._trusted = False, sample is None
         self._labels: np.ndarray | None = None
         self._search: MedianSearch | None = None
         self._cells: Cells | None = None
-        self._known = np.inf
         self.looks: list[int] = []
         self._looked = 0
 
@@ -113,27 +108,21 @@ class StreamedSteps:
             self._search = self._begin_search(centers)
             brackets = self._search.brackets
         self._looked = 0
-        changed, self._moments = self._look(before, brackets)
-        self._known = self._moments.cost
-        return self._known, changed
+        changed = self._follow(before)
+        if changed is None:
+            changed, self._moments = self._look(before, brackets)
+        self._few = FEW * changed <= self._source.n_samples
+        return self._statistics().cost, changed
 
     def refit(self) -> tuple[np.ndarray, float, float]:
         assert self._labelling is not None
         centers, loss = self._labelling.centers, self._task.loss
-        if self._sample is not None:
-            found, value = self._medians(centers)
-            gains = loss.cost(found - centers)
-        else:
-            statistics = self._statistics()
-            held = (statistics.counts > 0)[:, None]
-            mass = np.where(held, statistics.mass[:, None], 1.0)
-            found = np.where(held, centers + statistics.sums / mass, centers)
-            gains = loss.cost(found - centers)
-            value = statistics.cost - float((statistics.mass * gains).sum())
-        if not value > CANCELLED * self._known:
+        found, value = self._medians(centers) if self._sample is not None else self._means(centers)
+        assert self._moments is not None
+        if self._moments.cancels(value):
             value = self._loss_at(found)
         self.looks.append(self._looked)
-        return found, value, float(gains.sum())
+        return found, value, float(loss.cost(found - centers).sum())
 
     def costs(self) -> Array:
         return self._source.rowwise(costs_in_block, self._labelling, self._task)
@@ -158,22 +147,52 @@ class StreamedSteps:
         edges = MOST_ON_GPU if source.place.on_gpu else MOST_EDGES
         return MedianSearch(self._sample, centers, source.n_samples, self._most, mass, edges)
 
-    def _look(self, before: Labelling | None, brackets: Brackets | None) -> tuple[int, Moments]:
+    def _follow(self, before: Labelling | None) -> int | None:
+        """How many labels changed since `before`; None where all rows must be added up."""
+        kept = self._moments
+        if kept is None or before is None or before.moved or not (self._few and self._trusted):
+            return None
+        assert self._labelling is not None
+        self._looked += 1
+        arguments = self._labelling, before, self._task
+        change = self._source.fold(change_of_block, Change.and_then, *arguments)
+        kept.follow(before.centers, self._labelling.centers, change)
+        if kept.cancels(kept.total.cost):
+            self._trusted = False
+            return None
+        return change.n_rows
+
+    def _look(
+        self, before: Labelling | None, brackets: Brackets | None
+    ) -> tuple[int, FollowedMoments]:
         """One pass: how many labels changed since `before`, and the statistics."""
         self._looked += 1
         arguments = self._labelling, before, self._task
         if brackets is None:
-            return self._source.fold(moments_of_block, _merged_moments, *arguments)
-        merge = partial(_merged_cells, brackets.most)
+            changed, total = self._source.fold(moments_of_block, merged_moments, *arguments)
+            return changed, FollowedMoments(total)
+        merge = partial(merged_cells, brackets.most)
         changed, self._cells = self._source.fold(cells_of_block, merge, *arguments, brackets)
-        return changed, self._cells.moments
+        return changed, FollowedMoments(self._cells.moments)
 
     def _statistics(self) -> Moments:
         """The moments of the present labels; another pass where rows were moved."""
         if self._moments is None:
             brackets = None if self._search is None else self._search.brackets
             _, self._moments = self._look(self._labelling, brackets)
-        return self._moments
+        return self._moments.total
+
+    def _means(self, centers: np.ndarray) -> tuple[np.ndarray, float]:
+        """Means of the clusters, and the loss there."""
+        while True:
+            cost, counts, mass, sums = self._statistics()
+            held = (counts > 0)[:, None]
+            found = centers + np.where(held, sums / np.where(held, mass[:, None], 1.0), 0.0)
+            value = cost - float((mass * self._task.loss.cost(found - centers)).sum())
+            assert self._moments is not None
+            if not self._moments.lost(found, value):
+                return found, value
+            self._moments, self._trusted = None, False  # it shows at the means alone
 
     def _medians(self, centers: np.ndarray) -> tuple[np.ndarray, float]:
         if self._search is None:
@@ -192,81 +211,3 @@ class StreamedSteps:
         self._looked += 1
         parts = self._source.map(loss_in_block, self._labelling, self._task, centers)
         return float(sum(parts))
-
-
-def labels_in_block(block: Block, labelling: Labelling, task: Task) -> np.ndarray:
-    """Labels of a block, on the host."""
-    return to_host(labels_of(block, labelling, task.loss, task.memory_budget, task.room))
-
-
-def costs_in_block(
-    block: Block, labelling: Labelling, task: Task, centers: np.ndarray | None = None
-) -> np.ndarray:
-    """Cost of every row at the centre of its label: of `centers`, or of those assigned to."""
-    labels = labels_of(block, labelling, task.loss, task.memory_budget, task.room)
-    at = asarray(labelling.centers if centers is None else centers, place_of(block.rows))
-    return to_host(costs_at(block.rows, at, labels, task.loss, task.memory_budget))
-
-
-def loss_in_block(block: Block, labelling: Labelling, task: Task, centers: np.ndarray) -> float:
-    """Weighted costs of a block at the centres of its labels among `centers`."""
-    costs = costs_in_block(block, labelling, task, centers)
-    return float(weighted_sum(costs, None if block.weight is None else to_host(block.weight)))
-
-
-def costliest_in_block(
-    block: Block, labelling: Labelling, task: Task, n_rows: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers, weighted costs and labels of the costliest rows; the lowest number of equals."""
-    costs = costs_in_block(block, labelling, task)
-    if block.weight is not None:
-        costs = costs * to_host(block.weight)
-    order = np.argsort(-costs, kind="stable")[:n_rows]
-    return block.start + order, costs[order], labels_in_block(block, labelling, task)[order]
-
-
-def moments_of_block(
-    block: Block, labelling: Labelling, before: Labelling | None, task: Task
-) -> tuple[int, Moments]:
-    """How many labels of a block have changed, and its moments."""
-    labels, changed = _relabelled(block, labelling, before, task)
-    centers = asarray(labelling.centers, place_of(block.rows))
-    found = moments(block.rows, centers, labels, block.weight, task.loss, task.memory_budget)
-    return changed, Moments(*found)
-
-
-def cells_of_block(
-    block: Block, labelling: Labelling, before: Labelling | None, task: Task, brackets: Brackets
-) -> tuple[int, Cells]:
-    """How many labels of a block have changed, and the cells of its values."""
-    labels, changed = _relabelled(block, labelling, before, task)
-    centers = asarray(labelling.centers, place_of(block.rows))
-    found: Any = cells(
-        block.rows, centers, labels, block.weight, brackets, task.loss, task.memory_budget
-    )
-    return changed, Cells(Moments(*found[0]), *found[1:]).at_most(brackets.most)
-
-
-def _relabelled(
-    block: Block, labelling: Labelling, before: Labelling | None, task: Task
-) -> tuple[Array, int]:
-    """The labels, and how many rows of positive weight had another one `before`, as assigned."""
-    options = task.loss, task.memory_budget, task.room
-    if before is None:
-        labels = labels_of(block, labelling, *options)
-        n = labels.shape[0] if block.weight is None else int((block.weight > 0).sum())
-        return labels, n
-    old = labels_of(block, before._replace(moved=()), *options)
-    labels = labels_of(block, labelling, *options)
-    changed = labels != old
-    if block.weight is not None:
-        changed = namespace(labels).logical_and(changed, block.weight > 0)
-    return labels, int(namespace(labels).count_nonzero(changed))
-
-
-def _merged_moments(a: tuple[int, Moments], b: tuple[int, Moments]) -> tuple[int, Moments]:
-    return a[0] + b[0], merged([a[1], b[1]])
-
-
-def _merged_cells(most: int, a: tuple[int, Cells], b: tuple[int, Cells]) -> tuple[int, Cells]:
-    return a[0] + b[0], a[1].and_then(b[1]).at_most(most)

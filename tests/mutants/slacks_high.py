@@ -225,19 +225,19 @@ HIGH_SLACKS = {
         f"{ASSIGNMENT}test_the_least_of_distances_that_products_cannot_tell_apart_is_the_label[40]",
     ),
     "rounding of weight that has left": (
-        "lowlevel/departed.py",
+        "../departed.py",
         "MOST_LEFT = 64.0",
         "MOST_LEFT = np.inf",
         f"{WEIGHTS}test_a_heavy_row_at_the_origin_of_sums_leaves_no_weight_behind[numpy-1e+17-40]",
     ),
     "weight that has left, few features": (
-        "lowlevel/departed.py",
+        "../departed.py",
         "MOST_LEFT = 64.0",
         "MOST_LEFT = np.inf",
         f"{WEIGHTS}test_a_heavy_row_at_the_origin_of_sums_leaves_no_weight_behind[numpy-1e+17-3]",
     ),
     "rounding of rows that have left": (
-        "lowlevel/departed.py",
+        "../departed.py",
         "MOST_LENGTHS_LEFT = 4096.0",
         "MOST_LENGTHS_LEFT = np.inf",
         "test_weights.py::test_a_row_that_left_for_far_away_leaves_no_rounding_behind[1000000000000.0-40]",

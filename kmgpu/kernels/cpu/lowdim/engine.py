@@ -5,10 +5,10 @@ import numpy as np
 from kmgpu.backend.threads import Workers
 from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
-from kmgpu.kernels.cpu.lowlevel.departed import lost_too_much
 from kmgpu.kernels.cpu.lowlevel.relocation import Relocations
 from kmgpu.kernels.cpu.lowlevel.rows import Rows, costs_at, frozen, weight_of
 from kmgpu.kernels.cpu.lowlevel.sums import about_zero, origin_of
+from kmgpu.kernels.departed import lost_too_much
 
 MOST_SUMS = 1 << 26  # bytes of the sums of all ranges of rows
 

@@ -7,8 +7,7 @@ knows. To read in this order:
 - `rows`: an engine's view of the data: rows as floats, fixed ranges of rows, costs of given labels.
 - `chunks`: 256 rows, the unit of seeding and screening. `relocation`: rows that an engine's `move`
   has relabelled.
-- `sums`: the origin of sums, and means that lose digits beside it. `departed`: when sums that are
-  kept by difference must be added up anew.
+- `sums`: the origin of sums, and means that lose digits beside it.
 - `tiles`, then `tile_costs`: rows in vector registers, and their costs at four centres at a time.
   O(n k d), no memory beyond one tile. Used by `lowdim`, `medians` and `seeding`.
 - `byte_scores`: sums of products of bytes, a quarter to a third of the cost of those of floats (the

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from kmgpu.kernels.cpu.lowlevel.compiled import njit
-
 # Sums kept by difference hold the rounding of all that has left: 2**-53 of it for every addition.
 # Where that is more than this many times what is left, sums are added up anew. Of weights: means
 # stay within about 1e-14 of the data's extent times the root of the number of additions. Of weights
@@ -15,8 +13,14 @@ MOST_LEFT = 64.0
 MOST_LENGTHS_LEFT = 4096.0
 
 
-@njit(nogil=True, cache=True)
-def lost_too_much(sizes, weight, left, lengths_left, centers, loss):
+def lost_too_much(
+    sizes: np.ndarray,
+    weight: np.ndarray,
+    left: np.ndarray,
+    lengths_left: np.ndarray,
+    centers: np.ndarray,
+    loss: float,
+) -> bool:
     """Whether rounding that departed rows left behind may matter in the sums that remain; O(k d).
 
     Parameters
@@ -33,15 +37,7 @@ def lost_too_much(sizes, weight, left, lengths_left, centers, loss):
     """
     total = weight.sum()
     share = loss / total if loss >= 0 and total > 0 else np.inf
-    for j in range(sizes.size):
-        if sizes[j] == 0 or left[j] == 0:
-            continue
-        squares = 0.0
-        for q in range(centers.shape[1]):
-            squares += centers[j, q] * centers[j, q]
-        spread = np.sqrt(np.fmin(share, squares))
-        if not lengths_left[j] <= MOST_LENGTHS_LEFT * weight[j] * spread:
-            return True
-        if not left[j] <= MOST_LEFT * weight[j]:
-            return True
-    return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = np.sqrt(np.fmin(share, np.einsum("jp,jp->j", centers, centers)))
+        few = (left <= MOST_LEFT * weight) & (lengths_left <= MOST_LENGTHS_LEFT * weight * spread)
+    return bool((~few & (sizes > 0)).any())
