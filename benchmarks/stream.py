@@ -138,23 +138,24 @@ def large(path: Path, n: int, d: int, k: int, n_iter: int, budget: int | None) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, help="default: 1,000,000, with --large 32,000,000")
     parser.add_argument("--features", type=int, default=64)
     parser.add_argument("--clusters", type=int, default=32)
     parser.add_argument("--iterations", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--large", action="store_true", help="a memmap of --rows, default 32M")
+    parser.add_argument("--large", action="store_true", help="a file, 8 GB by default")
     parser.add_argument("--uint8", action="store_true", help="8-bit integers, for --large")
     parser.add_argument("--budget", type=int, default=512 << 20, help="bytes, for --large")
     parser.add_argument("--folder", type=Path, default=None, help="where --large puts its file")
     options = parser.parse_args()
+    rows = options.rows or (32_000_000 if options.large else 1_000_000)
     shape = options.features, options.clusters, options.iterations
     if not options.large:
-        compare(options.rows, *shape, options.rounds)
+        compare(rows, *shape, options.rounds)
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / f"large-{os.getpid()}.{'u8bin' if options.uint8 else 'npy'}"
-        large(path, options.rows, *shape, options.budget)
+        large(path, rows, *shape, options.budget)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ from kmgpu.streaming.survey import Extent, spread
 
 SAMPLE = 1 << 16  # rows that choose brackets, at most,
 LEAST_SAMPLE = 1 << 12  # and at least;
-SAMPLED = 1 << 6  # one in so many in between
+SAMPLED = 1 << 6  # one in so many in between;
+OF_A_CLUSTER = 1 << 7  # but so many for each cluster, as fewer tell little of its medians,
+MOST_SAMPLED = 1 << 26  # as long as they have no more numbers than this, or a quarter of all
 BYTES_OF_LABELS = 12  # a row: its label, that of the bounds, and the one that users get
 MOST_COLLECTED = 1 << 23  # values that a refit of k-medians holds
 
@@ -64,7 +66,8 @@ class StreamedData:
         if plan.algorithm == "dense":
             room = 0.0
         if not loss.squared:
-            n_sampled = int(np.clip(n // SAMPLED, LEAST_SAMPLE, SAMPLE))
+            wanted = min(OF_A_CLUSTER * plan.n_clusters, n // 4, MOST_SAMPLED // d)
+            n_sampled = max(int(np.clip(n // SAMPLED, LEAST_SAMPLE, SAMPLE)), wanted)
             if budget is not None:
                 n_sampled = int(np.clip(n_sampled, 2, budget // (64 * d)))
                 most = int(np.clip(most, 1 << 10, budget // 64))

@@ -123,6 +123,7 @@ def test_brackets_that_miss_cost_passes_and_nothing_else(
 ):
     monkeypatch.setattr(streaming, "SAMPLE", sampled)
     monkeypatch.setattr(streaming, "LEAST_SAMPLE", sampled)
+    monkeypatch.setattr(streaming, "OF_A_CLUSTER", 0)
     monkeypatch.setattr(streaming, "MOST_COLLECTED", most)
     x = data(n=900, dtype=dtype)
     weight = WEIGHTS[weights](len(x))
@@ -161,7 +162,8 @@ def test_medians_are_those_of_numpy(small_blocks):
         np.testing.assert_array_equal(center, np.median(own, axis=0).astype(np.float32))
 
 
-def test_few_looks_at_the_rows(monkeypatch):
+@pytest.mark.parametrize("k", [5, 200])
+def test_few_looks_at_the_rows(k, monkeypatch):
     made = []
     engine = streaming.StreamedData.engine
     monkeypatch.setattr(
@@ -171,7 +173,7 @@ def test_few_looks_at_the_rows(monkeypatch):
     )
     monkeypatch.setattr(streaming, "MOST_COLLECTED", 1 << 15)
     x = np.random.default_rng(0).normal(size=(60_000, 8)).astype(np.float32)
-    KMedians(5, init=x[:5], max_iter=12, tol=0).fit(cut(x, 10_000))
+    KMedians(k, init=x[:k], max_iter=12, tol=0).fit(cut(x, 10_000))
     looks = made[0].looks
     assert len(looks) == 12
     assert max(looks[:2]) <= 3
