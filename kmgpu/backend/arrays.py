@@ -160,6 +160,8 @@ def to_host(x: Any) -> np.ndarray:
 
 def _is_bfloat16(x: Array) -> bool:
     # of torch, or of ml_dtypes, which gives it to NumPy, CuPy and JAX
+    if isinstance(x, np.ndarray) and x.dtype.kind != "V":
+        return False
     return str(x.dtype).rpartition(".")[2] == "bfloat16"
 
 

@@ -1,6 +1,11 @@
-"""When sums that are kept by difference must be added up anew."""
+"""When sums that are kept by difference must be added up anew.
+
+This file is plain Python that Numba compiles where there is Numba.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +19,7 @@ MOST_LENGTHS_LEFT = 4096.0
 
 
 def lost_too_much(
-    sizes: np.ndarray,
-    weight: np.ndarray,
-    left: np.ndarray,
-    lengths_left: np.ndarray,
-    centers: np.ndarray,
-    loss: float,
+    sizes: Any, weight: Any, left: Any, lengths_left: Any, centers: Any, loss: float
 ) -> bool:
     """Whether rounding that departed rows left behind may matter in the sums that remain; O(k d).
 
@@ -37,7 +37,15 @@ def lost_too_much(
     """
     total = weight.sum()
     share = loss / total if loss >= 0 and total > 0 else np.inf
-    with np.errstate(over="ignore", invalid="ignore"):
-        spread = np.sqrt(np.fmin(share, np.einsum("jp,jp->j", centers, centers)))
-        few = (left <= MOST_LEFT * weight) & (lengths_left <= MOST_LENGTHS_LEFT * weight * spread)
-    return bool((~few & (sizes > 0)).any())
+    for j in range(sizes.size):
+        if sizes[j] == 0 or (left[j] == 0 and lengths_left[j] == 0):
+            continue
+        squares = 0.0
+        for q in range(centers.shape[1]):
+            squares += centers[j, q] * centers[j, q]
+        spread = np.sqrt(np.fmin(share, squares))
+        if not lengths_left[j] <= MOST_LENGTHS_LEFT * weight[j] * spread:
+            return True
+        if not left[j] <= MOST_LEFT * weight[j]:
+            return True
+    return False

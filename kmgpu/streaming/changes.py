@@ -11,6 +11,7 @@ from kmgpu.algorithm.losses import L2
 from kmgpu.backend.arrays import Array, asarray, place_of, to_host
 from kmgpu.kernels.agreement import CANCELLED
 from kmgpu.kernels.departed import lost_too_much
+from kmgpu.kernels.dispatch import chosen
 from kmgpu.streaming.statistics import Moments, moments
 
 
@@ -110,4 +111,5 @@ class FollowedMoments:
     def lost(self, centers: np.ndarray, loss: float) -> bool:
         """Whether rounding may matter in the sums, at centres that have this loss."""
         counts, mass = self.total.counts, self.total.mass
-        return lost_too_much(counts, mass, self._left, self._lengths_left, centers, loss)
+        compiled = chosen("lost_too_much", centers, len(mass)) or lost_too_much
+        return compiled(counts, mass, self._left, self._lengths_left, centers, loss)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from kmgpu.backend.threads import single_threaded_blas
 from kmgpu.kernels.agreement import costliest
 from kmgpu.kernels.cpu.lowdim import one_bound_pays
 from kmgpu.kernels.cpu.lowlevel import in_place
@@ -50,8 +49,8 @@ class KernelSteps:
 
     def refit(self) -> tuple[np.ndarray, float, float]:
         centers, value = self._engine.refit()
-        with single_threaded_blas():  # waking BLAS's threads costs more than these products
-            shift = self._loss.cost(centers - self._centers).sum()
+        moved = centers - self._centers  # no products: waking BLAS's threads costs more
+        shift = (moved * moved if self._loss.squared else np.abs(moved)).sum()
         return centers, value, float(shift)
 
 
@@ -92,6 +91,7 @@ OF_ANY_LAYOUT |= {
     "moments": _of("streaming", "moments"),
     "extent": _of("streaming", "extent"),
     "cells": _of("streaming_cells", "cells"),
+    "lost_too_much": _of("lowlevel.sums", "lost_too_much"),
     "sorted_columns": _of("streaming_cells", "sorted_columns"),
     "solve_columns": _of("streaming_cells", "solve_columns"),
 }

@@ -80,11 +80,19 @@ def test_drifts_are_no_less_than_centres_have_moved(loss, size):
     at = size * rng.standard_normal((k, d))
     least = 1e-153  # as `RowBounds` says
     drift, expected = np.zeros(k + 1), [Fraction(0)] * k
-    c, loose = np.empty((k, d)), np.empty(k)
+    exact, c, loose = np.empty((k, d)), np.empty((k, d)), np.empty(k)
+    ends = np.empty(k + 1), np.empty(k + 1, np.float32)
+
+    def follow_to(at, first=False):
+        origin, squared = frozen(np.zeros(d, kind)), loss == "l2"
+        follow(at, first, origin, squared, least, exact, c, loose, drift, *ends)
+
+    follow_to(at, first=True)
+    drift[:] = 0
     for _ in range(40):
         before, at = at, at + size * rng.standard_normal((k, d))
         at[0] = before[0]
-        follow(at, before, frozen(np.zeros(d, kind)), loss == "l2", least, c, loose, drift)
+        follow_to(at)
         moved = [
             [abs(Fraction(a) - Fraction(b)) for a, b in zip(new, old, strict=True)]
             for new, old in zip(at, before, strict=True)

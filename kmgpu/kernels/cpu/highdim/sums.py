@@ -5,8 +5,7 @@ import numpy as np
 from kmgpu.kernels.cpu.highdim.targets import FAST, apart
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.rows import frozen, weight_of
-from kmgpu.kernels.cpu.lowlevel.sums import about_zero, add_rows
-from kmgpu.kernels.departed import lost_too_much
+from kmgpu.kernels.cpu.lowlevel.sums import about_zero, add_rows, lost_too_much
 
 _RECOUNT_EVERY = 64  # updates: incremental sums drift
 _CANCELLED = 1e-5  # a loss below this share of the total is summed over the rows

@@ -15,18 +15,20 @@ ONE_SUM = 64  # features; more are added as sums of sums, so that rounding stays
 
 
 @njit(nogil=True, cache=True)
-def follow(centers, before, reference, squared, tiny, c, loose, drift):
+def follow(centers, first, reference, squared, tiny, exact, c, loose, drift, capped, limit):
     """Place the centres about the reference, and add their movement to the drifts.
 
     Parameters
     ----------
     centers : ndarray of shape (k, d), float64
-    before : ndarray of shape (k, d) or (0, d), float64
-        The centres of an earlier call, if there was one.
+    first : bool
+        Whether there was no earlier call.
     reference : ndarray of shape (d,), dtype of the computation, read-only
     squared : bool
     tiny : float
         How much of a movement may be lost where squares underflow.
+    exact : ndarray of shape (at least k, d), float64, updated
+        The centres of the earlier call become these.
     c : ndarray of shape (at least k, d), dtype of the computation, written
         Cut off where the dtype cannot hold a centre, so always finite.
     loose : ndarray of shape (at least k,), float64, written
@@ -34,6 +36,8 @@ def follow(centers, before, reference, squared, tiny, c, loose, drift):
         of its two distances; see `RowBounds`.
     drift : ndarray of shape (k + 1,), float64, updated
         Entry j + 1 is the drift of centre j.
+    capped, limit : ndarrays of shape (k + 1,), float64 and float32, written
+        The drifts, at most `FARTHEST`; and rounded up.
     """
     k, d = centers.shape
     kind = c.dtype.type
@@ -45,23 +49,28 @@ def follow(centers, before, reference, squared, tiny, c, loose, drift):
             apart = centers[j, q] - np.float64(reference[q])
             c[j, q] = kind(max(min(apart, most), -most))
             length += apart * apart if squared else abs(apart)
-            if before.shape[0] and centers[j, q] != before[j, q]:
+            if not first and centers[j, q] != exact[j, q]:
                 still = False
-                step = abs(centers[j, q] - before[j, q])
+                step = abs(centers[j, q] - exact[j, q])
                 moved[j] += step * step if squared else step
+            exact[j, q] = centers[j, q]
         if squared:
             length, moved[j] = np.sqrt(length), np.sqrt(moved[j])
         moved[j] += 0.0 if still else tiny
         loose[j] = 2 * np.finfo(c.dtype).eps * length
-    furthest, first, second = 0, -1.0, 0.0
+    furthest, most_moved, second = 0, -1.0, 0.0
     for j in range(k):
-        if moved[j] > first:
-            furthest, first, second = j, moved[j], max(first, 0.0)
+        if moved[j] > most_moved:
+            furthest, most_moved, second = j, moved[j], max(most_moved, 0.0)
         else:
             second = max(second, moved[j])
     for j in range(k):
-        other = second if j == furthest else first
+        other = second if j == furthest else most_moved
         drift[j + 1] += (moved[j] + other) * (1 + (d + 8) * np.finfo(np.float64).eps)
+    for j in range(k + 1):
+        capped[j] = min(drift[j], FARTHEST)
+        near = np.float32(drift[j])
+        limit[j] = near if near >= drift[j] else np.nextafter(near, np.float32(np.inf))
 
 
 class RowBounds(Rereading):
@@ -111,7 +120,11 @@ class RowBounds(Rereading):
         self._gaps = np.full(data.n, -np.inf, np.float32)
         self._drift = np.zeros(n_clusters + 1)
         self._drift[0] = np.inf  # of rows that have no label yet
-        self._centers = np.empty((0, data.d))
+        # what `follow` writes, and beyond the centres what `nearest_rows` wants there
+        shape, far = (padded(n_clusters), data.d), np.finfo(data.dtype).max / 4
+        self._exact, self._c = np.full(shape, np.inf), np.full(shape, far, data.dtype)
+        self._loose, self._capped = np.full(shape[0], np.inf), np.empty(n_clusters + 1)
+        self._limit, self._first = np.empty(n_clusters + 1, np.float32), True
 
     def assign(self, centers: np.ndarray, visit: Callable = unseen) -> None:
         """Set ``labels`` to the nearest centres.
@@ -122,16 +135,16 @@ class RowBounds(Rereading):
         visit : callable
             See `lowlevel.rows.label_ranges`.
         """
-        c, loose = self._shifted(centers)
-        data, exact = self.data, np.full(c.shape, np.inf)
-        exact[: len(centers)] = centers
-        exact = frozen(exact)
+        data = self.data
+        follow(
+            centers, self._first, data.reference, self._squared, float(self._tiny),
+            self._exact, self._c, self._loose, self._drift, self._capped, self._limit,
+        )  # fmt: skip
+        self._first = False
+        c, loose, exact = frozen(self._c), frozen(self._loose), frozen(self._exact)
+        drift, limit = frozen(self._capped), frozen(self._limit)
         if self._dense:
             self._gaps[:] = -np.inf
-        drift = frozen(self._drift)
-        limit = drift.astype(np.float32)
-        limit = frozen(np.where(limit < drift, np.nextafter(limit, np.float32(np.inf)), limit))
-        drift = frozen(np.minimum(drift, FARTHEST))
 
         def label(block: np.ndarray, lo: int, hi: int, rows: np.ndarray, old: np.ndarray) -> int:
             return nearest_rows(
@@ -144,16 +157,3 @@ class RowBounds(Rereading):
     def forget(self, rows: np.ndarray) -> None:
         """Visit these rows at the next assignment, whatever their bounds say."""
         self._gaps[rows] = -np.inf
-
-    def _shifted(self, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Padded centres minus the reference, and their `loose`; adds movement to the drifts."""
-        k, d = centers.shape
-        dtype = self.data.dtype
-        c = np.full((padded(k), d), np.finfo(dtype).max / 4, dtype)
-        loose = np.full(padded(k), np.inf)
-        follow(
-            centers, self._centers, self.data.reference, self._squared, float(self._tiny),
-            c, loose, self._drift,
-        )  # fmt: skip
-        self._centers = centers.copy()
-        return frozen(c), frozen(loose)

@@ -7,8 +7,7 @@ from kmgpu.kernels.cpu.lowdim.bounds import RowBounds
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.relocation import Relocations
 from kmgpu.kernels.cpu.lowlevel.rows import Rows, costs_at, frozen, weight_of
-from kmgpu.kernels.cpu.lowlevel.sums import about_zero, origin_of
-from kmgpu.kernels.departed import lost_too_much
+from kmgpu.kernels.cpu.lowlevel.sums import about_zero, lost_too_much, origin_of
 
 MOST_SUMS = 1 << 26  # bytes of the sums of all ranges of rows
 
@@ -47,20 +46,22 @@ def transfer(x, origin, weight, rows, old, labels, sums, mass, counts):
             changed += 1
             counts[j] += 1
             mass[j, 0] += u
+            squares = 0.0
             if o >= 0:
+                for q in range(x.shape[1]):
+                    v = np.float64(x[i, q]) - np.float64(origin[q])
+                    squares += v * v
+                    sums[j, q] += u * v
+                    sums[o, q] -= u * v
                 counts[o] -= 1
                 mass[o, 0] -= u
                 mass[o, 1] += u
-            squares = 0.0
-            for q in range(x.shape[1]):
-                v = np.float64(x[i, q]) - np.float64(origin[q])
-                sums[j, q] += u * v
-                if o >= 0:
-                    sums[o, q] -= u * v
-                squares += v * v
-            if o >= 0:
                 mass[o, 3] += u * np.sqrt(squares)
             else:
+                for q in range(x.shape[1]):
+                    v = np.float64(x[i, q]) - np.float64(origin[q])
+                    squares += v * v
+                    sums[j, q] += u * v
                 mass[j, 2] += u * squares
     return changed
 

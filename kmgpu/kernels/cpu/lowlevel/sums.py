@@ -6,20 +6,24 @@ import numpy as np
 
 from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.rows import CONVERTED, frozen
+from kmgpu.kernels.departed import lost_too_much as plain_lost
 
-MOST_SAMPLED = 1 << 19  # numbers of the rows that choose an origin
+SAMPLED = 128  # rows that choose an origin,
+MOST_SAMPLED = 1 << 19  # and so many of their numbers
 HIDDEN = 2.0**-40  # of the origin's squared length: shorter means keep less than 32 bits beside it
+
+lost_too_much = njit(nogil=True, cache=True)(plain_lost)
 
 
 def origin_of(X: np.ndarray) -> np.ndarray:
     """An origin for sums of the rows of X, and products with them, (n_features,), float64.
 
-    It is the median of some rows where these lie far from zero; else it is zero: then rows are
-    multiplied without a copy, and sums of few rows are exact more often.
+    It is the upper median of some rows where these lie far from zero; else it is zero: then rows
+    are multiplied without a copy, and sums of few rows are exact more often.
     """
     n, d = X.shape
-    sample = X[:: max(1, n // min(512, max(16, MOST_SAMPLED // d)))].astype(np.float64)
-    middle = np.median(sample, axis=0)
+    sample = X[:: max(1, n // min(SAMPLED, max(16, MOST_SAMPLED // d)))].astype(np.float64)
+    middle = np.partition(sample, len(sample) // 2, axis=0)[len(sample) // 2].copy()
     with np.errstate(over="ignore", invalid="ignore"):
         if not middle @ middle > ((sample - middle) ** 2).sum(axis=1).mean():
             middle[:] = 0.0
