@@ -56,6 +56,7 @@ def test_a_turned_phone_has_room_for_its_captions(movie, page, browser):
     screen = {"width": 320, "height": 740, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     player.wait(lambda: player.run("return innerWidth") == 320)
+    player.next_frame()  # the page is told of its size just before one
     for _ in movie.captions:
         tops.add(_box(player, "#picture")["top"])
         player.press("ARROW_RIGHT")

@@ -42,6 +42,12 @@ class Player:
 
         WebDriverWait(self.browser, 60, poll_frequency=0.05).until(lambda _: condition())
 
+    def next_frame(self):
+        """Return when the browser has drawn once more."""
+        self.browser.execute_async_script(
+            "requestAnimationFrame(() => requestAnimationFrame(() => arguments[0]()));"
+        )
+
     def text(self, selector):
         return self.browser.find_element("css selector", selector).text
 

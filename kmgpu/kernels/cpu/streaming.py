@@ -23,7 +23,8 @@ from kmgpu.kernels.cpu.lowlevel.rows import (
 from kmgpu.kernels.cpu.medians.grouped import CenterGroupBounds
 from kmgpu.kernels.cpu.seeding.sketch import bytes_of
 
-BYTES_OF_ROW_BOUNDS = 8  # a row: label and gap
+BYTES_OF_ROW_BOUNDS = 8  # a row: label and gap,
+BYTES_OF_CENTERS = 12  # and a number of the centres, as they are and as they are computed with
 BYTES_OF_CENTER_GROUPS = 32  # a row, with which bounds to groups of centres begin to help
 NARROW = 64  # features up to which one bound a row beats products of which nothing is kept
 MOST_SUMS = 1 << 25  # bytes of the sums of all ranges of rows of one block
@@ -63,7 +64,8 @@ def _bounds_for(x: np.ndarray, k: int, squared: bool, room: int) -> Any:
             return Passes(x, k, left, workers)
     if not squared and not one and room >= BYTES_OF_CENTER_GROUPS * n:
         return CenterGroupBounds(Rows(x), k, workers, room)
-    if room < BYTES_OF_ROW_BOUNDS * n or (squared and not one and d > NARROW):
+    needed = BYTES_OF_ROW_BOUNDS * n + BYTES_OF_CENTERS * k * d
+    if room < needed or (squared and not one and d > NARROW):
         return None
     return RowBounds(Rows(x), k, squared, workers)
 
