@@ -29,9 +29,9 @@ def lost_too_much(
     weight : ndarray of shape (n_clusters,), float64
         As kept by difference.
     left, lengths_left : the same
-        Weight that has left each cluster, and weight times length (about the origin of the sums).
+        Weight that has left each cluster, and weight times length, as the sums have them.
     centers : ndarray of shape (n_clusters, n_features), float64
-        About the same origin.
+        About where a centre must keep its digits: the origin of the sums, or zero.
     loss : float
         Sum of squared distances, weighted.
     """

@@ -14,6 +14,7 @@
 | `brackets` | where to look: a sample of the rows and the last medians |
 | `sample` | some rows, by their numbers or drawn |
 
-k-means needs one pass over the rows an iteration: the assignment adds up its sums. So does
-k-medians once labels settle; the first iterations take two or three, as brackets are wide.
+k-means needs one pass over the rows an iteration, in which the assignment adds up its sums, or what
+relabelled rows change in them; and one more, once, where rounding shows. So does k-medians once
+labels settle; the first iterations take two or three, as brackets are wide.
 """

@@ -17,14 +17,16 @@ from kmgpu.sources.base import Source
 from kmgpu.streaming.brackets import Sample
 from kmgpu.streaming.sample import drawn_rows
 from kmgpu.streaming.seeding import streamed_start
-from kmgpu.streaming.steps import StreamedSteps, Task
+from kmgpu.streaming.steps import StreamedSteps
 from kmgpu.streaming.survey import Extent, spread
+from kmgpu.streaming.tasks import Task
 
 SAMPLE = 1 << 16  # rows that choose brackets, at most,
 LEAST_SAMPLE = 1 << 12  # and at least;
 SAMPLED = 1 << 6  # one in so many in between;
-OF_A_CLUSTER = 1 << 7  # but so many for each cluster, as fewer tell little of its medians,
-MOST_SAMPLED = 1 << 26  # as long as they have no more numbers than this, or a quarter of all
+OF_A_CLUSTER = 1 << 7  # but so many for each cluster, as fewer tell little of its medians, within
+MOST_SAMPLED = 1 << 26  # so many numbers, a quarter of the rows and the memory that may be kept
+BYTES_OF_SAMPLE = 32  # a number, with what drawing and sorting it take
 BYTES_OF_LABELS = 12  # a row: its label, that of the bounds, and the one that users get
 MOST_COLLECTED = 1 << 23  # values that a refit of k-medians holds
 
@@ -61,12 +63,14 @@ class StreamedData:
         source, loss, budget = self._source, plan.loss, plan.memory_budget
         n, d = source.n_samples, source.n_features
         n_bytes = n * d * source.dtype.itemsize
-        room = max(0.0, kept_bytes(n_bytes, budget) / n - BYTES_OF_LABELS)
+        kept = kept_bytes(n_bytes, budget)
+        room = max(0.0, kept / n - BYTES_OF_LABELS)
         sample, most = None, MOST_COLLECTED
         if plan.algorithm == "dense":
             room = 0.0
         if not loss.squared:
-            wanted = min(OF_A_CLUSTER * plan.n_clusters, n // 4, MOST_SAMPLED // d)
+            most_sampled = min(MOST_SAMPLED, kept // BYTES_OF_SAMPLE) // d
+            wanted = min(OF_A_CLUSTER * plan.n_clusters, n // 4, most_sampled)
             n_sampled = max(int(np.clip(n // SAMPLED, LEAST_SAMPLE, SAMPLE)), wanted)
             if budget is not None:
                 n_sampled = int(np.clip(n_sampled, 2, budget // (64 * d)))

@@ -10,7 +10,7 @@ import numpy as np
 from kmgpu.backend.arrays import Array
 from kmgpu.sources.base import Source
 from kmgpu.streaming.brackets import MOST_EDGES, MOST_ON_GPU, Sample
-from kmgpu.streaming.changes import Change, FollowedMoments
+from kmgpu.streaming.changes import FEW, Change, FollowedMoments
 from kmgpu.streaming.labels import Labelling
 from kmgpu.streaming.medians import MedianSearch
 from kmgpu.streaming.statistics import Brackets, Cells, Moments
@@ -27,7 +27,6 @@ from kmgpu.streaming.tasks import (
     moments_of_block,
 )
 
-FEW = 4  # at most one row in so many changes cluster: else adding up all rows is no slower
 _tokens = count()
 
 
@@ -68,8 +67,8 @@ class StreamedSteps:
         self._sample, self._most, self._mass = sample, most, mass
         self._labelling: Labelling | None = None
         self._moments: FollowedMoments | None = None
-        # whether the next assignment reads the rows alone that it relabels: where few of them
-        # changed last, and never after rounding has shown, as looking in vain costs a pass
+        # whether the moments follow the rows that the next assignment relabels: where few did so
+        # last, and never after rounding has shown, as looking in vain costs a pass
         self._few, self._trusted = False, sample is None
         self._labels: np.ndarray | None = None
         self._search: MedianSearch | None = None
@@ -94,6 +93,9 @@ class StreamedSteps:
     @property
     def masses(self) -> np.ndarray:
         """Weight of the rows of each cluster, (n_clusters,), float64."""
+        assert self._labelling is not None
+        cost = self._statistics().cost
+        self._lose_moments(self._labelling.centers, cost)
         return self._statistics().mass
 
     def assign(
@@ -153,6 +155,8 @@ class StreamedSteps:
         if kept is None or before is None or before.moved or not (self._few and self._trusted):
             return None
         assert self._labelling is not None
+        if kept.jumps(before.centers, self._labelling.centers):  # another restart
+            return None
         self._looked += 1
         arguments = self._labelling, before, self._task
         change = self._source.fold(change_of_block, Change.and_then, *arguments)
@@ -188,11 +192,17 @@ class StreamedSteps:
             cost, counts, mass, sums = self._statistics()
             held = (counts > 0)[:, None]
             found = centers + np.where(held, sums / np.where(held, mass[:, None], 1.0), 0.0)
-            value = cost - float((mass * self._task.loss.cost(found - centers)).sum())
-            assert self._moments is not None
-            if not self._moments.lost(found, value):
+            value = float(cost - (mass * self._task.loss.cost(found - centers)).sum())
+            if not self._lose_moments(found, value):  # rounding may show at the means alone
                 return found, value
-            self._moments, self._trusted = None, False  # it shows at the means alone
+
+    def _lose_moments(self, centers: np.ndarray, loss: float) -> bool:
+        """Forget the moments if rounding may matter in them, at centres that have this loss."""
+        assert self._moments is not None
+        lost = self._moments.lost(centers, loss)
+        if lost:
+            self._moments, self._trusted = None, False
+        return lost
 
     def _medians(self, centers: np.ndarray) -> tuple[np.ndarray, float]:
         if self._search is None:

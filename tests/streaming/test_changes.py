@@ -73,7 +73,7 @@ def test_changes_are_counted_as_when_all_rows_are_read(monkeypatch):
     weight = (np.arange(3000) % 4).astype(float)
     found = []
     for few in (4, np.inf):
-        monkeypatch.setattr("kmgpu.streaming.steps.FEW", few)
+        monkeypatch.setattr("kmgpu.streaming.changes.FEW", few)
         model = KMeans(9, init=x[:9], tol=0, max_iter=25).fit(RowBlocks([x]), sample_weight=weight)
         found.append([entry.n_changed for entry in model.history_])
     assert found[0] == found[1]
@@ -159,15 +159,16 @@ def test_a_loss_that_falls_far_keeps_its_digits(d):
     steps, own = steps_of(x, 2), (x[:, 0] >= 0).astype(int)
     at, up = along(d, -80, 80), np.zeros(d)
     up[1] = 4e4
-    for step in (0, 1e-9, 1, 0):
-        cost, _ = steps.assign(at + step * up, True)
+    heights = 1.4 ** np.arange(-30, 1)  # no further at once, or all rows are added up
+    for height in [0, *heights, *heights[::-1], 0]:
+        cost, _ = steps.assign(at + height * up, True)
     expected = ((x - at[own]) ** 2).sum()
     assert cost == pytest.approx(expected, rel=2e-13)
-    steps.assign(at + up, True)
     assert_at_means(steps, x, own)
 
 
-def test_weight_that_leaves_a_light_cluster():
+@pytest.mark.parametrize("refit", [False, True])
+def test_weight_that_leaves_a_light_cluster(refit):
     x = np.random.default_rng(0).normal(size=(900, 5))
     x[450:] += 10
     x[0] = 4
@@ -177,9 +178,24 @@ def test_weight_that_leaves_a_light_cluster():
     own[0] = 1
     at = np.array([[0.0], [9.5]]) * np.ones(5)
     steps = steps_of(x, 2, weight)
-    for centers in (at, at + 0.01, at - np.array([[3.0], [0.0]])):
+    for centers in (at, at + 0.01, at - np.array([[0.0], [1.6]])):
         steps.assign(centers, True)
+    if not refit:  # `counts_` of a fit whose last half-step is an assignment
+        np.testing.assert_allclose(steps.masses, oracle(x, own, weight, 2)[1], rtol=1e-13)
     assert_at_means(steps, x, own, weight)
+
+
+def test_centres_of_another_restart(added):
+    """Many rows change cluster, and are not added up twice."""
+    x = np.random.default_rng(0).normal(size=(900, 5))
+    steps = steps_of(x, 3)
+    for centers in (x[:3], x[:3] + 0.01, x[:3] + 0.02):
+        del added[:]
+        steps.assign(centers, True)
+    assert max(added) < 100
+    del added[:]
+    steps.assign(x[100:103], True)
+    assert added == [300, 300, 300]
 
 
 def test_weight_that_leaves_without_going_far():
@@ -192,9 +208,9 @@ def test_weight_that_leaves_without_going_far():
     for third in (-9, -9.01):
         steps.assign(along(5, 0.3, 10, third), True)
     np.testing.assert_array_equal(steps.gathered_labels(), own)
-    steps.assign(along(5, -0.3, 10, 0.9), True)
-    own[:1] = 2
-    own = steps.gathered_labels()
+    at = along(5, -0.3, 10, 0.9)
+    steps.assign(at, True)
+    own = ((x[:, None] - at) ** 2).sum(axis=2).argmin(axis=1)
     assert own[0] == 2
     assert (own[1:10] == 0).sum() > 3
     assert_at_means(steps, x, own, weight)
@@ -205,10 +221,12 @@ def test_empty_clusters_have_no_weight():
     x[:30, 0] += 10
     weight = np.random.default_rng(1).random(900)
     steps = steps_of(x, 3, weight)
-    for third in (10.0, 10.1, 99.0):
-        steps.assign(along(5, 0, 9, third), True)
+    for aside in (0, 0.1, 1.5, 3, 6):
+        centers = along(5, 0, 9, 10)
+        centers[2, 1] = aside
+        steps.assign(centers, True)
     assert steps.masses[2] == 0
-    assert not steps.refit()[0][2, 1:].any()
+    np.testing.assert_array_equal(steps.refit()[0][2], centers[2])
 
 
 def test_rows_that_were_moved_count_as_they_were_assigned():

@@ -92,7 +92,7 @@ class Rereading:
         self._workers = workers
 
     def let_go(self) -> None:
-        """Hold the rows no longer, nor scratch memory, until `turn_to`."""
+        """Hold neither the rows nor what threads keep, until `turn_to`."""
         self.data.let_go()
         self._workers = None  # type: ignore[assignment]
 

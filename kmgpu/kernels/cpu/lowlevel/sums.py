@@ -8,8 +8,8 @@ from kmgpu.kernels.cpu.lowlevel.compiled import njit
 from kmgpu.kernels.cpu.lowlevel.rows import CONVERTED, frozen
 from kmgpu.kernels.departed import lost_too_much as plain_lost
 
-SAMPLED = 128  # rows that choose an origin,
-MOST_SAMPLED = 1 << 19  # and so many of their numbers
+ORIGIN_ROWS = 128  # that choose an origin, up to twice as many;
+ORIGIN_NUMBERS = 1 << 19  # fewer, but 16, where they have more numbers
 HIDDEN = 2.0**-40  # of the origin's squared length: shorter means keep less than 32 bits beside it
 
 lost_too_much = njit(nogil=True, cache=True)(plain_lost)
@@ -22,7 +22,7 @@ def origin_of(X: np.ndarray) -> np.ndarray:
     are multiplied without a copy, and sums of few rows are exact more often.
     """
     n, d = X.shape
-    sample = X[:: max(1, n // min(SAMPLED, max(16, MOST_SAMPLED // d)))].astype(np.float64)
+    sample = X[:: max(1, n // min(ORIGIN_ROWS, max(16, ORIGIN_NUMBERS // d)))].astype(np.float64)
     middle = np.partition(sample, len(sample) // 2, axis=0)[len(sample) // 2].copy()
     with np.errstate(over="ignore", invalid="ignore"):
         if not middle @ middle > ((sample - middle) ** 2).sum(axis=1).mean():
